@@ -1,0 +1,49 @@
+# make env    a virtual environment .venv with pinned versions
+# make demo   the whole method on scikit-learn's digits, ends with the table
+# make test   all checks and tests
+# make check  formatting, lint, types, schema, dry runs: the quick part of make test
+# make format mends formatting
+
+PYTHON ?= python3
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+DEMO := --cores all --configfile config/demo.yaml
+SOURCES := workflow tests bench
+
+.PHONY: env demo test check format clean
+
+env: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; try make env PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements-dev.txt
+	touch $@
+
+demo: env
+	$(RUN) snakemake $(DEMO)
+	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
+	@$(RUN) python workflow/scripts/show_results.py --results results/demo
+
+test: check
+	$(RUN) pytest
+
+check: env
+	$(RUN) ruff format --check $(SOURCES)
+	$(RUN) ruff check $(SOURCES)
+	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) codespell README.md CHANGELOG.md docs config workflow rules tests Snakefile
+	$(RUN) mypy
+	$(RUN) snakemake --lint
+	$(RUN) python workflow/scripts/make_schema.py --check
+
+format: env
+	$(RUN) ruff format $(SOURCES)
+	$(RUN) ruff check --fix $(SOURCES)
+	$(RUN) snakefmt Snakefile rules
+	$(RUN) python workflow/scripts/make_schema.py
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,45 @@
+"""Generative hyper-representations, from images to tables and figures.
+
+Stages and their rules: rules/*.smk. Settings: config/config.yaml. Every target below can
+be asked for by name, for example `snakemake zoos`.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/datasets.smk"
+include: "rules/zoos.smk"
+include: "rules/hyper_reps.smk"
+include: "rules/samples.smk"
+include: "rules/finetuned.smk"
+include: "rules/results.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    datasets,
+    zoos,
+    hyper_reps,
+    samples,
+    finetuned,
+    tables,
+    figures,
+
+
+rule all:
+    """Makes every table and figure of the config."""
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+
+

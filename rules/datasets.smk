@@ -1,0 +1,37 @@
+"""Official image files -> <results>/datasets/{dataset}.h5."""
+
+
+rule datasets:
+    """Makes all image sets that the config's zoos need."""
+    input:
+        [get_dataset(zoo) for zoo in SETTINGS.in_distribution.zoos],
+
+
+rule prepare_dataset:
+    """Loads, verifies, resizes and splits one image set."""
+    output:
+        "<results>/datasets/{dataset}.h5",
+    log:
+        "<logs>/datasets/{dataset}.log",
+    benchmark:
+        "<benchmarks>/datasets/{dataset}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(60),
+    params:
+        code=fingerprint("prepare_dataset.py"),
+        flags=lambda w: flags(
+            settings=SETTINGS.datasets[w.dataset],
+            name=w.dataset,
+            data_dir=SETTINGS.data_dir,
+        ),
+    shell:
+        """
+        python {SCRIPTS:q}/prepare_dataset.py \
+            {params.flags} \
+            --output {output:q} \
+            > {log:q} 2>&1
+        """

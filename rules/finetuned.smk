@@ -1,0 +1,55 @@
+"""Samples and images -> <results>/finetuned/{source}-{target}/{method}.h5."""
+
+
+def get_finetuned():
+    """Returns the finetuned populations of the table in_distribution."""
+    return [
+        f"<results>/finetuned/{zoo}-{zoo}/{method}.h5"
+        for zoo in SETTINGS.in_distribution.zoos
+        for method in SETTINGS.in_distribution.methods
+    ]
+
+
+rule finetuned:
+    """Finetunes the samples of all methods of the config."""
+    input:
+        get_finetuned(),
+
+
+rule finetune:
+    """Trains the samples of one method by the recipe of the target zoo."""
+    input:
+        samples="<results>/samples/{source}/{method}.h5",
+        dataset=lambda w: get_dataset(w.target),
+    output:
+        "<results>/finetuned/{source}-{target}/{method}.h5",
+    log:
+        "<logs>/finetuned/{source}-{target}/{method}.log",
+    benchmark:
+        "<benchmarks>/finetuned/{source}-{target}/{method}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.compute.threads
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(24 * 60),
+        gpu=gpus(),
+    params:
+        code=fingerprint("finetune.py"),
+        flags=lambda w: flags(
+            target=w.target,
+            recipe=SETTINGS.zoos[w.target].recipe,
+            epochs=SETTINGS.in_distribution.epochs,
+            seed=SETTINGS.seed,
+        ),
+        where=where(),
+    shell:
+        """
+        python {SCRIPTS:q}/finetune.py \
+            --samples {input.samples:q} \
+            --dataset {input.dataset:q} \
+            {params.flags} \
+            --output {output:q} \
+            {params.where} \
+            > {log:q} 2>&1
+        """

@@ -1,0 +1,133 @@
+"""Zoos, samples and finetuned networks -> <results>/tables and <results>/figures."""
+
+PUBLISHED = Path(workflow.basedir) / "config" / "published.yaml"
+if PUBLISHED.is_relative_to(Path.cwd()):
+    PUBLISHED = PUBLISHED.relative_to(Path.cwd())
+FIGURES = ("finetuning", "epoch_zero", "zoo")
+
+
+def get_references():
+    """Returns the populations that are evaluated at epoch 0 only."""
+    return expand(
+        "<results>/samples/{zoo}/{method}.h5",
+        zoo=SETTINGS.in_distribution.zoos,
+        method=SETTINGS.in_distribution.references,
+    )
+
+
+def get_result_inputs():
+    """Returns the files that the table and the figures are made from, by flag."""
+    return {
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
+        "finetuned": get_finetuned(),
+        "references": get_references(),
+        "published": str(PUBLISHED),
+    }
+
+
+def result_flags():
+    """Returns the settings of the table and the figures as flags."""
+    return flags(
+        epochs=SETTINGS.in_distribution.epochs,
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )
+
+
+rule tables:
+    """Makes all tables."""
+    input:
+        expand(
+            "<results>/tables/in_distribution.{suffix}", suffix=("csv", "tex", "html")
+        ),
+
+
+rule figures:
+    """Makes all figures."""
+    input:
+        expand(
+            "<results>/figures/{figure}.{suffix}",
+            figure=FIGURES,
+            suffix=("pdf", "png", "csv"),
+        ),
+
+
+rule make_table:
+    """Accuracy of each method at each epoch, beside the published numbers."""
+    input:
+        **get_result_inputs(),
+    output:
+        csv="<results>/tables/in_distribution.csv",
+        tex="<results>/tables/in_distribution.tex",
+        html=report(
+            "<results>/tables/in_distribution.html",
+            caption="../workflow/report/in_distribution.rst",
+            category="Tables",
+            labels={"table": "in_distribution"},
+        ),
+    log:
+        "<logs>/tables/in_distribution.log",
+    benchmark:
+        "<benchmarks>/tables/in_distribution.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(30),
+    params:
+        code=fingerprint("make_table.py"),
+        flags=result_flags(),
+    shell:
+        """
+        python {SCRIPTS:q}/make_table.py \
+            --zoos {input.zoos:q} \
+            --finetuned {input.finetuned:q} \
+            --references {input.references:q} \
+            --published {input.published:q} \
+            {params.flags} \
+            --output {output.csv:q} \
+            > {log:q} 2>&1
+        """
+
+
+rule make_figure:
+    """One figure, as vector and pixel graphics, and the numbers it shows."""
+    input:
+        **get_result_inputs(),
+    output:
+        pdf="<results>/figures/{figure}.pdf",
+        png=report(
+            "<results>/figures/{figure}.png",
+            caption="../workflow/report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        csv="<results>/figures/{figure}.csv",
+    log:
+        "<logs>/figures/{figure}.log",
+    benchmark:
+        "<benchmarks>/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(30),
+    params:
+        code=fingerprint("make_figure.py"),
+        flags=result_flags(),
+    shell:
+        """
+        python {SCRIPTS:q}/make_figure.py \
+            --figure {wildcards.figure:q} \
+            --zoos {input.zoos:q} \
+            --finetuned {input.finetuned:q} \
+            --references {input.references:q} \
+            --published {input.published:q} \
+            {params.flags} \
+            --output {output.pdf:q} \
+            > {log:q} 2>&1
+        """

@@ -1,0 +1,62 @@
+"""Zoo and hyper-representations -> <results>/samples/{zoo}/{method}.h5."""
+
+
+def get_pool(wildcards):
+    """Returns the zoo a method draws from, in its variant's or its own coordinates."""
+    method = SETTINGS.methods[wildcards.method]
+    owner = SETTINGS.variant(method.hyper_rep) if method.hyper_rep else method
+    return zoo_file(wildcards.zoo, owner.alignment)
+
+
+def get_latent_space(wildcards):
+    """Returns the hyper-representations a method samples from; none in weight space."""
+    variant = SETTINGS.methods[wildcards.method].hyper_rep
+    return get_hyper_reps(wildcards.zoo, variant) if variant else []
+
+
+rule samples:
+    """Draws the samples of all methods of the config."""
+    input:
+        expand(
+            "<results>/samples/{zoo}/{method}.h5",
+            zoo=SETTINGS.in_distribution.zoos,
+            method=SETTINGS.in_distribution.methods
+            + SETTINGS.in_distribution.references,
+        ),
+
+
+rule sample:
+    """Draws networks by one method and evaluates them untrained."""
+    input:
+        zoo=get_pool,
+        dataset=lambda w: get_dataset(w.zoo),
+        hyper_reps=get_latent_space,
+    output:
+        "<results>/samples/{zoo}/{method}.h5",
+    log:
+        "<logs>/samples/{zoo}/{method}.log",
+    benchmark:
+        "<benchmarks>/samples/{zoo}/{method}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.compute.threads
+    resources:
+        mem_mb=growing(8000),
+        runtime=longer(60),
+    params:
+        code=fingerprint("sample.py"),
+        flags=lambda w: flags(
+            method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
+        ),
+        where=where(),
+    shell:
+        """
+        python {SCRIPTS:q}/sample.py \
+            --zoo {input.zoo:q} \
+            --dataset {input.dataset:q} \
+            --hyper-reps {input.hyper_reps:q} \
+            {params.flags} \
+            --output {output:q} \
+            {params.where} \
+            > {log:q} 2>&1
+        """

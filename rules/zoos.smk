@@ -1,0 +1,113 @@
+"""Images -> <results>/zoos/{zoo}.h5, and its aligned form where a variant asks for it."""
+
+
+def get_shards(wildcards):
+    """Returns the shards of a zoo, in the order of their seeds."""
+    zoo = SETTINGS.zoos[wildcards.zoo]
+    end = zoo.first_seed + zoo.models
+    return [
+        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_"
+        f"{min(first + SETTINGS.compute.shard_size, end) - 1}.h5"
+        for first in range(zoo.first_seed, end, SETTINGS.compute.shard_size)
+    ]
+
+
+rule zoos:
+    """Trains all zoos of the config."""
+    input:
+        expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
+
+
+rule train_zoo:
+    """Trains one shard of a zoo; an interrupted shard goes on where it was."""
+    input:
+        dataset=lambda w: get_dataset(w.zoo),
+    output:
+        temp("<results>/zoos/{zoo}/seeds_{first}_{last}.h5"),
+    log:
+        "<logs>/zoos/{zoo}/seeds_{first}_{last}.log",
+    benchmark:
+        "<benchmarks>/zoos/{zoo}/seeds_{first}_{last}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.compute.threads
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(12 * 60),
+        gpu=gpus(),
+    params:
+        code=fingerprint("train_zoo.py"),
+        flags=lambda w: flags(
+            architecture=SETTINGS.zoos[w.zoo].architecture,
+            recipe=SETTINGS.zoos[w.zoo].recipe,
+            first_seed=w.first,
+            models=int(w.last) - int(w.first) + 1,
+        ),
+        where=where(),
+    shell:
+        """
+        python {SCRIPTS:q}/train_zoo.py \
+            --dataset {input.dataset:q} \
+            {params.flags} \
+            --output {output:q} \
+            {params.where} \
+            > {log:q} 2>&1
+        """
+
+
+rule merge_zoo:
+    """Puts the shards of a zoo into one file and splits its models."""
+    input:
+        get_shards,
+    output:
+        "<results>/zoos/{zoo}.h5",
+    log:
+        "<logs>/zoos/{zoo}.log",
+    benchmark:
+        "<benchmarks>/zoos/{zoo}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(30),
+    params:
+        code=fingerprint("merge_zoo.py"),
+        flags=lambda w: flags(name=w.zoo, settings=SETTINGS.zoos[w.zoo]),
+    shell:
+        """
+        python {SCRIPTS:q}/merge_zoo.py \
+            --shards {input:q} \
+            {params.flags} \
+            --output {output:q} \
+            > {log:q} 2>&1
+        """
+
+
+rule align_zoo:
+    """Brings all models of a zoo into the coordinates of one of them."""
+    input:
+        "<results>/zoos/{zoo}.h5",
+    output:
+        "<results>/zoos/{zoo}.aligned.h5",
+    log:
+        "<logs>/zoos/{zoo}.aligned.log",
+    benchmark:
+        "<benchmarks>/zoos/{zoo}.aligned.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(60),
+    params:
+        code=fingerprint("align_zoo.py"),
+        flags=flags(seed=SETTINGS.seed),
+    shell:
+        """
+        python {SCRIPTS:q}/align_zoo.py \
+            --zoo {input:q} \
+            {params.flags} \
+            --output {output:q} \
+            > {log:q} 2>&1
+        """

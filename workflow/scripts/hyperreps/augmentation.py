@@ -1,0 +1,78 @@
+"""Views of networks for pretraining."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .architectures import Architecture
+from .settings import HyperRep
+from .shapes import Float
+from .symmetry import permutation_index, random_permutations
+
+
+def erase_blocks(
+    weights: Float[Tensor, "batch parameters"],
+    *,
+    probability: float,
+    fraction: tuple[float, float],
+    generator: torch.Generator,
+) -> Float[Tensor, "batch parameters"]:
+    """Sets one random contiguous block of some vectors to zero.
+
+    Args:
+        weights: One network per row.
+        probability: That a row loses a block.
+        fraction: Range of the block's length, as a fraction of the vector.
+        generator: On the device of weights.
+    """
+    rows, size = weights.shape
+    low, high = fraction
+    chosen, length, start = torch.rand(
+        3, rows, 1, generator=generator, device=weights.device
+    )
+    length = (size * (low + (high - low) * length)).floor()
+    start = (start * (size - length)).floor()
+    position = torch.arange(size, device=weights.device)
+    erased = (position >= start) & (position < start + length) & (chosen < probability)
+    return weights.masked_fill(erased, 0)
+
+
+def augmented_views(
+    weights: Float[Tensor, "batch parameters"],
+    architecture: Architecture,
+    *,
+    views: int,
+    settings: HyperRep,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "views parameters"], Float[Tensor, "views parameters"]]:
+    """Returns augmented inputs and their reconstruction targets.
+
+    Views are permuted first, which does not change the network's function; then noise
+    and erasing apply to the input only, or also to the target (settings.target).
+
+    Args:
+        weights: Clean networks; row k gives views k, k + batch and so on.
+        architecture: Declares what may be permuted.
+        views: Independent views per network; contrast needs two.
+        settings: Which augmentations apply.
+        generator: On the device of weights.
+    """
+    clean = weights.repeat(views, 1)
+    if settings.permutation:
+        permutations = random_permutations(
+            architecture, len(clean), generator=generator
+        )
+        clean = clean.gather(1, permutation_index(architecture, permutations))
+    view = clean
+    if settings.noise > 0:
+        noise = torch.empty_like(view).normal_(generator=generator)
+        view = view + settings.noise * noise
+    if settings.erase_probability > 0:
+        view = erase_blocks(
+            view,
+            probability=settings.erase_probability,
+            fraction=settings.erase_fraction,
+            generator=generator,
+        )
+    return view, view if settings.target == "view" else clean

@@ -1,0 +1,80 @@
+"""A hash of the code that a script runs, blind to comments, docstrings and layout.
+
+The Snakefile puts it among the parameters of each rule, so that an edit of logic reruns
+the stages that use it and nothing else. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+# settings reach the scripts as flags, so their values are parameters already
+LEFT_OUT = frozenset({"settings"})
+
+
+def code_fingerprint(script: Path) -> str:
+    """Returns a hash of a script and the modules it imports from the folder beside it.
+
+    Imports inside functions and under conditions count; modules of the standard library
+    and installed packages do not.
+
+    Raises:
+        FileNotFoundError: If the script does not exist.
+    """
+    digest = hashlib.sha256()
+    seen: set[Path] = set()
+    waiting = [script.resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path.stem in LEFT_OUT:
+            continue
+        seen.add(path)
+        waiting += _imported(path, script.resolve().parent)
+    for path in sorted(seen):
+        digest.update(f"{path.name}\n{_logic(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _logic(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        is_documented = isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        )
+        if is_documented and body and ast.get_docstring(node, clean=False) is not None:
+            del body[0]
+    return ast.dump(tree)
+
+
+def _imported(path: Path, root: Path) -> list[Path]:
+    """Returns the files below root that a module imports, absolutely or relatively."""
+    found = []
+    for node in ast.walk(_tree(path)):
+        names: list[str] = []
+        base = root
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = path.parents[node.level - 1]
+            prefix = f"{node.module}." if node.module else ""
+            names = [f"{prefix}{alias.name}" for alias in node.names]
+            names += [node.module] if node.module else []
+        for name in names:
+            target = base.joinpath(*name.split("."))
+            found += [
+                candidate
+                for candidate in (target.with_suffix(".py"), target / "__init__.py")
+                if candidate.is_file()
+            ]
+    return found

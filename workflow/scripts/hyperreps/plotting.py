@@ -1,0 +1,448 @@
+"""Figures of a run, each with the numbers it shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from scipy.optimize import isotonic_regression
+
+from .settings import Statistics
+from .shapes import Float
+from .statistics import BASELINE, display_name, summarise
+from .storage import replacing
+
+STYLE = Path(__file__).with_name("paper.mplstyle")
+# Okabe and Ito's colours that a colour-blind reader can tell apart, with darker and
+# lighter relatives of the same hue for the methods of one family
+PALETTES = {
+    "B_T": ("#222222",),
+    "S_": ("#0072B2", "#56B4E9", "#00395C", "#7FA8D1"),
+    "B_": ("#D55E00", "#E69F00", "#7A2E00", "#F0B98A"),
+    "": ("#009E73", "#CC79A7", "#8A8A8A", "#6B4C9A", "#A6761D"),
+}
+# inches: the text width of a NeurIPS page, and half of it
+WIDE, NARROW = 5.5, 3.6
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What figures are made from.
+
+    Attributes:
+        populations: As statistics.collect() returns it.
+        zoos: As statistics.collect_zoos() returns it.
+        published: As statistics.load_published() returns it.
+        epochs: Finetuning epochs to mark on the axis.
+        statistics: Of the confidence intervals.
+        seed: Base seed of the bootstrap.
+    """
+
+    populations: pd.DataFrame
+    zoos: pd.DataFrame
+    published: pd.DataFrame
+    epochs: Sequence[int]
+    statistics: Statistics
+    seed: int
+
+
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Gives every method a colour by its family and its place in the family.
+
+    References come after the methods, so a figure without them has the same colours.
+    """
+    taken = dict.fromkeys(PALETTES, 0)
+    colours = {}
+    for method in dict.fromkeys(methods):
+        family = next(prefix for prefix in PALETTES if method.startswith(prefix))
+        family = "B_" if family == BASELINE != method else family
+        palette = PALETTES[family]
+        colours[method] = palette[taken[family] % len(palette)]
+        taken[family] += 1
+    return colours
+
+
+def shown_name(method: str) -> str:
+    """Returns a method's name with the subscript of the paper, in mathtext."""
+    match = re.fullmatch(r"([A-Z])_(\w+)", method)
+    if match is None:
+        return method.replace("_", " ")
+    subscript = match[2].replace("_", r"\ ")
+    return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}$"
+
+
+def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """Mean accuracy over finetuning epochs with its confidence interval, per method."""
+    frame = inputs.populations[~inputs.populations["reference"]]
+    data = summarise(
+        frame,
+        epochs=sorted(set(frame["epoch"])),
+        published=inputs.published,
+        statistics=inputs.statistics,
+        seed=inputs.seed,
+    )
+    compared = frame.drop_duplicates("method").set_index("method")["published"]
+    colours = method_colours(list(compared.index))
+    figure, panels = _panels(data, height=2.5)
+    for axes, part in panels:
+        labels = []
+        # one marker for all methods that are compared with the same one
+        marked = set()
+        for method, line in part.groupby("method", sort=False):
+            colour = colours[method]
+            axes.fill_between(
+                line["epoch"], line["ci_low"], line["ci_high"], color=colour, alpha=0.25
+            )
+            axes.plot(line["epoch"], line["mean"], color=colour)
+            labels.append(
+                (method, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1])
+            )
+            if compared[method] not in marked:
+                _open_markers(axes, line["epoch"], line["published_mean"], colour)
+                marked.add(compared[method])
+        _epoch_axis(axes, inputs.epochs, last=int(part["epoch"].max()))
+        _label_lines(axes, labels)
+    level = f"{100 * inputs.statistics.confidence:g} %"
+    handles: list[Any] = [
+        Line2D([], [], color="#4d4d4d", label="mean"),
+        Patch(color="#4d4d4d", alpha=0.25, label=f"{level} interval of the mean"),
+    ]
+    _finish(figure, handles, data["published_mean"].notna().any())
+    return figure, data
+
+
+def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """Distribution of accuracy before finetuning, per method and reference."""
+    frame = inputs.populations[inputs.populations["epoch"] == 0]
+    methods = list(dict.fromkeys(frame["method"]))
+    colours = method_colours(methods)
+    known = inputs.published.query("epoch == 0 and statistic == 'mean'")
+    data = _epoch_zero_numbers(frame, known)
+    figure, panels = _panels(data, height=0.55 + 0.24 * len(methods), share_y=True)
+    for axes, part in panels:
+        for method, rows in part.groupby("method", sort=False):
+            _box(axes, rows, position=methods.index(method), colour=colours[method])
+        axes.set_yticks(range(len(methods)), [shown_name(m) for m in methods])
+        axes.set_ylim(len(methods) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("test accuracy at epoch 0")
+    handles: list[Any] = [
+        Line2D([], [], color="#4d4d4d", marker=".", linestyle="", label="network"),
+        Patch(
+            facecolor="#d9d9d9",
+            edgecolor="#4d4d4d",
+            label="quartiles and median; whiskers 5 to 95 %",
+        ),
+    ]
+    _finish(figure, handles, (data["statistic"] == "published_mean").any())
+    return figure, data
+
+
+def _epoch_zero_numbers(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Returns all plotted numbers: source, target, method, statistic, sample, accuracy.
+
+    sample is -1 for what belongs to the whole population.
+    """
+    quantiles = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+    keys = ["source", "target", "method", "published"]
+    parts = []
+    for cell, members in frame.groupby(keys, sort=False):
+        accuracy = members["accuracy"].to_numpy()
+        rows = [
+            ("sample", s, a) for s, a in zip(members["sample"], accuracy, strict=True)
+        ]
+        rows += [(name, -1, np.quantile(accuracy, q)) for name, q in quantiles.items()]
+        population = dict(
+            zip(["source", "target", "method"], (*cell[:2], cell[3]), strict=True)
+        )
+        same = (known[list(population)] == pd.Series(population)).all(axis=1)
+        rows += [("published_mean", -1, value) for value in known.loc[same, "value"]]
+        part = pd.DataFrame(rows, columns=["statistic", "sample", "accuracy"])
+        parts.append(part.assign(source=cell[0], target=cell[1], method=cell[2]))
+    columns = ["source", "target", "method", "statistic", "sample", "accuracy"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
+    """Draws one population: a box of its quantiles and a faint point per network."""
+    samples = rows[rows["statistic"] == "sample"]
+    numbers = rows[rows["statistic"] != "sample"].set_index("statistic")["accuracy"]
+    if len(samples) > 1:
+        box = {
+            "whislo": numbers["q05"],
+            "q1": numbers["q25"],
+            "med": numbers["median"],
+            "q3": numbers["q75"],
+            "whishi": numbers["q95"],
+        }
+        line = {"color": colour, "linewidth": 1}
+        axes.bxp(
+            [box],
+            positions=[position],
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": (colour, 0.18), "edgecolor": colour, "linewidth": 1},
+            medianprops={"color": colour, "linewidth": 2},
+            whiskerprops=line,
+            capprops=line,
+        )
+    # golden-ratio steps spread neighbours evenly and the same way every time
+    spread = (np.arange(len(samples)) * 0.6180339887) % 1 - 0.5
+    alone = len(samples) == 1
+    axes.scatter(
+        samples["accuracy"],
+        position + (0 if alone else 0.5 * spread),
+        s=14 if alone else 4,
+        color=colour,
+        alpha=1 if alone else 0.35,
+        linewidths=0,
+        zorder=3,
+    )
+    if "published_mean" in numbers:
+        _open_markers(axes, [numbers["published_mean"]], [position], colour)
+    axes.annotate(
+        f"n = {len(samples)}",
+        (1, position),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7,
+        color="#6b6b6b",
+        annotation_clip=False,
+    )
+
+
+def zoo(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """Test accuracy of all models of each zoo over their training."""
+    data = _zoo_numbers(inputs.zoos, inputs.published)
+    figure, panels = _panels(data, height=2.2)
+    colour = method_colours([BASELINE])[BASELINE]
+    fill = PALETTES["S_"][0]
+    for axes, part in panels:
+        epochs = part["epoch"]
+        axes.fill_between(
+            epochs, part["q05"], part["q95"], color=fill, alpha=0.18, lw=0
+        )
+        axes.fill_between(
+            epochs, part["q25"], part["q75"], color=fill, alpha=0.35, lw=0
+        )
+        axes.plot(epochs, part["median"], color=fill)
+        paper = part[part["published_mean"].notna()]
+        axes.errorbar(
+            paper["epoch"],
+            paper["published_mean"],
+            paper["published_std"].fillna(0),
+            linestyle="",
+            marker="D",
+            color=colour,
+            markerfacecolor="white",
+            capsize=2.5,
+            elinewidth=0.9,
+            clip_on=False,
+            zorder=5,
+        )
+        axes.set_xlim(0, epochs.max())
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel="training epoch", ylabel="test accuracy")
+        _annotate_corner(axes, f"n = {part['n'].iloc[0]}")
+    handles: list[Any] = [
+        Line2D([], [], color=fill, label="median"),
+        Patch(facecolor=fill, alpha=0.5, label="quartiles"),
+        Patch(facecolor=fill, alpha=0.18, label="5 to 95 %"),
+    ]
+    known = data["published_mean"].notna().any()
+    _finish(
+        figure, handles, known, label=f"published {shown_name(BASELINE)}, mean ± std"
+    )
+    return figure, data
+
+
+def _zoo_numbers(zoos: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row per zoo and epoch: n, quantiles over models, published B_T."""
+    quantiles = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+    accuracy = zoos.groupby(["zoo", "epoch"], sort=False)["accuracy"]
+    numbers = accuracy.agg(n="size", **{k: _quantile(q) for k, q in quantiles.items()})
+    known = published.query("method == @BASELINE and statistic == 'mean'")
+    known = known[known["source"] == known["target"]]
+    known = known.set_index(["target", "epoch"])[["value", "std"]].add_prefix(
+        "published_"
+    )
+    known = known.rename(columns={"published_value": "published_mean"})
+    known.index.names = numbers.index.names
+    data = numbers.join(known).reset_index()
+    data.insert(0, "source", data["zoo"])
+    return data.rename(columns={"zoo": "target"})
+
+
+def _quantile(q: float) -> Callable[[pd.Series], float]:
+    return lambda values: float(values.quantile(q))
+
+
+def _panels(
+    data: pd.DataFrame, *, height: float, share_y: bool = False
+) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
+    """Returns a figure with one panel per population, two abreast, and their rows.
+
+    Args:
+        data: With columns source and target.
+        height: Of one panel in inches.
+        share_y: Whether panels side by side have one y axis.
+    """
+    populations = data[["source", "target"]].drop_duplicates()
+    columns = min(2, len(populations))
+    lines = -(-len(populations) // columns)
+    size = (WIDE if columns == 2 else NARROW, height * lines + 0.35)
+    figure = Figure(figsize=size)
+    grid = figure.subplots(
+        lines, columns, squeeze=False, sharey="row" if share_y else False
+    )
+    for axes in grid.flat[len(populations) :]:
+        axes.set_axis_off()
+
+    def panels() -> Iterator[tuple[Axes, pd.DataFrame]]:
+        for axes, row in zip(grid.flat, populations.itertuples(), strict=False):
+            axes.set_title(display_name(row.source, row.target))
+            same = (data["source"] == row.source) & (data["target"] == row.target)
+            yield axes, data[same]
+
+    return figure, panels()
+
+
+def _open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
+    """Draws published numbers: white diamonds, whole even on the edge of the axes."""
+    axes.plot(
+        x,
+        y,
+        linestyle="",
+        marker="D",
+        markeredgecolor=colour,
+        markerfacecolor="white",
+        markeredgewidth=1.1,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
+    """Sets an axis that is linear up to epoch 1 and logarithmic beyond."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.6)
+    axes.set_xlim(0, last)
+    ticks = sorted({0, last, *(e for e in epochs if e <= last)})
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set(xlabel="epoch (logarithmic after 1)", ylabel="test accuracy")
+
+
+def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> None:
+    """Writes the name of each line beside its end, apart from one another.
+
+    Args:
+        axes: Its limits must be final.
+        lines: Name, colour and end point (epoch, accuracy) of each line.
+    """
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ends = np.array([(y - low) / (high - low) for *_, y in lines])
+    # 9 pt of text and space, as a fraction of the panel
+    gap = 11 / 72 / (axes.get_position().height * axes.figure.get_figheight())
+    for (method, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
+        axes.annotate(
+            shown_name(method),
+            (x, y),
+            xytext=(1.06, place),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
+            annotation_clip=False,
+        )
+
+
+def spread(positions: Float[np.ndarray, " lines"], *, gap: float) -> np.ndarray:
+    """Moves positions as little as possible (least squares) until they are gap apart.
+
+    Args:
+        positions: On an axis from 0 to 1, in any order.
+        gap: Smallest distance wanted; less where they would not fit into 0 ... 1.
+    """
+    order = np.argsort(positions, kind="stable")
+    gap = min(gap, 1 / max(len(positions) - 1, 1))
+    offsets = gap * np.arange(len(positions))
+    # a sequence with gaps is an increasing one plus fixed offsets
+    increasing = isotonic_regression(positions[order] - offsets).x
+    moved = np.empty(len(positions))
+    moved[order] = np.clip(increasing, 0, 1 - offsets[-1]) + offsets
+    return moved
+
+
+def _annotate_corner(axes: Axes, text: str) -> None:
+    axes.annotate(
+        text, (0.98, 0.05), xycoords="axes fraction", ha="right", color="#4d4d4d"
+    )
+
+
+def _finish(
+    figure: Figure,
+    handles: list[Any],
+    published: bool,
+    *,
+    label: str = "published mean",
+) -> None:
+    """Puts one legend below all panels."""
+    if published:
+        marker = {"marker": "D", "markerfacecolor": "white", "linestyle": ""}
+        handles = [*handles, Line2D([], [], color="#4d4d4d", label=label, **marker)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
+    "finetuning": finetuning,
+    "epoch_zero": epoch_zero,
+    "zoo": zoo,
+}
+
+
+def make_figure(name: str, inputs: Inputs, *, output: Path) -> None:
+    """Draws a figure and writes it as PDF and PNG, and its numbers as CSV.
+
+    Args:
+        name: Key of FIGURES.
+        inputs: What it is made from.
+        output: The PDF; the others go beside it. Equal inputs give equal bytes.
+    """
+    with matplotlib.style.context(STYLE):
+        figure, data = FIGURES[name](inputs)
+        # without a date, files differ only where the figures do
+        metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+        for suffix, about in metadata.items():
+            with replacing(output.with_suffix(suffix)) as temporary:
+                figure.savefig(temporary, format=suffix[1:], metadata=about)
+    with replacing(output.with_suffix(".csv")) as temporary:
+        data.to_csv(temporary, index=False)

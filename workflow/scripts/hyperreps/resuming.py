@@ -1,0 +1,113 @@
+"""Running a training to its end through interruptions, with progress."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .fingerprint import code_fingerprint
+from .storage import replacing
+
+log = logging.getLogger(__name__)
+
+EXIT_UNFINISHED = 75  # EX_TEMPFAIL: run the same command again to go on
+
+
+class Training(Protocol):
+    """What run_to_end can run: something that counts epochs and has a state."""
+
+    epoch: int
+
+    def run_epoch(self) -> dict[str, float]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def input_digest(settings: Mapping[str, Any], *arrays: np.ndarray) -> str:
+    """Returns a hash of the settings, the data and the code of the running script.
+
+    A state is only used again by a run with the same digest.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for array in arrays:
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    script = Path(sys.argv[0])
+    if script.suffix == ".py":
+        digest.update(code_fingerprint(script).encode())
+    return digest.hexdigest()
+
+
+def run_to_end(
+    training: Training,
+    *,
+    epochs: int,
+    state: Path,
+    digest: str,
+    save_every: float,
+    minutes: float | None,
+) -> None:
+    """Runs the epochs that are missing, saving the state on the way.
+
+    The state is removed by the caller when the result is safely written.
+
+    Args:
+        training: Starts from its saved state, if there is one of the same run.
+        epochs: Where it ends.
+        state: File of the state.
+        digest: From input_digest().
+        save_every: Seconds between two saved states; 0 saves after each epoch.
+        minutes: Time budget; when it is used up the process saves and ends with exit
+            code 75. None: no limit.
+    """
+    _resume(training, state, digest)
+    started = saved = time.monotonic()
+    progress = tqdm(total=epochs, initial=training.epoch, unit="epoch", disable=None)
+    with progress:
+        while training.epoch < epochs:
+            metrics = training.run_epoch()
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            log.info("epoch %d/%d  %s", training.epoch, epochs, shown)
+            progress.update()
+            now = time.monotonic()
+            late = minutes is not None and now - started > 60 * minutes
+            if training.epoch < epochs and (late or now - saved >= save_every):
+                _save(training, state, digest)
+                saved = now
+            if late and training.epoch < epochs:
+                log.info("time budget used up; run the same command again to go on")
+                sys.exit(EXIT_UNFINISHED)
+
+
+def _save(training: Training, state: Path, digest: str) -> None:
+    with replacing(state) as temporary:
+        torch.save({"digest": digest, "training": training.state_dict()}, temporary)
+
+
+def _resume(training: Training, state: Path, digest: str) -> None:
+    if not state.exists():
+        return
+    try:
+        content = io.BytesIO(state.read_bytes())
+        saved = torch.load(content, map_location="cpu", weights_only=True)
+        matches = saved["digest"] == digest
+    except Exception as error:
+        # whatever is wrong with it, a state can be made anew
+        log.info("%s is damaged (%s); starting from the beginning", state, error)
+        return
+    if not matches:
+        log.info("%s belongs to other settings, data or code; starting anew", state)
+        return
+    training.load_state_dict(saved["training"])
+    log.info("resumed after epoch %d", training.epoch)

@@ -1,0 +1,428 @@
+"""The settings of a run: every key of config.yaml with its meaning, range and default.
+
+The models are the one source of the configuration: the Snakefile validates the merged
+config with them, the scripts take them as command line flags, and
+workflow/schemas/config.schema.json is generated from them. No torch in here: every job
+on a cluster parses the Snakefile, and with it this file, again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Epoch = Annotated[int, Field(ge=0)]
+# names become parts of file names and wildcards
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
+
+
+class SettingsError(ValueError):
+    """A configuration that cannot be used; the message names each key and its remedy."""
+
+
+class Strict(BaseModel):
+    """Base of all settings: unknown keys are errors and values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Strict):
+    """Images and labels: where they come from and how they become 28 x 28."""
+
+    source: str = Field(description="Loader: an entry of SOURCES in datasets.py.")
+    path: str = Field(
+        "", description="File below data_dir, for sources that need one (npz)."
+    )
+    grayscale: bool = Field(
+        False, description="Turn colour into one channel (ITU-R 601 luma)."
+    )
+    fit: Literal["resize", "crop"] = Field(
+        "resize",
+        description="How other sizes become 28 x 28: antialiased bilinear resize, or"
+        " the centre.",
+    )
+    validation: Count = Field(
+        description="Images taken from the training images for validation."
+    )
+    split_seed: Seed = Field(42, description="Seed of the train/validation split.")
+    mean: tuple[float, ...] = Field(
+        (),
+        description="Pixel mean per channel in [0, 1] subtracted before training; empty:"
+        " measured on the training images.",
+    )
+    std: tuple[Positive, ...] = Field(
+        (), description="Pixel standard deviation per channel; empty: measured."
+    )
+
+    @model_validator(mode="after")
+    def _mean_with_std(self) -> Dataset:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std need the same number of channels")
+        return self
+
+
+class Recipe(Strict):
+    """How one population of networks is initialised and trained."""
+
+    initialization: Literal[
+        "uniform",
+        "uniform_fan_in",
+        "normal",
+        "kaiming_uniform",
+        "kaiming_normal",
+        "xavier_uniform",
+        "xavier_normal",
+    ] = Field(
+        description="Distribution of initial weights: uniform is U(0, 1), uniform_fan_in"
+        " U(0, 1/sqrt(fan_in)), normal N(0, 1); biases start at 0.01."
+    )
+    activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = (
+        Field(description="Activation after every layer but the last.")
+    )
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field(
+        "adam", description="Optimiser; weight decay is coupled L2 in all three."
+    )
+    learning_rate: Positive = Field(description="Step size.")
+    weight_decay: NotNegative = Field(0.0, description="L2 penalty on all parameters.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Momentum of sgd and rmsprop; adam ignores it."
+    )
+    batch_size: Count = Field(
+        description="Images per step; the last batch may be short."
+    )
+    epochs: Count = Field(description="Passes over the training images.")
+
+
+class Zoo(Strict):
+    """A population of networks that differ in their seed only."""
+
+    dataset: Name = Field(description="Images they are trained on: a key of datasets.")
+    architecture: str = Field(
+        "cnn", description="Network: an entry of ARCHITECTURES in architectures.py."
+    )
+    models: Annotated[int, Field(ge=3)] = Field(
+        description="Number of networks, at least one for each part of the split."
+    )
+    first_seed: Seed = Field(1, description="Seeds are first_seed, first_seed + 1, ...")
+    split: tuple[Fraction, Fraction, Fraction] = Field(
+        (0.7, 0.15, 0.15),
+        description="Fractions of the models that train, validate and test the"
+        " hyper-representation.",
+    )
+    window: tuple[Epoch, Epoch] = Field(
+        description="First and last epoch whose weights train the hyper-representation."
+    )
+    recipe: Recipe = Field(description="Initialisation and training.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Zoo:
+        if abs(sum(self.split) - 1) > 1e-9:
+            raise ValueError(f"split must sum to 1, got {sum(self.split):g}")
+        first, last = self.window
+        if not first <= last <= self.recipe.epochs:
+            raise ValueError(
+                f"window must be increasing and end by epoch {self.recipe.epochs}"
+                f" (recipe.epochs), got {first}..{last}"
+            )
+        return self
+
+
+class HyperRep(Strict):
+    """The hyper-representation: a transformer autoencoder on weights and its training."""
+
+    width: Count = Field(800, description="Size of a token inside the transformer.")
+    heads: Count = Field(4, description="Attention heads; they divide width.")
+    blocks: Count = Field(
+        2, description="Transformer blocks of encoder and of decoder."
+    )
+    feedforward: Count = Field(900, description="Hidden width of a block's MLP.")
+    block_activation: Literal["relu", "gelu"] = Field(
+        "relu", description="Activation of a block's MLP."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="Dropout in attention and MLP."
+    )
+    latent: Count = Field(700, description="Size of the latent vector.")
+    compression: Literal["token", "linear"] = Field(
+        "token",
+        description="Latent from one learned compression token, or from all tokens.",
+    )
+    projection_layers: Count = Field(
+        4, description="Hidden layers of the projection head of the contrastive loss."
+    )
+    projection_width: Count = Field(400, description="Their width.")
+    projection_size: Count = Field(50, description="Size of the projection.")
+    loss_normalization: Literal["layer", "none"] = Field(
+        "layer",
+        description="layer: squared errors divided by the variance of their layer; none:"
+        " plain squared error (the baseline hyper-representation).",
+    )
+    contrast_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1,
+        description="Weight gamma of the contrastive loss; reconstruction: 1 - gamma.",
+    )
+    temperature: Positive = Field(0.1, description="Temperature of NT-Xent.")
+    permutation: bool = Field(
+        True, description="Augment each view by a random permutation of neurons."
+    )
+    erase_probability: Fraction = Field(
+        0.5, description="Probability that a block of a view is set to zero."
+    )
+    erase_fraction: tuple[Fraction, Fraction] = Field(
+        (0.02, 0.33), description="Range of the erased fraction of the vector."
+    )
+    noise: NotNegative = Field(
+        0.0, description="Standard deviation of Gaussian noise added to each view."
+    )
+    target: Literal["view", "clean"] = Field(
+        "view",
+        description="What is reconstructed: the augmented view (as released), or the"
+        " view before noise and erasing.",
+    )
+    centering: bool = Field(
+        False,
+        description="Subtract the mean of the training weights per coordinate and divide"
+        " by their overall standard deviation.",
+    )
+    alignment: Literal["none", "weight_matching"] = Field(
+        "none",
+        description="Bring all models into the coordinates of one reference first (git"
+        " re-basin weight matching).",
+    )
+    weight_threshold: Positive = Field(
+        5.0, description="Samples with a larger absolute weight are left out."
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="Optimiser.")
+    learning_rate: Positive = Field(1e-4, description="Its (maximal) step size.")
+    weight_decay: NotNegative = Field(1e-9, description="Its weight decay.")
+    schedule: Literal["constant", "plateau", "onecycle"] = Field(
+        "plateau",
+        description="Learning rate: constant, times 0.3 when the training loss stops"
+        " falling, or one cycle.",
+    )
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        500, description="Models per step; each gives two views."
+    )
+    epochs: Count = Field(500, description="Passes over the training samples.")
+    evaluate_every: Count = Field(
+        10, description="Epochs between evaluations on held-out models."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic inside the transformer; losses stay float32."
+    )
+    seeds: tuple[Seed, ...] = Field(
+        (1,), min_length=1, description="One hyper-representation is trained per seed."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> HyperRep:
+        if self.width % self.heads:
+            raise ValueError(
+                f"heads ({self.heads}) must divide width ({self.width}) evenly"
+            )
+        low, high = self.erase_fraction
+        if low > high:
+            raise ValueError(f"erase_fraction must be increasing, got {low}..{high}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ from one another")
+        return self
+
+
+class Method(Strict):
+    """A way to come by a population of networks: a pool of models and a sampler."""
+
+    sampler: str = Field(description="An entry of SAMPLERS in sampling.py.")
+    hyper_rep: str = Field(
+        "",
+        description="Variant whose latent space is sampled; empty: weight space.",
+    )
+    split: Literal["train", "val", "test"] = Field(
+        "train", description="Models that the sampler may see."
+    )
+    epochs: Literal["window", "last"] = Field(
+        "window", description="Their epochs: all of the zoo's window, or its last."
+    )
+    top: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Best fraction of them that is kept."
+    )
+    select_on: Literal["val", "test"] = Field(
+        "val",
+        description="Accuracy that ranks them; test is what the release used.",
+    )
+    alignment: Literal["none", "weight_matching"] = Field(
+        "none", description="Coordinates of the pool in weight space (hyper_rep empty)."
+    )
+    samples: Count = Field(
+        50, description="Networks drawn (per seed of the hyper-representation)."
+    )
+    options: dict[str, float | str] = Field(
+        {}, description="Keyword arguments of the sampler."
+    )
+    published: str = Field(
+        "",
+        description="Method in published.yaml to compare with; empty: the same name.",
+    )
+
+
+class InDistribution(Strict):
+    """Networks sampled and finetuned on the images of their own zoo (paper, Table 1)."""
+
+    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
+    methods: tuple[Name, ...] = Field(
+        min_length=1, description="Keys of methods; their samples are finetuned."
+    )
+    references: tuple[Name, ...] = Field(
+        (), description="Keys of methods that are evaluated at epoch 0 only."
+    )
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> InDistribution:
+        if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
+            raise ValueError("epochs must start at 0 and increase")
+        return self
+
+
+class Statistics(Strict):
+    """Uncertainty of every number."""
+
+    resamples: Annotated[int, Field(ge=100)] = Field(
+        2000, description="Bootstrap resamples."
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.95, description="Level of the confidence intervals."
+    )
+
+
+class Compute(Strict):
+    """How the work is cut and where it runs. Results do not depend on shard_size."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU where there is one."
+    )
+    shard_size: Count = Field(50, description="Models trained side by side in one job.")
+    threads: Count = Field(
+        1,
+        description="CPU threads of a job that trains networks; fixed, since float"
+        " sums depend on it.",
+    )
+
+
+class Settings(Strict):
+    """A whole run."""
+
+    experiment: Name = Field(description="Results go to results/<experiment>.")
+    seed: Seed = Field(0, description="Base seed of sampling, finetuning, bootstrap.")
+    data_dir: str = Field(
+        "data",
+        description="Folder of the official image files; files that are there are used,"
+        " others downloaded. The environment variable HYPERREPS_DATA overrides it.",
+    )
+    datasets: dict[Name, Dataset] = Field(description="Image sets by name.")
+    zoos: dict[Name, Zoo] = Field(description="Populations by name.")
+    hyper_rep: HyperRep = Field(
+        HyperRep(), description="Settings that all variants share."
+    )
+    variants: dict[Name, dict[str, Any]] = Field(
+        description="Hyper-representations by name: the keys of hyper_rep they change."
+    )
+    methods: dict[Name, Method] = Field(description="Ways to come by networks.")
+    in_distribution: InDistribution = Field(description="The table in_distribution.")
+    statistics: Statistics = Field(Statistics(), description="Uncertainty.")
+    compute: Compute = Field(Compute(), description="Machine matters.")
+    pathvars: dict[str, str] = Field(
+        {}, description="Snakemake's path variables, to redirect a run."
+    )
+
+    def variant(self, name: str) -> HyperRep:
+        """Returns the settings of the hyper-representation called name."""
+        return HyperRep(**{**self.hyper_rep.model_dump(), **self.variants[name]})
+
+    @model_validator(mode="after")
+    def _references(self) -> Settings:
+        problems = [*_variant_problems(self), *_reference_problems(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _variant_problems(settings: Settings) -> Iterable[str]:
+    for name in settings.variants:
+        try:
+            settings.variant(name)
+        except ValidationError as error:
+            yield from _lines(error, prefix=("variants", name))
+
+
+def _reference_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name that is used but nowhere defined."""
+    # imported late: the registries are light, but their modules use these models
+    from .architectures import ARCHITECTURES
+    from .datasets import SOURCES
+    from .sampling import SAMPLERS
+
+    def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
+        if name not in known:
+            yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
+
+    for name, dataset in settings.datasets.items():
+        key = f"datasets.{name}.source"
+        yield from unknown(key, dataset.source, SOURCES, "datasets.py")
+    for name, zoo in settings.zoos.items():
+        key = f"zoos.{name}"
+        yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")
+        yield from unknown(
+            f"{key}.architecture", zoo.architecture, ARCHITECTURES, "architectures.py"
+        )
+    for name, method in settings.methods.items():
+        key = f"methods.{name}"
+        yield from unknown(f"{key}.sampler", method.sampler, SAMPLERS, "sampling.py")
+        if method.hyper_rep:
+            yield from unknown(
+                f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
+            )
+    for field, known in (
+        ("zoos", settings.zoos),
+        ("methods", settings.methods),
+        ("references", settings.methods),
+    ):
+        for name in getattr(settings.in_distribution, field):
+            yield from unknown(f"in_distribution.{field}", name, known, field)
+
+
+def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:
+    """Yields one line per problem: the key's path, what is wrong and what was given."""
+    for problem in error.errors(include_url=False):
+        path = ".".join(str(part) for part in (*prefix, *problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key; see config/config.yaml for the known ones"
+        elif problem["type"] == "missing":
+            message = "missing key; see config/config.yaml for an example"
+        elif problem["type"] != "value_error":
+            message += f", got {problem['input']!r}"
+        yield from (f"{path}: {m}" if path else m for m in message.splitlines())
+
+
+def load_settings(config: Mapping[str, Any]) -> Settings:
+    """Validates a merged configuration.
+
+    Args:
+        config: The content of config.yaml with its overlays.
+
+    Raises:
+        SettingsError: With one line per problem, each naming the key's path.
+    """
+    try:
+        return Settings(**config)
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"config: {line}" for line in _lines(error)))

@@ -1,0 +1,162 @@
+"""HDF5 files that explain themselves, written whole or not at all, and resume states.
+
+docs/data_format.md describes every file of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from . import __version__
+
+
+class DataFileError(ValueError):
+    """A file that is missing, damaged or not what was expected; names the file."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside path and renames it to path on success.
+
+    A reader never sees half a file, and a failed run leaves an older file as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def provenance() -> dict[str, str]:
+    """Returns the attributes every file carries: versions and the git commit, if any."""
+    import torch
+
+    versions = {
+        "hyperreps": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return {"versions": json.dumps(versions), "git_commit": commit or "unknown"}
+
+
+@contextmanager
+def created(path: Path, *, attributes: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Yields a new HDF5 file that takes its name only if the block succeeds.
+
+    Args:
+        path: File to create or replace.
+        attributes: Of the file; values that HDF5 cannot hold are written as JSON.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, value in {**attributes, **provenance()}.items():
+            plain = isinstance(value, str | int | float | np.generic)
+            file.attrs[name] = value if plain else json.dumps(value)
+        yield file
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, Any], *, attributes: Mapping[str, Any]
+) -> None:
+    """Writes arrays to an HDF5 file.
+
+    Args:
+        path: File to create or replace.
+        arrays: By name; "train/images" makes a group. Strings become UTF-8.
+        attributes: As in created().
+    """
+    with created(path, attributes=attributes) as file:
+        for name, values in arrays.items():
+            array = np.asarray(values)
+            file.create_dataset(
+                name, data=array.astype("S") if array.dtype.kind == "U" else array
+            )
+
+
+@contextmanager
+def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
+    """Opens an HDF5 file of this project for reading.
+
+    Args:
+        path: The file.
+        kind: The value its attribute "kind" must have, such as "zoo".
+
+    Raises:
+        DataFileError: If it is missing, is not HDF5, or is of another kind.
+    """
+    if not path.exists():
+        raise DataFileError(f"{path}: no such file; run the stage that makes it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataFileError(
+            f"{path}: damaged or not an HDF5 file ({error}); delete it and run again"
+        ) from error
+    with file:
+        found = file.attrs.get("kind", "unknown")
+        if found != kind:
+            raise DataFileError(f"{path}: holds {found!r}, but {kind!r} is needed here")
+        yield file
+
+
+def read_arrays(
+    path: Path, *names: str, kind: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads datasets and all attributes of a file.
+
+    Args:
+        path: The file.
+        *names: Datasets to read; none: all of them.
+        kind: As in opened().
+
+    Returns:
+        Arrays by name, and the attributes.
+
+    Raises:
+        DataFileError: As opened(), or if a dataset is missing or unreadable.
+    """
+    with opened(path, kind=kind) as file:
+        wanted = names or _dataset_names(file)
+        try:
+            arrays = {name: _plain(file[name][()]) for name in wanted}
+        except (KeyError, OSError, RuntimeError) as error:
+            raise DataFileError(
+                f"{path}: {error}; the file is damaged, delete it and run again"
+            ) from error
+        return arrays, dict(file.attrs)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    return array.astype(str) if array.dtype.kind in "SO" else array
+
+
+def _dataset_names(file: h5py.File) -> list[str]:
+    names: list[str] = []
+    file.visititems(
+        lambda name, item: (
+            names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+    )
+    return names

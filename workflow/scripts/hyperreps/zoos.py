@@ -1,0 +1,176 @@
+"""Zoos as data: reading them, splitting their models, selecting pools of weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .architectures import Architecture, build
+from .randomness import derived_seed
+from .settings import Method, Zoo
+from .shapes import Float, Int
+from .storage import DataFileError, opened, read_arrays
+
+MODEL_SPLITS = ("train", "val", "test")
+
+
+def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.ndarray:
+    """Assigns each model to train, val or test by its seed, whatever the file order.
+
+    Args:
+        seeds: One per model, at least 3.
+        fractions: Of train, val and test; each gets at least one model.
+
+    Returns:
+        Names of splits, one per model.
+    """
+    count = len(seeds)
+    val, test = (max(1, round(count * fraction)) for fraction in fractions[1:])
+    ranking = np.argsort([derived_seed("split", int(seed)) for seed in seeds])
+    names = np.empty(count, dtype="<U5")
+    names[ranking] = ["train"] * (count - val - test) + ["val"] * val + ["test"] * test
+    return names
+
+
+@dataclass(frozen=True)
+class ZooData:
+    """A zoo in memory.
+
+    Attributes:
+        name: Of the zoo.
+        weights: All models at the epochs of the zoo's window.
+        epochs: Of weights.
+        accuracy: By image split, at the same epochs.
+        seed: Per model.
+        split: Per model: train, val or test of the hyper-representation.
+        architecture: Of all models.
+        settings: The zoo's settings.
+    """
+
+    name: str
+    weights: Float[np.ndarray, "models epochs parameters"]
+    epochs: Int[np.ndarray, "epochs"]
+    accuracy: dict[str, Float[np.ndarray, "models epochs"]]
+    seed: Int[np.ndarray, "models"]
+    split: np.ndarray
+    architecture: Architecture
+    settings: Zoo
+
+
+def read_zoo(path: Path) -> ZooData:
+    """Reads the window of zoos/{zoo}.h5 or of an aligned zoo.
+
+    Raises:
+        DataFileError: If the file is missing, damaged or holds something else.
+    """
+    names = [f"accuracy/{split}" for split in MODEL_SPLITS]
+    arrays, attributes = read_arrays(path, "seed", "split", *names, kind="zoo")
+    settings = Zoo(**json.loads(attributes["settings"]))
+    first, last = settings.window
+    window = slice(first, last + 1)
+    with opened(path, kind="zoo") as file:
+        weights = file["weights"][:, window]
+    architecture = read_architecture(attributes, path)
+    if weights.ndim != 3 or weights.shape[2] != architecture.parameters:
+        raise DataFileError(
+            f"{path}: weights have shape {weights.shape}, but {architecture.name} has"
+            f" {architecture.parameters} parameters; delete the file and run again"
+        )
+    return ZooData(
+        name=str(attributes["zoo"]),
+        weights=weights,
+        epochs=np.arange(first, last + 1),
+        accuracy={
+            split: arrays[f"accuracy/{split}"][:, window] for split in MODEL_SPLITS
+        },
+        seed=arrays["seed"],
+        split=arrays["split"],
+        architecture=architecture,
+        settings=settings,
+    )
+
+
+def read_architecture(attributes: dict[str, Any], path: Path) -> Architecture:
+    """Builds the architecture that a file's attributes name.
+
+    Raises:
+        DataFileError: If it is not registered.
+    """
+    try:
+        return build(
+            str(attributes["architecture"]), channels=int(attributes["channels"])
+        )
+    except (KeyError, ValueError) as error:
+        raise DataFileError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Weights that a sampler or the hyper-representation may see.
+
+    Attributes:
+        weights: One network per row.
+        model: Row of the zoo that each comes from.
+        epoch: Its epoch.
+    """
+
+    weights: Float[np.ndarray, "pool parameters"]
+    model: Int[np.ndarray, "pool"]
+    epoch: Int[np.ndarray, "pool"]
+
+
+def select(
+    zoo: ZooData,
+    *,
+    split: str,
+    epochs: str = "window",
+    top: float = 1.0,
+    select_on: str = "val",
+    weight_threshold: float = np.inf,
+) -> Pool:
+    """Selects networks of a zoo.
+
+    Args:
+        zoo: Where from.
+        split: Models: train, val or test.
+        epochs: "window": all of the zoo's window; "last": its last.
+        top: Fraction of all selected networks with the best accuracy that is kept.
+        select_on: Images whose accuracy ranks them: val, or test as in the release.
+        weight_threshold: Networks with a larger absolute weight are left out, as are
+            those with a weight that is not finite.
+
+    Raises:
+        ValueError: If no network is left.
+    """
+    models = np.flatnonzero(zoo.split == split)
+    columns = np.arange(len(zoo.epochs))[-1 if epochs == "last" else 0 :]
+    model, column = (x.ravel() for x in np.meshgrid(models, columns, indexing="ij"))
+    weights = zoo.weights[model, column]
+    # NaN compares false, so broken networks go as well
+    keep = np.isfinite(weights).all(1) & (np.abs(weights).max(1) <= weight_threshold)
+    weights, model, column = weights[keep], model[keep], column[keep]
+    if not len(weights):
+        raise ValueError(
+            f"zoo {zoo.name}: no network of split {split!r} is left; every one has a"
+            f" weight above {weight_threshold:g} or is not finite"
+        )
+    accuracy = zoo.accuracy[select_on][model, column]
+    best = accuracy >= np.quantile(accuracy, 1 - top)
+    return Pool(weights[best], model[best], zoo.epochs[column[best]])
+
+
+def select_for(zoo: ZooData, method: Method, *, weight_threshold: float) -> Pool:
+    """Selects the pool of a method."""
+    return select(
+        zoo,
+        split=method.split,
+        epochs=method.epochs,
+        top=method.top,
+        select_on=method.select_on,
+        weight_threshold=weight_threshold,
+    )

@@ -1,0 +1,78 @@
+"""Trains a hyper-representation on the weights of a zoo."""
+
+import csv
+import logging
+from pathlib import Path
+
+import torch
+from hyperreps.autoencoder import save
+from hyperreps.commands import prepare_device, run
+from hyperreps.pretraining import Pretraining
+from hyperreps.resuming import input_digest, run_to_end
+from hyperreps.settings import HyperRep
+from hyperreps.storage import replacing
+from hyperreps.zoos import read_zoo, select
+
+
+def main(
+    *,
+    zoo: Path,
+    settings: HyperRep,
+    seed: int,
+    output: Path,
+    device: str = "auto",
+    threads: int = 1,
+    save_every: float = 60.0,
+    minutes: float | None = None,
+) -> None:
+    """Trains one hyper-representation with one seed.
+
+    Args:
+        zoo: zoos/{zoo}.h5, or its aligned form.
+        settings: Of the model and its training.
+        seed: Of initialisation, order, augmentation and dropout.
+        output: Safetensors file to write; the training curve lies beside it as .csv,
+            the state of an interrupted run as .state.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+        save_every: Seconds between saved states.
+        minutes: Time budget; exit code 75 says that it ended before the training.
+    """
+    place = prepare_device(device, threads=threads)
+    data = read_zoo(zoo)
+    threshold = settings.weight_threshold
+    train = select(data, split="train", weight_threshold=threshold)
+    held_out = select(data, split="val", epochs="last", weight_threshold=threshold)
+    logging.info("%d samples of %d models", len(train.weights), len(set(train.model)))
+    training = Pretraining(
+        torch.from_numpy(train.weights).to(place),
+        torch.from_numpy(held_out.weights).to(place),
+        data.architecture,
+        settings=settings,
+        seed=seed,
+        zoo=data.name,
+    )
+    state = output.with_suffix(".state")
+    run_to_end(
+        training,
+        epochs=settings.epochs,
+        state=state,
+        digest=input_digest(
+            {**settings.model_dump(), "seed": seed}, train.weights, held_out.weights
+        ),
+        save_every=save_every,
+        minutes=minutes,
+    )
+    with (
+        replacing(output.with_suffix(".csv")) as temporary,
+        temporary.open("w", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(training.curve[-1]))
+        writer.writeheader()
+        writer.writerows(training.curve)
+    save(training.model, output)
+    state.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run(main)
