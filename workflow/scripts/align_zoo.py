@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+
 from hyperreps.alignment import weight_matching
 from hyperreps.commands import run
 from hyperreps.storage import created, opened

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+
 from hyperreps.commands import prepare_device, run
 from hyperreps.population import Images, PopulationTraining
 from hyperreps.randomness import derived_seed

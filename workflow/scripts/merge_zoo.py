@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+
 from hyperreps.architectures import build
 from hyperreps.commands import run
 from hyperreps.settings import Zoo

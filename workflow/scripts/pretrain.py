@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import torch
+
 from hyperreps.autoencoder import save
 from hyperreps.commands import prepare_device, run
 from hyperreps.pretraining import Pretraining

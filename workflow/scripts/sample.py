@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from hyperreps.autoencoder import HyperRepresentation, load
 from hyperreps.commands import prepare_device, run
 from hyperreps.population import Images, evaluate

@@ -19,7 +19,7 @@ class _Matcher:
         self.scale = scale
 
     def features(self, vector: np.ndarray, axis: str) -> np.ndarray:
-        """Returns all entries that move with each unit of an axis: [units, features]."""
+        """Returns what moves with each unit of an axis: [units, features]."""
         parts = []
         scaled = vector / self.scale
         for item in self.architecture.weighted:
@@ -71,7 +71,7 @@ def weight_matching(
     weights: Float[np.ndarray, "models parameters"],
     architecture: Architecture,
     *,
-    fit: Int[np.ndarray, "fitted"],
+    fit: Int[np.ndarray, fitted],
     reference: int,
     rounds: int = 5,
     restarts: int = 4,

@@ -55,13 +55,13 @@ class Weighted:
     """A layer with parameters, and where they lie in the vector.
 
     The weight is seen as [units, inputs, block]: `inputs` are the units of the layer
-    before, and `block` counts the entries per input that move with it (kernel positions,
-    or pixels of a flattened feature map). The bias follows the weight.
+    before, and `block` counts the entries per input that move with it (positions of a
+    kernel, or pixels of a flattened feature map). The bias follows the weight.
 
     Attributes:
         name: "conv1", "linear2" and so on.
         layer: The declaration it belongs to.
-        units: Output channels or features; each is one token of the hyper-representation.
+        units: Output channels or features; each becomes one token.
         inputs: Units of the previous layer, or image channels.
         block: Entries per unit and input.
         start: Index of its first entry.
@@ -183,9 +183,10 @@ class Architecture:
         return {w.units_axis: w.units for w in self.weighted if w.units_axis}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of weights and biases by name, as PyTorch has them, in vector order."""
+        """Returns PyTorch's shapes of weights and biases by name, in vector order."""
         found: dict[str, tuple[int, ...]] = {}
         for item in self.weighted:
+            shape: tuple[int, ...]
             if isinstance(item.layer, Convolution):
                 kernel = item.layer.kernel
                 shape = (item.units, item.inputs, kernel, kernel)

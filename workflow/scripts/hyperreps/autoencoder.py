@@ -22,7 +22,7 @@ from .shapes import Float, Int
 from .storage import DataFileError, provenance, replacing
 
 
-def token_index(architecture: Architecture) -> Int[Tensor, "parameters"]:
+def token_index(architecture: Architecture) -> Int[Tensor, parameters]:
     """Returns the gather index that sorts a weight vector by token.
 
     In token order the incoming weights of a neuron are followed by its bias, neuron by
@@ -164,10 +164,10 @@ class Normalization(NamedTuple):
             least 1e-4.
     """
 
-    shift: Float[Tensor, "parameters"]
+    shift: Float[Tensor, parameters]
     scale: Float[Tensor, ""]
-    mean: Float[Tensor, "parameters"]
-    layer_std: Float[Tensor, "parameters"]
+    mean: Float[Tensor, parameters]
+    layer_std: Float[Tensor, parameters]
 
 
 def normalization(
@@ -192,7 +192,7 @@ def normalization(
 
 
 class HyperRepresentation(nn.Module):
-    """Encoder, decoder and projection head, with the statistics they were trained on."""
+    """Encoder, decoder, projection head and the statistics of their training data."""
 
     shift: Tensor
     scale: Tensor
@@ -293,7 +293,8 @@ def load(path: Path, *, device: torch.device) -> HyperRepresentation:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
         if metadata.get("kind") != "hyper_rep":
             raise DataFileError(f"{path}: is not a hyper-representation")
         architecture = build(

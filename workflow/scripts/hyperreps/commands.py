@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ def run(main: Callable[..., Any]) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
+    logging.info("command: %s", shlex.join(["python", *sys.argv]))
     try:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
     except (DataFileError, SettingsError, FileNotFoundError, PermissionError) as error:

@@ -47,12 +47,13 @@ def _tree(path: Path) -> ast.Module:
 def _logic(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        is_documented = isinstance(
-            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        )
-        if is_documented and body and ast.get_docstring(node, clean=False) is not None:
-            del body[0]
+        if (
+            isinstance(
+                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            )
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            del node.body[0]
     return ast.dump(tree)
 
 

@@ -13,12 +13,13 @@ def reconstruction_loss(
     output: Float[Tensor, "batch parameters"],
     target: Float[Tensor, "batch parameters"],
     *,
-    std: Float[Tensor, "parameters"] | None,
+    std: Float[Tensor, parameters] | None,
 ) -> Float[Tensor, ""]:
     """Mean squared error, with or without layer-wise loss normalisation.
 
-    1/(M N) sum_i sum_l |w^_i(l) - w_i(l)|^2 / sigma_l^2, Eq. 5 of Schuerholt et al. 2022
-    (the layer means cancel). Predicting the mean of centred weights gives 1.
+    1/(M N) sum_i sum_l |w^_i(l) - w_i(l)|^2 / sigma_l^2 for M networks of N parameters
+    (Schuerholt et al. 2022; the layer means cancel). Predicting the mean of centred
+    weights gives 1.
 
     Args:
         output: Reconstructed weights.
@@ -53,9 +54,9 @@ def r_squared(
     output: Float[Tensor, "batch parameters"],
     target: Float[Tensor, "batch parameters"],
     *,
-    mean: Float[Tensor, "parameters"],
-    layers: Int[Tensor, "parameters"],
-) -> Float[Tensor, "layers"]:
+    mean: Float[Tensor, parameters],
+    layers: Int[Tensor, parameters],
+) -> Float[Tensor, layers]:
     """Explained variance of each layer, against predicting the training mean.
 
     Args:

@@ -12,10 +12,11 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from scipy.optimize import isotonic_regression
 
 from .settings import Statistics
@@ -32,8 +33,10 @@ PALETTES = {
     "B_": ("#D55E00", "#E69F00", "#7A2E00", "#F0B98A"),
     "": ("#009E73", "#CC79A7", "#8A8A8A", "#6B4C9A", "#A6761D"),
 }
-# inches: the text width of a NeurIPS page, and half of it
-WIDE, NARROW = 5.5, 3.6
+# inches: the text width of a two-column page, and about half of it
+WIDE, NARROW = 6.75, 3.8
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+POPULATION = ["source", "target", "method", "published"]
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,11 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         labels = []
         # one marker for all methods that are compared with the same one
         marked = set()
+        method: Any
         for method, line in part.groupby("method", sort=False):
             colour = colours[method]
-            axes.fill_between(
-                line["epoch"], line["ci_low"], line["ci_high"], color=colour, alpha=0.25
-            )
+            band = (line["ci_low"], line["ci_high"])
+            axes.fill_between(line["epoch"], *band, color=colour, alpha=0.25, lw=0)
             axes.plot(line["epoch"], line["mean"], color=colour)
             labels.append(
                 (method, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1])
@@ -118,7 +121,7 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         Line2D([], [], color="#4d4d4d", label="mean"),
         Patch(color="#4d4d4d", alpha=0.25, label=f"{level} interval of the mean"),
     ]
-    _finish(figure, handles, data["published_mean"].notna().any())
+    _finish(figure, handles, bool(data["published_mean"].notna().any()))
     return figure, data
 
 
@@ -130,13 +133,19 @@ def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     known = inputs.published.query("epoch == 0 and statistic == 'mean'")
     data = _epoch_zero_numbers(frame, known)
     figure, panels = _panels(data, height=0.55 + 0.24 * len(methods), share_y=True)
+    references = frame.loc[frame["reference"], "method"].nunique()
+    method: Any
     for axes, part in panels:
         for method, rows in part.groupby("method", sort=False):
             _box(axes, rows, position=methods.index(method), colour=colours[method])
+        if references:
+            axes.axhline(
+                len(methods) - references - 0.5, color="#b3b3b3", linewidth=0.8
+            )
         axes.set_yticks(range(len(methods)), [shown_name(m) for m in methods])
         axes.set_ylim(len(methods) - 0.5, -0.5)
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
+        _percent(axes.xaxis)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("test accuracy at epoch 0")
     handles: list[Any] = [
@@ -147,7 +156,7 @@ def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
             label="quartiles and median; whiskers 5 to 95 %",
         ),
     ]
-    _finish(figure, handles, (data["statistic"] == "published_mean").any())
+    _finish(figure, handles, bool((data["statistic"] == "published_mean").any()))
     return figure, data
 
 
@@ -156,24 +165,22 @@ def _epoch_zero_numbers(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFram
 
     sample is -1 for what belongs to the whole population.
     """
-    quantiles = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-    keys = ["source", "target", "method", "published"]
-    parts = []
-    for cell, members in frame.groupby(keys, sort=False):
-        accuracy = members["accuracy"].to_numpy()
-        rows = [
-            ("sample", s, a) for s, a in zip(members["sample"], accuracy, strict=True)
+    paper = known.set_index(["source", "target", "method"])["value"].to_dict()
+    rows: list[tuple[Any, ...]] = []
+    cell: Any
+    for cell, members in frame.groupby(POPULATION, sort=False):
+        source, target, method, compared = cell
+        numbers = [
+            ("sample", *m)
+            for m in zip(members["sample"], members["accuracy"], strict=True)
         ]
-        rows += [(name, -1, np.quantile(accuracy, q)) for name, q in quantiles.items()]
-        population = dict(
-            zip(["source", "target", "method"], (*cell[:2], cell[3]), strict=True)
-        )
-        same = (known[list(population)] == pd.Series(population)).all(axis=1)
-        rows += [("published_mean", -1, value) for value in known.loc[same, "value"]]
-        part = pd.DataFrame(rows, columns=["statistic", "sample", "accuracy"])
-        parts.append(part.assign(source=cell[0], target=cell[1], method=cell[2]))
+        quantiles = members["accuracy"].quantile(list(QUANTILES.values()))
+        numbers += [(n, -1, q) for n, q in zip(QUANTILES, quantiles, strict=True)]
+        if (source, target, compared) in paper:
+            numbers.append(("published_mean", -1, paper[source, target, compared]))
+        rows += [(source, target, method, *number) for number in numbers]
     columns = ["source", "target", "method", "statistic", "sample", "accuracy"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
@@ -245,22 +252,25 @@ def zoo(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         )
         axes.plot(epochs, part["median"], color=fill)
         paper = part[part["published_mean"].notna()]
-        axes.errorbar(
-            paper["epoch"],
-            paper["published_mean"],
-            paper["published_std"].fillna(0),
-            linestyle="",
-            marker="D",
-            color=colour,
-            markerfacecolor="white",
-            capsize=2.5,
-            elinewidth=0.9,
-            clip_on=False,
-            zorder=5,
-        )
+        # even an empty series would take up space in the layout
+        if len(paper):
+            axes.errorbar(
+                paper["epoch"],
+                paper["published_mean"],
+                paper["published_std"].fillna(0),
+                linestyle="",
+                marker="D",
+                color=colour,
+                markerfacecolor="white",
+                capsize=2.5,
+                elinewidth=0.9,
+                clip_on=False,
+                zorder=5,
+            )
         axes.set_xlim(0, epochs.max())
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        _percent(axes.yaxis)
         axes.set(xlabel="training epoch", ylabel="test accuracy")
         _annotate_corner(axes, f"n = {part['n'].iloc[0]}")
     handles: list[Any] = [
@@ -268,7 +278,7 @@ def zoo(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         Patch(facecolor=fill, alpha=0.5, label="quartiles"),
         Patch(facecolor=fill, alpha=0.18, label="5 to 95 %"),
     ]
-    known = data["published_mean"].notna().any()
+    known = bool(data["published_mean"].notna().any())
     _finish(
         figure, handles, known, label=f"published {shown_name(BASELINE)}, mean ± std"
     )
@@ -277,23 +287,18 @@ def zoo(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
 
 def _zoo_numbers(zoos: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per zoo and epoch: n, quantiles over models, published B_T."""
-    quantiles = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
     accuracy = zoos.groupby(["zoo", "epoch"], sort=False)["accuracy"]
-    numbers = accuracy.agg(n="size", **{k: _quantile(q) for k, q in quantiles.items()})
+    numbers = accuracy.quantile(np.array([*QUANTILES.values()])).unstack()
+    numbers.columns = pd.Index(QUANTILES)
+    numbers.insert(0, "n", accuracy.size())
     known = published.query("method == @BASELINE and statistic == 'mean'")
     known = known[known["source"] == known["target"]]
-    known = known.set_index(["target", "epoch"])[["value", "std"]].add_prefix(
-        "published_"
-    )
-    known = known.rename(columns={"published_value": "published_mean"})
+    known = known.rename(columns={"value": "published_mean", "std": "published_std"})
+    known = known.set_index(["source", "epoch"])[["published_mean", "published_std"]]
     known.index.names = numbers.index.names
-    data = numbers.join(known).reset_index()
-    data.insert(0, "source", data["zoo"])
-    return data.rename(columns={"zoo": "target"})
-
-
-def _quantile(q: float) -> Callable[[pd.Series], float]:
-    return lambda values: float(values.quantile(q))
+    data = numbers.join(known).reset_index().rename(columns={"zoo": "target"})
+    data.insert(0, "source", data["target"])
+    return data
 
 
 def _panels(
@@ -318,9 +323,10 @@ def _panels(
         axes.set_axis_off()
 
     def panels() -> Iterator[tuple[Axes, pd.DataFrame]]:
-        for axes, row in zip(grid.flat, populations.itertuples(), strict=False):
-            axes.set_title(display_name(row.source, row.target))
-            same = (data["source"] == row.source) & (data["target"] == row.target)
+        names = zip(populations["source"], populations["target"], strict=True)
+        for axes, (source, target) in zip(grid.flat, names, strict=False):
+            axes.set_title(display_name(source, target))
+            same = (data["source"] == source) & (data["target"] == target)
             yield axes, data[same]
 
     return figure, panels()
@@ -328,6 +334,8 @@ def _panels(
 
 def _open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
     """Draws published numbers: white diamonds, whole even on the edge of the axes."""
+    if np.isnan(y).all():
+        return
     axes.plot(
         x,
         y,
@@ -341,6 +349,12 @@ def _open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
     )
 
 
+def _percent(axis: Axis) -> None:
+    """Labels an axis of accuracies in whole percent."""
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
 def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
     """Sets an axis that is linear up to epoch 1 and logarithmic beyond."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.6)
@@ -349,7 +363,7 @@ def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _percent(axes.yaxis)
     axes.set(xlabel="epoch (logarithmic after 1)", ylabel="test accuracy")
 
 
@@ -363,8 +377,8 @@ def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> 
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ends = np.array([(y - low) / (high - low) for *_, y in lines])
-    # 9 pt of text and space, as a fraction of the panel
-    gap = 11 / 72 / (axes.get_position().height * axes.figure.get_figheight())
+    # 11 pt for a line of text, as a fraction of the panel's height
+    gap = 11 / 72 * axes.figure.dpi / axes.get_window_extent().height
     for (method, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
         axes.annotate(
             shown_name(method),
@@ -417,8 +431,8 @@ def _finish(
 ) -> None:
     """Puts one legend below all panels."""
     if published:
-        marker = {"marker": "D", "markerfacecolor": "white", "linestyle": ""}
-        handles = [*handles, Line2D([], [], color="#4d4d4d", label=label, **marker)]
+        style: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
+        handles = [*handles, Line2D([], [], color="#4d4d4d", label=label, **style)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 

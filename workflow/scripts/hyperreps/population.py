@@ -8,7 +8,7 @@ initialisation and batch order, functions of its seed and the epoch alone.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test")
 CPU_LAUNCH = 16
 EVALUATION_BATCH = 100
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "relu": F.relu,
     "leaky_relu": F.leaky_relu,
@@ -49,9 +49,9 @@ class Images(NamedTuple):
     """
 
     pixels: UInt8[Tensor, "images channels height width"]
-    labels: Int[Tensor, "images"]
-    mean: Float[Tensor, "channels"]
-    std: Float[Tensor, "channels"]
+    labels: Int[Tensor, images]
+    mean: Float[Tensor, channels]
+    std: Float[Tensor, channels]
 
     @classmethod
     def by_split(
@@ -74,7 +74,7 @@ class Images(NamedTuple):
         }
 
     def normalized(
-        self, index: Int[Tensor, "..."] | slice
+        self, index: Int[Tensor, ...] | slice
     ) -> Float[Tensor, "... channels height width"]:
         """Returns the indexed images as float, shifted and scaled."""
         pixels = self.pixels[index].float() / 255
@@ -183,7 +183,7 @@ def evaluate(
     images: Images,
     *,
     activation: str,
-) -> tuple[Float[np.ndarray, "models"], Float[np.ndarray, "models"]]:
+) -> tuple[Float[np.ndarray, models], Float[np.ndarray, models]]:
     """Returns the mean cross-entropy and the accuracy in [0, 1] of every model."""
     losses, accuracies = [], []
     for rows in weights.split(_launch_size(weights)):
@@ -204,8 +204,8 @@ def evaluate(
 
 
 def _score(
-    scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*models batch"]
-) -> tuple[Float[Tensor, "models"], Float[Tensor, "models"]]:
+    scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*any batch"]
+) -> tuple[Float[Tensor, models], Int[Tensor, models]]:
     """Returns the summed cross-entropy and the number of correct answers per model."""
     labels = labels.expand(scores.shape[:2])
     loss = F.cross_entropy(
@@ -370,7 +370,7 @@ class PopulationTraining:
             self.recorded[:, self.record.index(self.epoch)] = weights.cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that load_state_dict needs to go on as if never stopped."""
+        """Returns all that load_state_dict needs to go on as if never stopped."""
         return {
             "epoch": self.epoch,
             "launches": [rows.detach() for rows in self.launches],
@@ -393,11 +393,13 @@ class PopulationTraining:
 
 
 def _optimizer(weights: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
-    common = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    common: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+    }
     if recipe.optimizer == "adam":
         return torch.optim.Adam([weights], fused=True, **common)
+    common["momentum"] = recipe.momentum
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            [weights], momentum=recipe.momentum, fused=True, **common
-        )
-    return torch.optim.RMSprop([weights], momentum=recipe.momentum, **common)
+        return torch.optim.SGD([weights], fused=True, **common)
+    return torch.optim.RMSprop([weights], **common)

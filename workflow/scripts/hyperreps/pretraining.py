@@ -163,7 +163,7 @@ class Pretraining:
         return {f"r2_{name}": float(overall), **named}
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything that load_state_dict needs to go on as if never stopped."""
+        """Returns all that load_state_dict needs to go on as if never stopped."""
         return {
             "epoch": self.epoch,
             "model": self.model.state_dict(),

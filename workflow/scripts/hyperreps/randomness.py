@@ -27,7 +27,7 @@ def _shifted(x: Tensor, bits: int) -> Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def mix(x: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
+def mix(x: Int[Tensor, ...]) -> Int[Tensor, ...]:
     """Returns well mixed 64 bit integers, one per input."""
     x = x + _STEP
     x = (x ^ _shifted(x, 30)) * _MIX_1
@@ -36,7 +36,7 @@ def mix(x: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
 
 
 def batch_order(
-    seeds: Int[Tensor, "models"], *, epoch: int, images: int
+    seeds: Int[Tensor, models], *, epoch: int, images: int
 ) -> Int[Tensor, "models images"]:
     """Returns in which order each model sees the images in an epoch.
 

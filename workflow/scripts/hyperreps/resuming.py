@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,14 +24,23 @@ log = logging.getLogger(__name__)
 EXIT_UNFINISHED = 75  # EX_TEMPFAIL: run the same command again to go on
 
 
+@runtime_checkable
 class Training(Protocol):
     """What run_to_end can run: something that counts epochs and has a state."""
 
     epoch: int
 
-    def run_epoch(self) -> dict[str, float]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def run_epoch(self) -> dict[str, float]:
+        """Trains for one epoch and returns what is worth a log line."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything that load_state_dict needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state of the same training."""
+        ...
 
 
 def input_digest(settings: Mapping[str, Any], *arrays: np.ndarray) -> str:

@@ -26,7 +26,7 @@ class Drawn(NamedTuple):
     """
 
     points: Float[np.ndarray, "samples dimensions"]
-    rows: Int[np.ndarray, "samples *dimensions"]
+    rows: Int[np.ndarray, samples * dimensions]
 
 
 Sampler = Callable[..., Drawn]

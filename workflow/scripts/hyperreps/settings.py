@@ -24,7 +24,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
 
 
 class SettingsError(ValueError):
-    """A configuration that cannot be used; the message names each key and its remedy."""
+    """A configuration that cannot be used; the message names each key."""
 
 
 class Strict(BaseModel):
@@ -54,8 +54,8 @@ class Dataset(Strict):
     split_seed: Seed = Field(42, description="Seed of the train/validation split.")
     mean: tuple[float, ...] = Field(
         (),
-        description="Pixel mean per channel in [0, 1] subtracted before training; empty:"
-        " measured on the training images.",
+        description="Pixel mean per channel in [0, 1], subtracted before training;"
+        " empty: measured on the training images.",
     )
     std: tuple[Positive, ...] = Field(
         (), description="Pixel standard deviation per channel; empty: measured."
@@ -80,8 +80,8 @@ class Recipe(Strict):
         "xavier_uniform",
         "xavier_normal",
     ] = Field(
-        description="Distribution of initial weights: uniform is U(0, 1), uniform_fan_in"
-        " U(0, 1/sqrt(fan_in)), normal N(0, 1); biases start at 0.01."
+        description="Distribution of initial weights: uniform is U(0, 1),"
+        " uniform_fan_in U(0, 1/sqrt(fan_in)), normal N(0, 1); biases start at 0.01."
     )
     activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = (
         Field(description="Activation after every layer but the last.")
@@ -135,7 +135,7 @@ class Zoo(Strict):
 
 
 class HyperRep(Strict):
-    """The hyper-representation: a transformer autoencoder on weights and its training."""
+    """The hyper-representation: a transformer autoencoder on weights."""
 
     width: Count = Field(800, description="Size of a token inside the transformer.")
     heads: Count = Field(4, description="Attention heads; they divide width.")
@@ -161,8 +161,8 @@ class HyperRep(Strict):
     projection_size: Count = Field(50, description="Size of the projection.")
     loss_normalization: Literal["layer", "none"] = Field(
         "layer",
-        description="layer: squared errors divided by the variance of their layer; none:"
-        " plain squared error (the baseline hyper-representation).",
+        description="layer: squared errors divided by the variance of their layer;"
+        " none: plain squared error (the baseline hyper-representation).",
     )
     contrast_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1,
@@ -188,8 +188,8 @@ class HyperRep(Strict):
     )
     centering: bool = Field(
         False,
-        description="Subtract the mean of the training weights per coordinate and divide"
-        " by their overall standard deviation.",
+        description="Subtract the mean of the training weights per coordinate and"
+        " divide by their overall standard deviation.",
     )
     alignment: Literal["none", "weight_matching"] = Field(
         "none",
@@ -272,7 +272,7 @@ class Method(Strict):
 
 
 class InDistribution(Strict):
-    """Networks sampled and finetuned on the images of their own zoo (paper, Table 1)."""
+    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
 
     zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
     methods: tuple[Name, ...] = Field(
@@ -425,4 +425,5 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**config)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"config: {line}" for line in _lines(error)))
+        lines = [f"config: {line}" for line in _lines(error)]
+        raise SettingsError("\n".join(lines)) from None

@@ -15,6 +15,6 @@ except ImportError:
         def __class_getitem__(cls, item: tuple) -> type:
             return item[0]
 
-    Bool = Float = Int = UInt8 = _Unchecked  # type: ignore[assignment,misc]
+    Bool = Float = Int = UInt8 = _Unchecked  # type: ignore[assignment]
 
 __all__ = ["Bool", "Float", "Int", "UInt8"]

@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def provenance() -> dict[str, str]:
-    """Returns the attributes every file carries: versions and the git commit, if any."""
+    """Returns the attributes that every file carries: versions and the git commit."""
     import torch
 
     versions = {

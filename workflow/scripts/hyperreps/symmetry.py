@@ -79,7 +79,9 @@ def sign_vector(
     some = next(iter(signs.values()))
 
     def factor(axis: str | None, size: int) -> Tensor:
-        return signs[axis] if axis in signs else some.new_ones(len(some), size)
+        if axis is not None and axis in signs:
+            return signs[axis]
+        return some.new_ones(len(some), size)
 
     pieces = []
     for item in architecture.weighted:

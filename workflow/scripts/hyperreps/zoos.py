@@ -54,9 +54,9 @@ class ZooData:
 
     name: str
     weights: Float[np.ndarray, "models epochs parameters"]
-    epochs: Int[np.ndarray, "epochs"]
+    epochs: Int[np.ndarray, epochs]
     accuracy: dict[str, Float[np.ndarray, "models epochs"]]
-    seed: Int[np.ndarray, "models"]
+    seed: Int[np.ndarray, models]
     split: np.ndarray
     architecture: Architecture
     settings: Zoo
@@ -120,8 +120,8 @@ class Pool:
     """
 
     weights: Float[np.ndarray, "pool parameters"]
-    model: Int[np.ndarray, "pool"]
-    epoch: Int[np.ndarray, "pool"]
+    model: Int[np.ndarray, pool]
+    epoch: Int[np.ndarray, pool]
 
 
 def select(

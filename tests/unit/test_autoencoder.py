@@ -1,0 +1,312 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import r2_score
+
+from hyperreps import autoencoder
+from hyperreps.architectures import build
+from hyperreps.augmentation import augmented_views, erase_blocks
+from hyperreps.autoencoder import (
+    Detokenizer,
+    HyperRepresentation,
+    Tokenizer,
+    normalization,
+    token_index,
+)
+from hyperreps.losses import nt_xent, r_squared, reconstruction_loss
+from hyperreps.population import forward, initial_weights
+from hyperreps.pretraining import DivergedError, Pretraining
+from hyperreps.settings import HyperRep
+from hyperreps.storage import DataFileError
+
+SMALL = HyperRep(
+    width=8,
+    heads=2,
+    blocks=1,
+    feedforward=8,
+    latent=3,
+    projection_layers=1,
+    projection_width=4,
+    projection_size=2,
+    batch_size=4,
+    epochs=3,
+    evaluate_every=2,
+)
+CPU = torch.device("cpu")
+
+
+def zoo(cnn, models=10, seed=0):
+    seeds = range(seed, seed + models)
+    return initial_weights(cnn, initialization="uniform", seeds=seeds)
+
+
+def build_model(cnn, settings=SMALL, weights=None):
+    weights = zoo(cnn) if weights is None else weights
+    statistics = normalization(weights, cnn, centering=settings.centering)
+    return HyperRepresentation(cnn, settings, statistics)
+
+
+@pytest.mark.parametrize(
+    ("channels", "parameters"), [(1, 8_868_900), (3, 8_868_900 + 200 * 800 // 4)]
+)
+def test_encoder_size_is_that_of_the_release(channels, parameters):
+    """The published settings of 2021: 8,868,900 encoder parameters (method.md 3.3)."""
+    model = build_model(
+        build("cnn", channels=channels),
+        HyperRep(),
+        torch.rand(4, build("cnn", channels=channels).parameters),
+    )
+    count = sum(p.numel() for p in model.encoder.parameters())
+    assert count == parameters
+    if channels == 1:
+        assert sum(p.numel() for p in model.projection.parameters()) == 784_950
+        assert sum(p.numel() for p in model.parameters()) == 44_875_160
+
+
+def test_tokens_are_neurons(cnn):
+    index = token_index(cnn)
+    assert (index.sort().values == torch.arange(cnn.parameters)).all()
+    # second token: second filter of conv1 (25 weights) and its bias
+    assert index[26:51].tolist() == list(range(25, 50))
+    assert index[51] == 200 + 1
+    # last token: the last output unit (20 weights) and its bias
+    assert index[-21:-1].tolist() == list(range(2434, 2454))
+    assert index[-1] == 2463
+
+
+def test_tokenizer_and_detokenizer_are_inverse_layouts(cnn):
+    """With identity maps in every layer, detokenizing tokens gives the weights back."""
+    width = 201  # the largest token
+    split, merge = Tokenizer(cnn, width), Detokenizer(cnn, width)
+    for into, back in zip(split.maps, merge.maps, strict=True):
+        torch.nn.init.eye_(into.weight)
+        torch.nn.init.eye_(back.weight)
+        torch.nn.init.zeros_(into.bias)
+        torch.nn.init.zeros_(back.bias)
+    weights = torch.randn(3, cnn.parameters)
+    tokens = split(weights)
+    assert tokens.shape == (3, 48, width)
+    torch.testing.assert_close(merge(tokens), weights)
+
+
+def test_models_of_a_batch_do_not_see_each_other(cnn):
+    """The release's nn.TransformerEncoder attended across the batch (defect D3)."""
+    model = build_model(cnn).eval()
+    weights = zoo(cnn, 6)
+    with torch.no_grad():
+        together = model.encode(weights)
+        alone = model.encode(weights[2:3])
+    torch.testing.assert_close(together[2:3], alone, atol=1e-5, rtol=1e-4)
+    assert together.std(0).min() > 0
+
+
+@pytest.mark.parametrize("compression", ["token", "linear"])
+@pytest.mark.parametrize("centering", [True, False])
+def test_saved_model_is_the_same_model(cnn, tmp_path, compression, centering):
+    settings = SMALL.model_copy(
+        update={"compression": compression, "centering": centering}
+    )
+    model = build_model(cnn, settings)
+    model.zoo, model.seed = "mnist", 5
+    path = tmp_path / "model.safetensors"
+    autoencoder.save(model, path)
+    again = autoencoder.load(path, device=CPU)
+    weights = zoo(cnn, 4)
+    latents = model.map("encode", weights)
+    assert (again.map("encode", weights) == latents).all()
+    assert (again.map("decode", latents) == model.map("decode", latents)).all()
+    assert (again.zoo, again.seed, again.settings) == ("mnist", 5, settings)
+
+
+def test_damaged_model_file_is_named(cnn, tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(DataFileError, match=r"model\.safetensors: no such file"):
+        autoencoder.load(path, device=CPU)
+    autoencoder.save(build_model(cnn), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataFileError, match=r"model\.safetensors: damaged"):
+        autoencoder.load(path, device=CPU)
+
+
+def test_layer_normalized_loss_is_the_papers_formula(cnn):
+    weights, output = zoo(cnn, 5), torch.randn(5, cnn.parameters)
+    std = normalization(weights, cnn, centering=False).layer_std
+    expected = 0.0
+    for item in cnn.weighted:
+        part = weights[:, item.whole]
+        # unbiased, over all models and entries of the layer, biases included
+        variance = np.var(part.numpy().astype(np.float64), ddof=1)
+        expected += float(((output - weights)[:, item.whole] ** 2).sum()) / variance
+    expected /= weights.numel()
+    loss = reconstruction_loss(output, weights, std=std)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    plain = reconstruction_loss(output, weights, std=None)
+    assert float(plain) == pytest.approx(float((output - weights).square().mean()))
+
+
+@settings(max_examples=10, deadline=None)
+@given(scale=st.floats(0.1, 50), layer=st.integers(0, 4))
+def test_layer_normalized_loss_ignores_the_scale_of_a_layer(scale, layer):
+    cnn = build("cnn", channels=1)
+    weights, output = zoo(cnn, 4), torch.randn(4, cnn.parameters)
+    where = cnn.weighted[layer].whole
+
+    def loss(factor):
+        w, o = weights.clone(), output.clone()
+        w[:, where] *= factor
+        o[:, where] *= factor
+        std = normalization(w, cnn, centering=False).layer_std
+        return float(reconstruction_loss(o, w, std=std))
+
+    assert loss(scale) == pytest.approx(loss(1.0), rel=1e-4)
+
+
+def test_predicting_the_mean_of_centred_weights_costs_one(cnn):
+    weights = torch.randn(200, cnn.parameters) * 3
+    std = normalization(weights, cnn, centering=True).layer_std
+    loss = reconstruction_loss(torch.zeros_like(weights), weights, std=std)
+    assert float(loss) == pytest.approx(1, abs=0.01)
+
+
+def test_nt_xent_equals_a_hand_computation():
+    projections = torch.randn(6, 4, dtype=torch.float64)
+    z = (projections / projections.norm(dim=1, keepdim=True)).numpy()
+    total = 0.0
+    for i in range(6):
+        partner = (i + 3) % 6
+        similar = [np.exp(z[i] @ z[k] / 0.5) for k in range(6) if k != i]
+        total -= np.log(np.exp(z[i] @ z[partner] / 0.5) / sum(similar))
+    loss = nt_xent(projections, temperature=0.5)
+    assert float(loss) == pytest.approx(total / 6, rel=1e-5)
+
+
+def test_r_squared_equals_scikit_learn(cnn):
+    weights = torch.randn(30, cnn.parameters)
+    output = weights + 0.3 * torch.randn_like(weights)
+    layers = torch.from_numpy(cnn.layer_index)
+    found = r_squared(output, weights, mean=weights.mean(0), layers=layers)
+    for k, item in enumerate(cnn.weighted):
+        expected = r2_score(
+            weights[:, item.whole].numpy(),
+            output[:, item.whole].numpy(),
+            multioutput="variance_weighted",
+        )
+        assert float(found[k]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_erased_blocks_are_contiguous_and_of_the_declared_length():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.ones(500, 1000)
+    erased = erase_blocks(
+        weights, probability=0.5, fraction=(0.02, 0.33), generator=generator
+    )
+    lengths = (erased == 0).sum(1)
+    hit = lengths > 0
+    assert 200 < hit.sum() < 300
+    assert lengths[hit].min() >= 20
+    assert lengths[hit].max() <= 330
+    assert lengths[hit].float().mean() == pytest.approx(175, abs=15)
+    # contiguous: exactly one falling edge, counting the border
+    padded = torch.nn.functional.pad(erased, (1, 1), value=1.0)
+    assert ((padded[:, :-1] - padded[:, 1:]) == 1).sum(1).max() == 1
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize("target", ["view", "clean"])
+def test_views_keep_the_function_until_they_are_erased(cnn, target):
+    choices = SMALL.model_copy(update={"target": target, "erase_probability": 1.0})
+    weights = zoo(cnn, 4)
+    view, clean = augmented_views(
+        weights,
+        cnn,
+        views=2,
+        settings=choices,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert view.shape == (8, cnn.parameters)
+    assert (view == 0).any(1).all()
+    if target == "view":
+        assert clean is view
+        return
+    images = torch.randn(3, 1, 28, 28)
+    torch.testing.assert_close(
+        forward(cnn, clean, images, activation="tanh"),
+        forward(cnn, weights.repeat(2, 1), images, activation="tanh"),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+    assert (clean[:4] != clean[4:]).any(1).all()
+
+
+def pretrain(cnn, epochs, settings=SMALL, seed=1):
+    training = Pretraining(
+        zoo(cnn), zoo(cnn, 3, seed=50), cnn, settings=settings, seed=seed
+    )
+    for _ in range(epochs):
+        training.run_epoch()
+    return training
+
+
+def test_resumed_pretraining_is_bitwise_equal(cnn):
+    """With dropout, permutation, erasing and a schedule, which all draw numbers."""
+    for schedule in ("plateau", "onecycle"):
+        settings = SMALL.model_copy(update={"schedule": schedule})
+        whole = pretrain(cnn, 3, settings)
+        half = pretrain(cnn, 1, settings)
+        again = pretrain(cnn, 0, settings)
+        again.load_state_dict(half.state_dict())
+        again.run_epoch()
+        again.run_epoch()
+        for name, value in whole.model.state_dict().items():
+            assert (value == again.model.state_dict()[name]).all(), name
+        assert whole.curve == again.curve
+
+
+def test_pretraining_depends_on_its_seed_only(cnn):
+    first = pretrain(cnn, 1)
+    torch.rand(3)  # torch's own generator must not matter
+    assert first.curve == pretrain(cnn, 1).curve
+    assert first.curve != pretrain(cnn, 1, seed=2).curve
+
+
+def test_pretraining_learns_what_networks_share(cnn):
+    """On networks that differ in two directions only, held-out ones included."""
+    choices = SMALL.model_copy(
+        update={
+            "width": 16,
+            "batch_size": 16,
+            "epochs": 60,
+            "learning_rate": 1e-2,
+            "dropout": 0.0,
+            "permutation": False,
+            "erase_probability": 0.0,
+            "centering": True,
+            "compression": "linear",
+            "contrast_weight": 0.0,
+            "evaluate_every": 60,
+        }
+    )
+    weights = torch.randn(60, 2) @ torch.randn(2, cnn.parameters)
+    training = Pretraining(weights[:48], weights[48:], cnn, settings=choices, seed=1)
+    for _ in range(60):
+        training.run_epoch()
+    assert training.curve[-1]["r2_train"] > 0.5
+    assert training.curve[-1]["r2_held_out"] > 0.5
+    assert training.curve[-1]["r2_held_out_layer5"] > 0.3
+    assert "r2_train" not in training.curve[0]
+
+
+def test_bfloat16_trains_and_keeps_float32_weights(cnn):
+    settings = SMALL.model_copy(update={"precision": "bfloat16"})
+    training = pretrain(cnn, 1, settings)
+    assert np.isfinite(training.curve[0]["loss"])
+    assert {p.dtype for p in training.model.parameters()} == {torch.float32}
+
+
+def test_a_loss_that_is_not_finite_stops(cnn):
+    training = pretrain(cnn, 0)
+    training.weights[0, 0] = torch.inf
+    with pytest.raises(DivergedError, match=r"epoch 1.*learning_rate"):
+        training.run_epoch()

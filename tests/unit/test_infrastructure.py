@@ -1,0 +1,206 @@
+"""Storage, fingerprints and resume states."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from hyperreps.fingerprint import code_fingerprint
+from hyperreps.resuming import EXIT_UNFINISHED, input_digest, run_to_end
+from hyperreps.storage import (
+    DataFileError,
+    opened,
+    read_arrays,
+    replacing,
+    write_arrays,
+)
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+
+
+def test_arrays_survive_a_round_trip(tmp_path):
+    path = tmp_path / "a" / "x.h5"
+    arrays = {
+        "weights": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32),
+        "accuracy/val": np.arange(3.0),
+        "split": np.array(["train", "val", "test"]),
+    }
+    write_arrays(path, arrays, attributes={"kind": "toy", "mean": [0.5], "n": 3})
+    found, attributes = read_arrays(path, kind="toy")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert json.loads(attributes["mean"]) == [0.5]
+    assert attributes["n"] == 3
+    assert json.loads(attributes["versions"])["torch"] == torch.__version__
+    with h5py.File(path) as plain:
+        assert plain["weights"].dtype == np.float32
+    only, _ = read_arrays(path, "weights", kind="toy")
+    assert list(only) == ["weights"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def write_half():
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(b"not hdf5"), "damaged or not an HDF5 file"),
+        (
+            lambda path: path.write_bytes(
+                path.read_bytes()[: path.stat().st_size // 2]
+            ),
+            "damaged",
+        ),
+    ],
+)
+def test_bad_files_are_named(tmp_path, damage, message):
+    path = tmp_path / "zoo.h5"
+    write_arrays(path, {"x": np.zeros(5000)}, attributes={"kind": "zoo"})
+    damage(path)
+    with pytest.raises(DataFileError, match=rf"zoo\.h5: .*{message}"):
+        read_arrays(path, kind="zoo")
+
+
+def test_wrong_kind_and_missing_dataset_are_named(tmp_path):
+    path = tmp_path / "zoo.h5"
+    write_arrays(path, {"x": np.zeros(5)}, attributes={"kind": "zoo"})
+    with (
+        pytest.raises(DataFileError, match="holds 'zoo', but 'samples' is needed"),
+        opened(path, kind="samples"),
+    ):
+        pass
+    with pytest.raises(DataFileError, match="'weights'"):
+        read_arrays(path, "weights", kind="zoo")
+
+
+@pytest.fixture
+def code(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/__init__.py").write_text("")
+    (tmp_path / "lib/used.py").write_text('"""Doc."""\nfrom .deep import y\nX = 1\n')
+    (tmp_path / "lib/deep.py").write_text("y = 2\n")
+    (tmp_path / "lib/other.py").write_text("z = 3\n")
+    (tmp_path / "lib/settings.py").write_text("s = 4\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json\nfrom lib import settings\n"
+        "def main():\n    '''Doc.'''\n    from lib.used import X\n    return X\n"
+    )
+    return script
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changes"),
+    [
+        (
+            "lib/used.py",
+            '"""Other."""\n\n\nfrom .deep import y  # why\nX  =  1\n',
+            False,
+        ),
+        ("lib/used.py", '"""Doc."""\nfrom .deep import y\nX = 2\n', True),
+        ("lib/deep.py", "y = 3\n", True),
+        ("lib/other.py", "z = 4\n", False),
+        ("lib/settings.py", "s = 5\n", False),
+        ("script.py", "def main():\n    return 0\n", True),
+    ],
+)
+def test_fingerprint_follows_logic_only(code, file, text, changes):
+    import hyperreps.fingerprint as module
+
+    before = code_fingerprint(code)
+    (code.parent / file).write_text(text)
+    module._tree.cache_clear()
+    module._logic.cache_clear()
+    assert (code_fingerprint(code) != before) is changes
+
+
+def test_fingerprints_of_the_stages_differ_and_cover_their_library():
+    from hyperreps.fingerprint import _imported
+
+    names = [p.name for p in SCRIPTS.glob("*.py")]
+    prints = {name: code_fingerprint(SCRIPTS / name) for name in names}
+    assert len(set(prints.values())) == len(prints)
+    direct = {p.stem for p in _imported(SCRIPTS / "sample.py", SCRIPTS)}
+    assert {"sampling", "autoencoder", "zoos"} <= direct
+
+
+class Counting:
+    """A training whose state is a running sum."""
+
+    def __init__(self):
+        self.epoch, self.total = 0, 0
+
+    def run_epoch(self):
+        self.epoch += 1
+        self.total += self.epoch
+        return {"total": float(self.total)}
+
+    def state_dict(self):
+        return {"epoch": self.epoch, "total": self.total}
+
+    def load_state_dict(self, state):
+        self.epoch, self.total = state["epoch"], state["total"]
+
+
+def run(training, state, digest="d", epochs=4, minutes=None):
+    run_to_end(
+        training,
+        epochs=epochs,
+        state=state,
+        digest=digest,
+        save_every=0.0,
+        minutes=minutes,
+    )
+
+
+def test_time_budget_saves_and_the_next_call_goes_on(tmp_path):
+    state = tmp_path / "x.state"
+    with pytest.raises(SystemExit) as stopped:
+        run(Counting(), state, minutes=0.0)
+    assert stopped.value.code == EXIT_UNFINISHED
+    again = Counting()
+    run(again, state)
+    assert (again.epoch, again.total) == (4, 10)
+
+
+@pytest.mark.parametrize("damage", ["other digest", "garbage", "truncated"])
+def test_a_state_that_does_not_fit_is_not_used(tmp_path, damage, caplog):
+    state = tmp_path / "x.state"
+    poisoned = Counting()
+    poisoned.total = 1000
+    with pytest.raises(SystemExit):
+        run(poisoned, state, minutes=0.0)
+    if damage == "garbage":
+        state.write_bytes(b"garbage")
+    elif damage == "truncated":
+        state.write_bytes(state.read_bytes()[:50])
+    again = Counting()
+    with caplog.at_level("INFO"):
+        run(again, state, digest="e" if damage == "other digest" else "d")
+    assert again.total == 10
+    assert "x.state" in caplog.text
+
+
+def test_digest_sees_settings_and_data():
+    base = input_digest({"a": 1}, np.arange(3))
+    assert base == input_digest({"a": 1}, np.arange(3))
+    assert base != input_digest({"a": 2}, np.arange(3))
+    assert base != input_digest({"a": 1}, np.arange(4))
+    assert base != input_digest({"a": 1}, np.arange(3.0))

@@ -1,0 +1,136 @@
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hyperreps.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def merged(base, overlay):
+    """As snakemake merges config files: dictionaries by key, all else replaced."""
+    result = copy.deepcopy(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def changed(path, value):
+    overlay = value
+    for key in reversed(path.split("/")):
+        overlay = {key: overlay}
+    return merged(PAPER, overlay)
+
+
+def test_the_papers_config_is_the_papers():
+    settings = load_settings(PAPER)
+    assert [settings.zoos[z].models for z in settings.in_distribution.zoos] == [
+        1000
+    ] * 4
+    assert settings.in_distribution.epochs == (0, 1, 25, 50)
+    assert settings.variant("normalized").loss_normalization == "layer"
+    assert settings.variant("baseline").loss_normalization == "none"
+    assert settings.variant("baseline").latent == settings.variant("normalized").latent
+    rates = {name: zoo.recipe.learning_rate for name, zoo in settings.zoos.items()}
+    assert rates == {"mnist": 3e-4, "svhn": 3e-3, "cifar10": 1e-4, "stl10": 1e-4}
+    assert settings.zoos["svhn"].recipe.initialization == "uniform"
+
+
+@pytest.mark.parametrize("overlay", ["demo", "smoke"])
+def test_overlays_are_valid_and_have_their_own_results(overlay):
+    text = (ROOT / f"config/{overlay}.yaml").read_text()
+    settings = load_settings(merged(PAPER, yaml.safe_load(text)))
+    assert settings.experiment == overlay
+
+
+def test_every_key_is_explained_in_config_yaml():
+    """Each key of the models stands in config.yaml, as a value or as a comment."""
+    text = (ROOT / "config/config.yaml").read_text()
+    schema = Settings.model_json_schema()
+    for name, model in {**schema["$defs"], "Settings": schema}.items():
+        for key in model["properties"]:
+            if key == "pathvars":  # snakemake's own
+                continue
+            assert re.search(rf"^[\s#-]*{key}:", text, re.M), f"{name}.{key}"
+
+
+def test_schema_file_is_in_sync():
+    schema = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert schema == Settings.model_json_schema(), "run make format"
+
+
+def test_every_field_is_described():
+    schema = Settings.model_json_schema()
+    for name, model in {**schema["$defs"], "Settings": schema}.items():
+        for key, field in model["properties"].items():
+            assert field.get("description"), f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("zoos/mnist/modles", 5, r"zoos\.mnist\.modles: unknown key"),
+        ("zoos/mnist/models", 2, r"zoos\.mnist\.models: .*greater than or equal to 3"),
+        ("zoos/mnist/models", "many", r"zoos\.mnist\.models: .*integer.*'many'"),
+        ("zoos/mnist/recipe/learning_rate", -1, r"learning_rate: .*greater than 0.*-1"),
+        ("zoos/mnist/recipe/optimizer", "adm", r"recipe\.optimizer: .*'adam'.*'adm'"),
+        ("zoos/mnist/window", [21, 99], r"zoos\.mnist: window .* epoch 50.*21\.\.99"),
+        (
+            "zoos/mnist/split",
+            [0.5, 0.4, 0.4],
+            r"zoos\.mnist: split must sum to 1.*1\.3",
+        ),
+        ("zoos/mnist/dataset", "mnst", r"zoos\.mnist\.dataset: unknown 'mnst'.*svhn"),
+        ("zoos/mnist/architecture", "rnn", r"architecture: unknown 'rnn'.*cnn"),
+        ("datasets/mnist/source", "imagenet", r"source: unknown 'imagenet'.*digits"),
+        ("datasets/mnist/std", [0.0], r"datasets\.mnist\.std\.0: .*greater than 0"),
+        ("datasets/mnist/std", [], r"datasets\.mnist: mean and std"),
+        ("hyper_rep/heads", 7, r"hyper_rep: heads \(7\) must divide width \(800\)"),
+        ("hyper_rep/seeds", [], r"hyper_rep\.seeds: .*at least 1"),
+        ("hyper_rep/seeds", [1, 1], r"hyper_rep: seeds must differ"),
+        ("variants/baseline/latnt", 3, r"variants\.baseline\.latnt: unknown key"),
+        (
+            "variants/baseline/dropout",
+            1.5,
+            r"variants\.baseline\.dropout: .*less than 1",
+        ),
+        ("methods/S_KDE30/sampler", "kd", r"S_KDE30\.sampler: unknown 'kd'.*identity"),
+        ("methods/S_KDE30/top", 1.5, r"methods\.S_KDE30\.top: .*less than or equal"),
+        ("methods/S_KDE30/hyper_rep", "x", r"hyper_rep: unknown 'x'.*normalized"),
+        ("in_distribution/zoos", ["mnst"], r"in_distribution\.zoos: unknown 'mnst'"),
+        ("in_distribution/epochs", [1, 5], r"in_distribution: epochs must start at 0"),
+        ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
+        ("experiment", "a/b", r"experiment: .*pattern.*'a/b'"),
+        ("seed", -1, r"seed: .*greater than or equal to 0"),
+    ],
+)
+def test_each_problem_is_one_line_that_names_the_key(path, value, message):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(changed(path, value))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("config: ")
+    assert re.search(message, lines[0]), lines[0]
+
+
+def test_several_problems_are_several_lines():
+    config = changed("zoos/mnist/models", 0)
+    config["in_distribution"]["epochs"] = []
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_missing_key_is_named():
+    config = copy.deepcopy(PAPER)
+    del config["zoos"]["stl10"]["recipe"]["learning_rate"]
+    with pytest.raises(
+        SettingsError, match=r"zoos\.stl10\.recipe\.learning_rate: miss"
+    ):
+        load_settings(config)

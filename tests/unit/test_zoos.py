@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from hyperreps.settings import Recipe, Zoo
+from hyperreps.zoos import ZooData, assign_splits, select
+
+RECIPE = Recipe(
+    initialization="uniform",
+    activation="tanh",
+    learning_rate=0.1,
+    batch_size=1,
+    epochs=5,
+)
+
+
+@pytest.fixture
+def zoo(cnn) -> ZooData:
+    """20 models at epochs 3..5; the weights say which model and epoch they are."""
+    weights = np.zeros((20, 3, cnn.parameters), np.float32)
+    weights += (np.arange(20)[:, None, None] + 1) / 100 + np.arange(3)[:, None] / 1000
+    rng = np.random.default_rng(0)
+    return ZooData(
+        name="toy",
+        weights=weights,
+        epochs=np.array([3, 4, 5]),
+        accuracy={
+            split: rng.permutation(60).reshape(20, 3) / 60
+            for split in ("train", "val", "test")
+        },
+        seed=np.arange(20),
+        split=assign_splits(range(20), fractions=(0.7, 0.15, 0.15)),
+        architecture=cnn,
+        settings=Zoo(dataset="d", models=20, window=(3, 5), recipe=RECIPE),
+    )
+
+
+def test_splits_follow_the_seed_and_not_the_order():
+    names = assign_splits(range(1, 101), fractions=(0.7, 0.15, 0.15))
+    counts = {part: int((names == part).sum()) for part in ("train", "val", "test")}
+    assert counts == {"train": 70, "val": 15, "test": 15}
+    backwards = assign_splits(range(100, 0, -1), fractions=(0.7, 0.15, 0.15))
+    assert (backwards[::-1] == names).all()
+
+
+def test_each_split_has_a_model():
+    assert set(assign_splits([1, 2, 3], fractions=(1.0, 0.0, 0.0))) == {
+        "train",
+        "val",
+        "test",
+    }
+
+
+@pytest.mark.parametrize("on", ["val", "test"])
+def test_top_fraction_is_the_best_by_the_chosen_accuracy(zoo, on):
+    pool = select(zoo, split="train", top=0.3, select_on=on)
+    train = np.flatnonzero(zoo.split == "train")
+    accuracy = zoo.accuracy[on]
+    chosen = accuracy[pool.model, pool.epoch - 3]
+    assert len(pool.weights) == pytest.approx(0.3 * 3 * len(train), abs=1)
+    everything = np.sort(accuracy[train].ravel())
+    np.testing.assert_array_equal(np.sort(chosen), everything[-len(chosen) :])
+    np.testing.assert_allclose(
+        pool.weights[:, 0], (pool.model + 1) / 100 + (pool.epoch - 3) / 1000, rtol=1e-5
+    )
+
+
+def test_last_epoch_only(zoo):
+    pool = select(zoo, split="test", epochs="last")
+    assert set(pool.epoch) == {5}
+    assert set(pool.model) == set(np.flatnonzero(zoo.split == "test"))
+
+
+def test_large_and_broken_networks_are_left_out(zoo):
+    train = np.flatnonzero(zoo.split == "train")
+    zoo.weights[train[0], 1, 7] = np.nan
+    zoo.weights[train[1], :, 3] = -9
+    pool = select(zoo, split="train", weight_threshold=5.0)
+    assert len(pool.weights) == 3 * len(train) - 4
+    assert train[1] not in pool.model
+    with pytest.raises(ValueError, match=r"no network of split 'train'.*1e-09"):
+        select(zoo, split="train", weight_threshold=1e-9)

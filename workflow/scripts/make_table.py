@@ -1,0 +1,69 @@
+"""Makes a table of accuracies with uncertainty, ours beside the published ones.
+
+Writes TABLE.csv (long form, accuracies in [0, 1]) and beside it TABLE.tex and
+TABLE.html (in percent), and prints the table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyperreps import commands
+from hyperreps import statistics as stats
+from hyperreps.settings import SettingsError, Statistics
+from hyperreps.storage import replacing
+
+
+def main(
+    *,
+    zoos: tuple[Path, ...],
+    published: Path,
+    output: Path,
+    statistics: Statistics,
+    finetuned: tuple[Path, ...] = (),
+    references: tuple[Path, ...] = (),
+    epochs: tuple[int, ...] = (0, 1, 25, 50),
+    seed: int = 0,
+    table: str = "in_distribution",
+) -> None:
+    """Makes a table of accuracies with uncertainty, ours beside the published ones.
+
+    Args:
+        zoos: HDF5 files of the zoos.
+        published: YAML file of the published numbers.
+        output: CSV file to write; .tex and .html go beside it.
+        statistics: Of the confidence intervals.
+        finetuned: HDF5 files of the finetuned methods, in the order of the config.
+        references: HDF5 files of samples that are known at epoch 0 only.
+        epochs: Finetuning epochs in the table.
+        seed: Base seed of the bootstrap.
+        table: Table of the YAML file to compare with.
+    """
+    if output.suffix != ".csv":
+        raise SettingsError(f"--output: {output} must end in .csv")
+    paper = stats.load_published(published, table=table)
+    frame = stats.collect(zoos, finetuned, references=references)
+    summary = stats.summarise(
+        frame, epochs=epochs, published=paper, statistics=statistics, seed=seed
+    )
+    sampled = stats.read_methods(finetuned, kind="finetuned")
+    apart = stats.read_methods(references, kind="samples")
+    page = stats.html_page(
+        summary,
+        frame,
+        methods=sampled | apart,
+        statistics=statistics,
+        seed=seed,
+        title=f"Accuracy of sampled networks: {table.replace('_', ' ')}",
+        references=list(apart),
+    )
+    latex = stats.latex_table(summary, statistics=statistics, references=list(apart))
+    texts = {".html": page, ".tex": latex, ".csv": summary.to_csv(index=False)}
+    for suffix, text in texts.items():
+        with replacing(output.with_suffix(suffix)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(stats.text_table(summary, references=list(apart)))
+
+
+if __name__ == "__main__":
+    commands.run(main)
