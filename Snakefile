@@ -41,5 +41,3 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
-
-

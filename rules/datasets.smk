@@ -33,5 +33,5 @@ rule prepare_dataset:
         python {SCRIPTS:q}/prepare_dataset.py \
             {params.flags} \
             --output {output:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

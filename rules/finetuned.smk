@@ -51,5 +51,5 @@ rule finetune:
             {params.flags} \
             --output {output:q} \
             {params.where} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

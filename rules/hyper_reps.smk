@@ -56,5 +56,5 @@ rule pretrain:
             {params.flags} \
             --output {output.model:q} \
             {params.where} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -87,7 +87,7 @@ rule make_table:
             --published {input.published:q} \
             {params.flags} \
             --output {output.csv:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -129,5 +129,5 @@ rule make_figure:
             --published {input.published:q} \
             {params.flags} \
             --output {output.pdf:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -58,5 +58,5 @@ rule sample:
             {params.flags} \
             --output {output:q} \
             {params.where} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

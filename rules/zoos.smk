@@ -51,7 +51,7 @@ rule train_zoo:
             {params.flags} \
             --output {output:q} \
             {params.where} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -80,7 +80,7 @@ rule merge_zoo:
             --shards {input:q} \
             {params.flags} \
             --output {output:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -109,5 +109,5 @@ rule align_zoo:
             --zoo {input:q} \
             {params.flags} \
             --output {output:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -138,7 +138,8 @@ class TestTable:
             assert row["mean"] == pytest.approx(accuracy(path)[-4:, 3].mean())
 
     def test_published(self, table):
-        summary = pd.read_csv(table[0]).set_index(["source", "method", "epoch"])
+        keys = ["source", "method", "epoch"]
+        summary = pd.read_csv(table[0]).set_index(keys).sort_index()
         for method in ("S_KDE30", "released"):
             assert summary.loc[("mnist", method, 1), "published_mean"] == 0.837
         assert summary.loc["digits", "published_mean"].isna().all()
@@ -205,27 +206,30 @@ class TestTable:
         assert "--statistics.confidence" in run("make_table.py", "--help")
 
 
+@pytest.fixture(scope="module")
+def figures(inputs, tmp_path_factory) -> dict[str, pd.DataFrame]:
+    """Draws all figures and returns the numbers beside each."""
+    folder = tmp_path_factory.mktemp("figures")
+    data = {}
+    for name in ("finetuning", "epoch_zero", "zoo"):
+        output = folder / f"{name}.pdf"
+        run("make_figure.py", "--figure", name, *inputs, "--output", output)
+        assert output.read_bytes().startswith(b"%PDF")
+        assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        data[name] = pd.read_csv(output.with_suffix(".csv"))
+    return data
+
+
 class TestFigure:
     """make_figure.py."""
 
-    @pytest.fixture(scope="class")
-    def figures(self, inputs, tmp_path_factory) -> dict[str, pd.DataFrame]:
-        folder = tmp_path_factory.mktemp("figures")
-        data = {}
-        for name in ("finetuning", "epoch_zero", "zoo"):
-            output = folder / f"{name}.pdf"
-            run("make_figure.py", "--figure", name, *inputs, "--output", output)
-            assert output.read_bytes().startswith(b"%PDF")
-            assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-            data[name] = pd.read_csv(output.with_suffix(".csv"))
-        return data
-
     def test_finetuning_shows_every_epoch_and_no_reference(self, figures, inputs):
-        data = figures["finetuning"].set_index(["source", "method", "epoch"])["mean"]
+        keys = ["source", "method", "epoch"]
+        data = figures["finetuning"].set_index(keys).sort_index()["mean"]
         assert len(data) == 2 * 3 * 4
         for path in paths(inputs, "--finetuned"):
             zoo = path.parent.name.split("-")[0]
-            shown = data.loc[(zoo, path.stem)].sort_index()
+            shown = data.loc[(zoo, path.stem)]
             np.testing.assert_allclose(shown, accuracy(path).mean(axis=0))
 
     def test_finetuning_agrees_with_the_table(self, figures, table):
@@ -289,8 +293,6 @@ class TestFigure:
     "path", sorted((ROOT / "workflow/report").glob("*.rst")), ids=str
 )
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:docutils.*")
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning:docutils.*")
 def test_captions_render(path, whole):
     """Captions are valid reStructuredText for the paper's config and for none."""
     text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
@@ -300,4 +302,4 @@ def test_captions_render(path, whole):
     template = environment.from_string(path.read_text(encoding="utf-8"))
     caption = template.render(snakemake=SimpleNamespace(config=config))
     strict = {"halt_level": 2, "report_level": 2}
-    assert publish_parts(caption, writer_name="html", settings_overrides=strict)["body"]
+    assert publish_parts(caption, writer="html", settings_overrides=strict)["body"]

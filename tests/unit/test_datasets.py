@@ -26,16 +26,11 @@ import requests
 from PIL import Image
 from scipy.io import savemat
 
-from hyperreps import datasets
-from hyperreps.datasets import (
-    SOURCES,
-    File,
-    RawImages,
-    load_images,
-    normalization,
-    prepare,
-)
+from hyperreps import datasets, official_files
+from hyperreps.datasets import load_images, normalization, prepare
+from hyperreps.official_files import File
 from hyperreps.settings import Dataset, SettingsError
+from hyperreps.sources import SOURCES, RawImages
 from hyperreps.storage import DataFileError
 
 SCRIPTS = Path(datasets.__file__).parents[1]
@@ -340,7 +335,7 @@ def test_digits_are_embedded(tmp_path: Path, no_network: list[str]) -> None:
 
 def test_the_module_imports_without_heavy_libraries() -> None:
     code = (
-        "import sys, hyperreps.datasets;"
+        "import sys, hyperreps.sources, hyperreps.settings;"
         "heavy = {'torch', 'scipy', 'sklearn', 'PIL', 'pooch', 'requests', 'tqdm'};"
         "print(heavy & sys.modules.keys())"
     )
@@ -617,13 +612,13 @@ def test_without_network_all_missing_files_are_named(
         assert f"{tmp_path}/data/mnist/{name} from {base}{name}" in message
     assert "train-images-idx3-ubyte.gz" not in message
     assert set(no_network) == {f"{base}train-labels-idx1-ubyte.gz"}
-    assert len(no_network) == datasets.ATTEMPTS
+    assert len(no_network) == official_files.ATTEMPTS
 
 
 class Server(ThreadingHTTPServer):
     """Serves one file; may break off, ignore ranges, or miss it."""
 
-    data = bytes(range(256)) * (8 * datasets.BLOCK // 256)
+    data = bytes(range(256)) * (8 * official_files.BLOCK // 256)
     breaks: int = 0  # connections that end half way
     ranges = True
     requests: list[str | None]
@@ -680,7 +675,7 @@ def left(folder: Path) -> list[str]:
 
 
 def test_a_download_is_checked_and_kept(server: Server, tmp_path: Path) -> None:
-    datasets._download(served(server), tmp_path / "new")
+    official_files._download(served(server), tmp_path / "new")
     assert (tmp_path / "new" / "images.bin").read_bytes() == server.data
     assert left(tmp_path / "new") == ["images.bin"]
 
@@ -689,7 +684,7 @@ def test_a_broken_download_goes_on_where_it_stopped(
     server: Server, tmp_path: Path
 ) -> None:
     server.breaks = 2
-    datasets._download(served(server), tmp_path)
+    official_files._download(served(server), tmp_path)
     assert (tmp_path / "images.bin").read_bytes() == server.data
     size = len(server.data)
     assert server.requests == [
@@ -702,12 +697,12 @@ def test_a_broken_download_goes_on_where_it_stopped(
 def test_the_next_run_goes_on_where_the_last_gave_up(
     server: Server, tmp_path: Path
 ) -> None:
-    server.breaks = datasets.ATTEMPTS
-    message = error_of(lambda: datasets._download(served(server), tmp_path))
+    server.breaks = official_files.ATTEMPTS
+    message = error_of(lambda: official_files._download(served(server), tmp_path))
     assert message == "images.bin: download failed (connection lost)"
     assert left(tmp_path) == ["images.bin.part"]
     server.requests.clear()
-    datasets._download(served(server), tmp_path)
+    official_files._download(served(server), tmp_path)
     assert (tmp_path / "images.bin").read_bytes() == server.data
     assert server.requests == [f"bytes={len(server.data) * 7 // 8}-"]
     assert left(tmp_path) == ["images.bin"]
@@ -719,7 +714,7 @@ def test_a_server_may_have_no_ranges_or_nothing_left(
 ) -> None:
     server.ranges = size == len(server.data)
     (tmp_path / "images.bin.part").write_bytes(server.data[:size])
-    datasets._download(served(server), tmp_path)
+    official_files._download(served(server), tmp_path)
     assert (tmp_path / "images.bin").read_bytes() == server.data
 
 
@@ -727,14 +722,14 @@ def test_a_download_with_another_hash_is_thrown_away(
     server: Server, tmp_path: Path
 ) -> None:
     file = served(server, data=b"official")
-    message = error_of(lambda: datasets._download(file, tmp_path))
+    message = error_of(lambda: official_files._download(file, tmp_path))
     assert "another hash than the official file" in message
     assert left(tmp_path) == []
 
 
 def test_a_file_that_is_not_served_is_an_error(server: Server, tmp_path: Path) -> None:
     file = served(server, path=".old")
-    message = error_of(lambda: datasets._download(file, tmp_path))
+    message = error_of(lambda: official_files._download(file, tmp_path))
     assert message.startswith("images.bin: download failed (404 Client Error")
 
 

@@ -463,9 +463,9 @@ class TestTables:
         [
             (
                 {"sampler": "kde", "hyper_rep": "normalized", "top": 0.3},
-                "sampler kde in the latent space of hyper-representation normalized, from"
-                " the best 30 % by validation accuracy of the models of the train split"
-                " (epochs of the zoo's window)",
+                "sampler kde in the latent space of hyper-representation normalized,"
+                " from the best 30 % by validation accuracy of the models of the train"
+                " split (epochs of the zoo's window)",
             ),
             (
                 {"sampler": "identity", "split": "test", "epochs": "last"},
@@ -500,9 +500,8 @@ class TestPlotting:
         assert {name: more[name] for name in methods} == alone
 
     def test_baseline_name_is_no_family(self):
-        assert (
-            method_colours(["B_T", "B_TOP"])["B_TOP"] != method_colours(["B_T"])["B_T"]
-        )
+        colours = method_colours(["B_T", "B_TOP"])
+        assert colours["B_TOP"] != colours["B_T"]
 
     def test_names(self):
         assert shown_name("S_KDE30") == r"S$_{\mathsf{KDE30}}$"

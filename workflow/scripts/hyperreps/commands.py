@@ -6,14 +6,15 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import tyro
 
-from .population import keep_freed_memory
 from .settings import SettingsError
 from .storage import DataFileError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -42,6 +43,10 @@ def prepare_device(name: str, *, threads: int) -> torch.device:
     Raises:
         SettingsError: If cuda is asked for and there is none.
     """
+    import torch
+
+    from .population import keep_freed_memory
+
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device cuda: torch finds no GPU; use cpu or auto")
     torch.set_num_threads(threads)

@@ -36,7 +36,7 @@ class Strict(BaseModel):
 class Dataset(Strict):
     """Images and labels: where they come from and how they become 28 x 28."""
 
-    source: str = Field(description="Loader: an entry of SOURCES in datasets.py.")
+    source: str = Field(description="Loader: an entry of SOURCES in sources.py.")
     path: str = Field(
         "", description="File below data_dir, for sources that need one (npz)."
     )
@@ -367,8 +367,8 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
     from .architectures import ARCHITECTURES
-    from .datasets import SOURCES
     from .sampling import SAMPLERS
+    from .sources import SOURCES
 
     def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
         if name not in known:
@@ -376,7 +376,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
 
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
-        yield from unknown(key, dataset.source, SOURCES, "datasets.py")
+        yield from unknown(key, dataset.source, SOURCES, "sources.py")
     for name, zoo in settings.zoos.items():
         key = f"zoos.{name}"
         yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")

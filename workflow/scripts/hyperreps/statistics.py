@@ -417,7 +417,7 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 def _summary(
     members: pd.DataFrame, statistics: Statistics, rng: np.random.Generator
-) -> tuple[float, ...]:
+) -> tuple[int, float, float, float, float]:
     """Returns n, mean, std (ddof 0) and both ends of the interval of the mean."""
     accuracy = members["accuracy"].to_numpy(np.float64)
     interval = bootstrap_interval(
@@ -716,7 +716,7 @@ def html_page(
         trained = f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
         notes[HTML.name(name)] = html.escape(describe(method) + trained)
     page: str = jinja2.Template(HTML_PAGE).render(
-        title=title,
+        title=html.escape(title),
         table=table,
         notes=notes,
         caption=f"{caption_text(statistics, HTML)} Base seed {seed}.",

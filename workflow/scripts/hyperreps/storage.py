@@ -11,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def provenance() -> dict[str, str]:
     """Returns the attributes that every file carries: versions and the git commit."""
-    import torch
-
     versions = {
         "hyperreps": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
         "machine": platform.machine(),
     }
     commit = subprocess.run(
