@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import CLASSES, IMAGE_SIZE
-from .official_files import Content, File, find_or_download, unpack, verify
+from .official_files import Content, File, find_or_download, plain, unpack, verify
 from .settings import Dataset, SettingsError
 from .shapes import UInt8
 from .sources import SOURCES, RawImages
@@ -54,7 +54,7 @@ def load_images(
             unpacked = path.name in file.unpacked
             digest = file.unpacked[path.name] if unpacked else file.digest
             sha256[path.name] = verify(path, digest, file.url)
-            contents |= _plain(path) if unpacked else unpack(path, file)
+            contents |= plain(path) if unpacked else unpack(path, file)
     where = ", ".join(str(path) for _, paths in places for path in paths)
     return _checked(source.read(contents), where or settings.source), sha256
 
@@ -186,8 +186,7 @@ def _fit(
     if settings.fit == "crop" and min(height, width) < IMAGE_SIZE:
         raise SettingsError(
             f"fit: crop needs images of at least {IMAGE_SIZE} x {IMAGE_SIZE} pixels,"
-            f" these have"
-            f" {height} x {width}; set fit to resize"
+            f" these have {height} x {width}; set fit to resize"
         )
     gray = settings.grayscale and channels == 3
     fitted = np.empty(

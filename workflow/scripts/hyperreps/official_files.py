@@ -178,14 +178,15 @@ def verify(path: Path, digest: str, url: str) -> str:
     return sha256
 
 
-def _plain(path: Path) -> dict[str, Content]:
+def plain(path: Path) -> dict[str, Content]:
+    """Returns a file as it is, by its name."""
     return {path.name: Content(str(path), path.read_bytes())}
 
 
 def unpack(path: Path, file: File) -> dict[str, Content]:
     """Returns what a file holds, by name. Nothing is written to disk."""
     if not file.unpacked:
-        return _plain(path)
+        return plain(path)
     with reading(str(path), "archive"):
         if path.name.endswith(".tar.gz"):
             return _untar(path, set(file.unpacked))
