@@ -399,7 +399,7 @@ def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> 
         )
 
 
-def spread(positions: Float[np.ndarray, " lines"], *, gap: float) -> np.ndarray:
+def spread(positions: Float[np.ndarray, "lines"], *, gap: float) -> np.ndarray:
     """Moves positions as little as possible (least squares) until they are gap apart.
 
     Args:

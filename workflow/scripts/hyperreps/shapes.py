@@ -2,8 +2,7 @@
 
 Axis names mean the same everywhere: models, parameters, tokens, token_size, latent,
 batch, images, channels, height, width, classes, epochs. Where jaxtyping is not
-installed (a bare GPU machine) an annotation is just its array type. A single axis is
-written with a space before it, which linters need to see that it is not a name.
+installed (a bare GPU machine) an annotation is just its array type.
 """
 
 try:

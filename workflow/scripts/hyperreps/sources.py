@@ -24,9 +24,9 @@ class RawImages(NamedTuple):
     """Images and labels as published, before any change of size or colour."""
 
     x_train: UInt8[np.ndarray, "images height width channels"]
-    y_train: UInt8[np.ndarray, " images"]
+    y_train: UInt8[np.ndarray, "images"]
     x_test: UInt8[np.ndarray, "test_images height width channels"]
-    y_test: UInt8[np.ndarray, " test_images"]
+    y_test: UInt8[np.ndarray, "test_images"]
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _groups(
-    seeds: Int[np.ndarray, " samples"], models: Int[np.ndarray, "samples ..."]
+    seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
 ) -> np.ndarray:
     """Returns what each sample shares its luck with, as a name; see collect()."""
     rows = np.arange(len(seeds))
@@ -314,7 +314,7 @@ def read_methods(paths: Sequence[Path], *, kind: str) -> dict[str, Method]:
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, " samples"],
+    values: Float[np.ndarray, "samples"],
     groups: np.ndarray,
     *,
     resamples: int,
