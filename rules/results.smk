@@ -91,43 +91,44 @@ rule make_table:
         """
 
 
-rule make_figure:
-    """One figure, as vector and pixel graphics, and the numbers it shows."""
-    input:
-        **get_result_inputs(),
-    output:
-        pdf="<results>/figures/{figure}.pdf",
-        png=report(
-            "<results>/figures/{figure}.png",
-            caption="../workflow/report/{figure}.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
-        ),
-        csv="<results>/figures/{figure}.csv",
-    log:
-        "<logs>/figures/{figure}.log",
-    benchmark:
-        "<benchmarks>/figures/{figure}.tsv"
-    wildcard_constraints:
-        figure="|".join(FIGURES),
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_figure.py"),
-        flags=result_flags(),
-    shell:
-        """
-        python {SCRIPTS:q}/make_figure.py \
-            --figure {wildcards.figure:q} \
-            --zoos {input.zoos:q} \
-            --finetuned {input.finetuned:q} \
-            --references {input.references:q} \
-            --published {input.published:q} \
-            {params.flags} \
-            --output {output.pdf:q} \
-            >{log:q} 2>&1
-        """
+# one rule per figure: the caption of a report cannot contain a wildcard
+for figure in FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure}"
+        input:
+            **get_result_inputs(),
+        output:
+            pdf=f"<results>/figures/{figure}.pdf",
+            png=report(
+                f"<results>/figures/{figure}.png",
+                caption=f"../workflow/report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure},
+            ),
+            csv=f"<results>/figures/{figure}.csv",
+        log:
+            f"<logs>/figures/{figure}.log",
+        benchmark:
+            f"<benchmarks>/figures/{figure}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=growing(4000),
+            runtime=longer(30),
+        params:
+            code=fingerprint("make_figure.py"),
+            flags=flags(figure=figure) + " " + result_flags(),
+        shell:
+            """
+            python {SCRIPTS:q}/make_figure.py \
+                --zoos {input.zoos:q} \
+                --finetuned {input.finetuned:q} \
+                --references {input.references:q} \
+                --published {input.published:q} \
+                {params.flags} \
+                --output {output.pdf:q} \
+                >{log:q} 2>&1
+            """

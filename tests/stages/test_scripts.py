@@ -1,4 +1,4 @@
-"""Every stage as a stranger would call it: help, bad input, a chain without snakemake."""
+"""Every stage as a stranger would call it: help, bad input, a chain of calls."""
 
 import subprocess
 import sys

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KernelDensity
 
-from hyperreps.randomness import numpy_generator
 from hyperreps.sampling import SAMPLERS, draw
+from hyperreps.seeds import numpy_generator
 
 POINTS = np.random.default_rng(0).normal(size=(60, 12)).astype(np.float32)
 OPTIONS = {

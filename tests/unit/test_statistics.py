@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from hyperreps import statistics as stats
+from hyperreps import evaluations, statistics, tables
 from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
 from hyperreps.settings import Method, SettingsError, Statistics
 from hyperreps.storage import DataFileError
@@ -72,7 +72,7 @@ class TestCollect:
     """collect() and the files it reads."""
 
     def test_baseline_is_the_test_split_at_all_epochs(self, tmp_path):
-        frame = stats.collect([zoo_file(tmp_path)])
+        frame = evaluations.collect([zoo_file(tmp_path)])
         assert list(frame["sample"]) == [1, 1, 2, 2]
         assert list(frame["epoch"]) == [0, 1, 0, 1]
         np.testing.assert_allclose(frame["accuracy"], [0.1, 0.5, 0.2, 0.7])
@@ -100,7 +100,7 @@ class TestCollect:
             hyper_rep_seed=np.array(seeds),
             source_model=np.array(models),
         )
-        frame = stats.collect([zoo_file(tmp_path)], [path])
+        frame = evaluations.collect([zoo_file(tmp_path)], [path])
         assert list(frame.loc[frame["method"] == "S_KDE30", "group"]) == groups
 
     def test_compared_with_the_published_setting_else_its_name(self, tmp_path):
@@ -108,23 +108,23 @@ class TestCollect:
             finetuned_file(tmp_path, [[0.1]], method="A", settings={"published": "B"}),
             finetuned_file(tmp_path, [[0.1]], method="C"),
         ]
-        frame = stats.collect([zoo_file(tmp_path)], paths).set_index("method")
+        frame = evaluations.collect([zoo_file(tmp_path)], paths).set_index("method")
         assert frame.loc["A", "published"] == "B"
         assert frame.loc["C", "published"] == "C"
 
     def test_same_population_twice(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.1]])
         with pytest.raises(DataFileError, match=r"S_KDE30 is already given by .*h5"):
-            stats.collect([zoo_file(tmp_path)], [path, path])
+            evaluations.collect([zoo_file(tmp_path)], [path, path])
 
     def test_same_zoo_twice(self, tmp_path):
         path = zoo_file(tmp_path)
         with pytest.raises(DataFileError, match="'mnist' is given twice"):
-            stats.collect([path, path])
+            evaluations.collect([path, path])
 
     def test_no_test_split(self, tmp_path):
         with pytest.raises(DataFileError, match="'mnist' has no models in its test"):
-            stats.collect([zoo_file(tmp_path, split="val")])
+            evaluations.collect([zoo_file(tmp_path, split="val")])
 
     @pytest.mark.parametrize("value", [math.nan, 1.5])
     def test_impossible_accuracy_names_file_network_and_epoch(self, tmp_path, value):
@@ -132,20 +132,20 @@ class TestCollect:
         with pytest.raises(
             DataFileError, match=r"S_KDE30\.h5.*network 1 at epoch 1 is"
         ):
-            stats.collect([zoo_file(tmp_path)], [path])
+            evaluations.collect([zoo_file(tmp_path)], [path])
 
     def test_settings_of_another_version(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.1]], settings={"colour": "red"})
         with pytest.raises(
             DataFileError, match=r"S_KDE30\.h5: attribute settings: colour"
         ):
-            stats.collect([zoo_file(tmp_path)], [path])
+            evaluations.collect([zoo_file(tmp_path)], [path])
 
     def test_other_kind(self, tmp_path):
         with pytest.raises(
             DataFileError, match="holds 'zoo', but 'finetuned' is needed"
         ):
-            stats.collect([zoo_file(tmp_path)], [zoo_file(tmp_path)])
+            evaluations.collect([zoo_file(tmp_path)], [zoo_file(tmp_path)])
 
     def test_settings_that_differ_between_zoos(self, tmp_path):
         paths = [
@@ -153,7 +153,7 @@ class TestCollect:
             finetuned_file(tmp_path, [[0.1]], target="svhn", settings={"top": 0.3}),
         ]
         with pytest.raises(DataFileError, match="settings of S_KDE30 differ"):
-            stats.read_methods(paths, kind="finetuned")
+            evaluations.read_methods(paths, kind="finetuned")
 
 
 class TestBootstrap:
@@ -161,7 +161,7 @@ class TestBootstrap:
 
     def test_one_member_per_group_is_the_plain_bootstrap(self):
         values = np.random.default_rng(0).beta(2, 5, 60)
-        ours = stats.bootstrap_interval(
+        ours = statistics.bootstrap_interval(
             values,
             np.arange(60),
             resamples=20000,
@@ -182,10 +182,10 @@ class TestBootstrap:
     def test_one_group_is_the_plain_bootstrap(self):
         values = np.random.default_rng(0).beta(2, 5, 60)
         common = {"resamples": 20000, "confidence": 0.9}
-        one = stats.bootstrap_interval(
+        one = statistics.bootstrap_interval(
             values, np.zeros(60), rng=np.random.default_rng(1), **common
         )
-        plain = stats.bootstrap_interval(
+        plain = statistics.bootstrap_interval(
             values, np.arange(60), rng=np.random.default_rng(2), **common
         )
         np.testing.assert_allclose(one, plain, atol=0.002)
@@ -194,13 +194,13 @@ class TestBootstrap:
         levels = np.random.default_rng(0).beta(2, 5, 12)
         sizes = np.full(12, 5)
         common = {"resamples": 20000, "confidence": 0.9}
-        grouped = stats.bootstrap_interval(
+        grouped = statistics.bootstrap_interval(
             np.repeat(levels, sizes),
             np.repeat(np.arange(12), sizes),
             rng=np.random.default_rng(1),
             **common,
         )
-        plain = stats.bootstrap_interval(
+        plain = statistics.bootstrap_interval(
             levels, np.arange(12), rng=np.random.default_rng(2), **common
         )
         np.testing.assert_allclose(grouped, plain, atol=0.005)
@@ -216,7 +216,7 @@ class TestBootstrap:
                 members = values[groups == name]
                 drawn.extend(rng.choice(members, len(members)))
             by_hand.append(np.mean(drawn))
-        ours = stats.bootstrap_interval(
+        ours = statistics.bootstrap_interval(
             values, groups, resamples=20000, confidence=0.8, rng=rng
         )
         np.testing.assert_allclose(ours, np.quantile(by_hand, [0.1, 0.9]), atol=0.02)
@@ -226,7 +226,7 @@ class TestBootstrap:
         values, groups = rng.random(30), rng.integers(4, size=30)
         order = rng.permutation(30)
         one, other = (
-            stats.bootstrap_interval(
+            statistics.bootstrap_interval(
                 v, g, resamples=100, confidence=0.9, rng=np.random.default_rng(5)
             )
             for v, g in ((values, groups), (values[order], groups[order]))
@@ -234,7 +234,7 @@ class TestBootstrap:
         assert one == other
 
     def test_one_value_has_no_interval(self):
-        low, high = stats.bootstrap_interval(
+        low, high = statistics.bootstrap_interval(
             np.array([0.5]),
             np.array([0]),
             resamples=100,
@@ -255,11 +255,11 @@ class TestSummarise:
             "statistics": FEW,
             "seed": 0,
         }
-        return stats.summarise(frame, **{**common, **changes})
+        return statistics.summarise(frame, **{**common, **changes})
 
     def test_numbers_by_hand(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.8], [0.4, 0.8], [0.6, 0.8]])
-        summary = self.summary(stats.collect([zoo_file(tmp_path)], [path]))
+        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
         assert list(summary["method"]) == ["B_T", "S_KDE30"] * 2
         assert list(summary["epoch"]) == [0, 0, 1, 1]
         assert list(summary["n"]) == [2, 3, 2, 3]
@@ -275,15 +275,15 @@ class TestSummarise:
             "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,"
             "published_std"
         )
-        summary = self.summary(stats.collect([zoo_file(tmp_path)]))
+        summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns
 
     def test_published_beside_ours(self, tmp_path):
         path = finetuned_file(
             tmp_path, [[0.2, 0.8]], method="mine", settings={"published": "S_KDE30"}
         )
-        frame = stats.collect([zoo_file(tmp_path)], [path])
-        summary = self.summary(frame, published=stats.load_published(PUBLISHED))
+        frame = evaluations.collect([zoo_file(tmp_path)], [path])
+        summary = self.summary(frame, published=evaluations.load_published(PUBLISHED))
         summary = summary.set_index(["method", "epoch"])
         assert summary.loc[("mine", 1), "published_mean"] == 0.837
         assert summary.loc[("mine", 1), "published_std"] == 0.013
@@ -295,8 +295,8 @@ class TestSummarise:
         one = finetuned_file(tmp_path, rng.random((20, 2)).tolist())
         other = finetuned_file(tmp_path, rng.random((20, 2)).tolist(), method="other")
         zoo = zoo_file(tmp_path)
-        few = self.summary(stats.collect([zoo], [one]), epochs=(1,))
-        many = self.summary(stats.collect([zoo], [other, one]).iloc[::-1])
+        few = self.summary(evaluations.collect([zoo], [one]), epochs=(1,))
+        many = self.summary(evaluations.collect([zoo], [other, one]).iloc[::-1])
         pick = "method == 'S_KDE30' and epoch == 1"
         numbers = ["mean", "ci_low", "ci_high"]
         a, b = (table.query(pick)[numbers].to_numpy() for table in (few, many))
@@ -305,7 +305,7 @@ class TestSummarise:
     def test_seed_changes_the_intervals_and_nothing_else(self, tmp_path):
         accuracy = np.random.default_rng(0).random((20, 2)).tolist()
         path = finetuned_file(tmp_path, accuracy)
-        frame = stats.collect([zoo_file(tmp_path)], [path])
+        frame = evaluations.collect([zoo_file(tmp_path)], [path])
         one, same, other = (self.summary(frame, seed=s) for s in (0, 0, 1))
         pd.testing.assert_frame_equal(one, same)
         assert list(one["mean"]) == list(other["mean"])
@@ -313,18 +313,18 @@ class TestSummarise:
 
     def test_population_that_ends_early_has_no_row(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.3, 0.4]])
-        frame = stats.collect([zoo_file(tmp_path)], [path])
+        frame = evaluations.collect([zoo_file(tmp_path)], [path])
         summary = self.summary(frame, epochs=(0, 2))
         assert list(summary["method"]) == ["B_T", "S_KDE30", "S_KDE30"]
 
     def test_epoch_that_nobody_reached(self, tmp_path):
-        frame = stats.collect([zoo_file(tmp_path)])
+        frame = evaluations.collect([zoo_file(tmp_path)])
         with pytest.raises(SettingsError, match="trained to epoch 1; leave later"):
             self.summary(frame, epochs=(0, 25))
 
     def test_single_network(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.3]])
-        summary = self.summary(stats.collect([zoo_file(tmp_path)], [path]))
+        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
         row = summary.query("method == 'S_KDE30' and epoch == 0").iloc[0]
         assert row["n"] == 1
         assert row["std"] == 0
@@ -346,7 +346,7 @@ class TestPublished:
         ],
     )
     def test_repository_file(self, table, rows, key, value, std):
-        numbers = stats.load_published(PUBLISHED, table=table)
+        numbers = evaluations.load_published(PUBLISHED, table=table)
         assert len(numbers) == rows
         index = numbers.set_index(["source", "target", "method", "epoch"])
         assert index.loc[key, "value"] == value
@@ -354,9 +354,9 @@ class TestPublished:
         assert numbers["value"].between(0, 1).all()
 
     def test_medians_are_not_set_beside_means(self, tmp_path):
-        frame = stats.collect([zoo_file(tmp_path)])
-        medians = stats.load_published(PUBLISHED, table="samplers")
-        summary = stats.summarise(
+        frame = evaluations.collect([zoo_file(tmp_path)])
+        medians = evaluations.load_published(PUBLISHED, table="samplers")
+        summary = statistics.summarise(
             frame.assign(published="S_KDE30"),
             epochs=(0,),
             published=medians,
@@ -383,12 +383,12 @@ class TestPublished:
         path = tmp_path / "published.yaml"
         path.write_text(text)
         with pytest.raises(SettingsError, match=message) as error:
-            stats.load_published(path)
+            evaluations.load_published(path)
         assert str(path) in str(error.value)
 
     def test_missing_file(self, tmp_path):
         with pytest.raises(SettingsError, match="no such file"):
-            stats.load_published(tmp_path / "none.yaml")
+            evaluations.load_published(tmp_path / "none.yaml")
 
 
 class TestTables:
@@ -414,10 +414,10 @@ class TestTables:
                 *[math.nan] * 2,
             ),
         ]
-        return pd.DataFrame(rows, columns=stats.SUMMARY_COLUMNS)
+        return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
 
     def test_text(self, summary):
-        lines = [" ".join(x.split()) for x in stats.text_table(summary).splitlines()]
+        lines = [" ".join(x.split()) for x in tables.text_table(summary).splitlines()]
         assert lines[:7] == [
             "MNIST",
             "method n mean ± std [interval] published",
@@ -430,20 +430,20 @@ class TestTables:
 
     def test_text_from_csv(self, summary):
         again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
-        assert stats.text_table(again) == stats.text_table(summary)
+        assert tables.text_table(again) == tables.text_table(summary)
 
     def test_no_published_column_without_published_numbers(self, summary):
         summary[["published_mean", "published_std"]] = math.nan
-        assert "published" not in stats.text_table(summary)
+        assert "published" not in tables.text_table(summary)
 
     def test_epoch_zero_alone_has_no_references_unless_named(self, summary):
         alone = summary[summary["epoch"] == 0]
-        assert "references mean_top" not in " ".join(stats.text_table(alone).split())
-        named = stats.text_table(alone, references=["mean_top"])
+        assert "references mean_top" not in " ".join(tables.text_table(alone).split())
+        named = tables.text_table(alone, references=["mean_top"])
         assert "references mean_top" in " ".join(named.split())
 
     def test_latex(self, summary):
-        latex = stats.latex_table(summary, statistics=FEW)
+        latex = tables.latex_table(summary, statistics=FEW)
         bold = [line for line in latex.splitlines() if r"\bfseries" in line]
         assert len(bold) == 2
         assert r"\bfseries 68.6 $\pm$ 6.7" in bold[0]
@@ -454,7 +454,7 @@ class TestTables:
 
     def test_latex_sets_two_populations_side_by_side(self, summary):
         zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]
-        latex = stats.latex_table(pd.concat(zoos), statistics=FEW)
+        latex = tables.latex_table(pd.concat(zoos), statistics=FEW)
         assert latex.count(r"\begin{table}") == 2
         assert "Continued." in latex
 
@@ -482,11 +482,11 @@ class TestTables:
         ],
     )
     def test_description_of_a_method(self, settings, words):
-        assert stats.describe(Method(**settings)) == words
+        assert tables.describe(Method(**settings)) == words
 
     def test_name_of_a_transfer(self):
-        assert stats.display_name("svhn", "mnist") == "SVHN → MNIST"
-        assert stats.display_name("my_zoo", "my_zoo") == "my_zoo"
+        assert evaluations.display_name("svhn", "mnist") == "SVHN → MNIST"
+        assert evaluations.display_name("my_zoo", "my_zoo") == "my_zoo"
 
 
 class TestPlotting:

@@ -7,8 +7,8 @@ import torch
 
 from hyperreps.commands import prepare_device, run
 from hyperreps.population import Images, PopulationTraining
-from hyperreps.randomness import derived_seed
 from hyperreps.resuming import input_digest, run_to_end
+from hyperreps.seeds import derived_seed
 from hyperreps.settings import Recipe
 from hyperreps.storage import read_arrays, write_arrays
 from hyperreps.zoos import read_architecture

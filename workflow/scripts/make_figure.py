@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from hyperreps import commands
-from hyperreps import statistics as stats
+from hyperreps import commands, evaluations
 from hyperreps.plotting import FIGURES, Inputs
 from hyperreps.plotting import make_figure as draw
 from hyperreps.settings import SettingsError, Statistics
@@ -47,9 +46,9 @@ def main(
     # its reports on every glyph would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     inputs = Inputs(
-        populations=stats.collect(zoos, finetuned, references=references),
-        zoos=stats.collect_zoos(zoos),
-        published=stats.load_published(published, table=table),
+        populations=evaluations.collect(zoos, finetuned, references=references),
+        zoos=evaluations.collect_zoos(zoos),
+        published=evaluations.load_published(published, table=table),
         epochs=epochs,
         statistics=statistics,
         seed=seed,

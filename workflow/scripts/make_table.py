@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperreps import commands
-from hyperreps import statistics as stats
+from hyperreps import commands, evaluations, tables
 from hyperreps.settings import SettingsError, Statistics
+from hyperreps.statistics import summarise
 from hyperreps.storage import replacing
 
 
@@ -41,14 +41,14 @@ def main(
     """
     if output.suffix != ".csv":
         raise SettingsError(f"--output: {output} must end in .csv")
-    paper = stats.load_published(published, table=table)
-    frame = stats.collect(zoos, finetuned, references=references)
-    summary = stats.summarise(
+    paper = evaluations.load_published(published, table=table)
+    frame = evaluations.collect(zoos, finetuned, references=references)
+    summary = summarise(
         frame, epochs=epochs, published=paper, statistics=statistics, seed=seed
     )
-    sampled = stats.read_methods(finetuned, kind="finetuned")
-    apart = stats.read_methods(references, kind="samples")
-    page = stats.html_page(
+    sampled = evaluations.read_methods(finetuned, kind="finetuned")
+    apart = evaluations.read_methods(references, kind="samples")
+    page = tables.html_page(
         summary,
         frame,
         methods=sampled | apart,
@@ -57,12 +57,12 @@ def main(
         title=f"Accuracy of sampled networks: {table.replace('_', ' ')}",
         references=list(apart),
     )
-    latex = stats.latex_table(summary, statistics=statistics, references=list(apart))
+    latex = tables.latex_table(summary, statistics=statistics, references=list(apart))
     texts = {".html": page, ".tex": latex, ".csv": summary.to_csv(index=False)}
     for suffix, text in texts.items():
         with replacing(output.with_suffix(suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    print(stats.text_table(summary, references=list(apart)))
+    print(tables.text_table(summary, references=list(apart)))
 
 
 if __name__ == "__main__":

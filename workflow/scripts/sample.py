@@ -10,8 +10,8 @@ import torch
 from hyperreps.autoencoder import HyperRepresentation, load
 from hyperreps.commands import prepare_device, run
 from hyperreps.population import Images, evaluate
-from hyperreps.randomness import numpy_generator
 from hyperreps.sampling import draw
+from hyperreps.seeds import numpy_generator
 from hyperreps.settings import Method
 from hyperreps.storage import read_arrays, write_arrays
 from hyperreps.zoos import ZooData, read_zoo, select_for

@@ -19,9 +19,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from scipy.optimize import isotonic_regression
 
+from .evaluations import BASELINE, display_name
 from .settings import Statistics
 from .shapes import Float
-from .statistics import BASELINE, display_name, summarise
+from .statistics import summarise
 from .storage import replacing
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
@@ -44,9 +45,9 @@ class Inputs:
     """What figures are made from.
 
     Attributes:
-        populations: As statistics.collect() returns it.
-        zoos: As statistics.collect_zoos() returns it.
-        published: As statistics.load_published() returns it.
+        populations: As evaluations.collect() returns it.
+        zoos: As evaluations.collect_zoos() returns it.
+        published: As evaluations.load_published() returns it.
         epochs: Finetuning epochs to mark on the axis.
         statistics: Of the confidence intervals.
         seed: Base seed of the bootstrap.

@@ -12,7 +12,8 @@ from .architectures import Architecture
 from .augmentation import augmented_views
 from .autoencoder import HyperRepresentation, normalization
 from .losses import nt_xent, r_squared, reconstruction_loss
-from .randomness import derived_seed, torch_seeded
+from .randomness import torch_seeded
+from .seeds import derived_seed
 from .settings import HyperRep
 from .shapes import Float
 

@@ -1,4 +1,4 @@
-"""Random numbers that are functions of named integers, not of what was drawn before.
+"""Random numbers on devices that are functions of seeds and epochs alone.
 
 A counter-based generator (the finalizer of SplitMix64, Steele et al. 2014) in int64
 arithmetic, which wraps around alike on every device: the same keys on CPU and GPU.
@@ -6,14 +6,13 @@ arithmetic, which wraps around alike on every device: the same keys on CPU and G
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .seeds import derived_seed
 from .shapes import Int
 
 # the 64 bit constants of SplitMix64, as signed integers
@@ -50,17 +49,6 @@ def batch_order(
     keys = mix(mix(seeds) + epoch)[:, None]
     position = torch.arange(images, device=seeds.device)
     return mix(keys + position).argsort(dim=1, stable=True)
-
-
-def derived_seed(*parts: int | str) -> int:
-    """Returns a seed in [0, 2^63) that depends on every part and on their order."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def numpy_generator(*parts: int | str) -> np.random.Generator:
-    """Returns a NumPy generator seeded by derived_seed(*parts)."""
-    return np.random.default_rng(derived_seed(*parts))
 
 
 @contextmanager

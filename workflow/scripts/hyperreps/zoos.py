@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .architectures import Architecture, build
-from .randomness import derived_seed
+from .seeds import derived_seed
 from .settings import Method, Zoo
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays

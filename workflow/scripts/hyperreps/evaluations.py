@@ -1,0 +1,301 @@
+"""Evaluations: the accuracy of every network of a run, and the published numbers.
+
+Accuracies are test accuracies in [0, 1]. "Network" is one model of a population: of a
+zoo or of a method's samples.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import ValidationError
+
+from .settings import Epoch, Method, SettingsError, Strict
+from .shapes import Float, Int
+from .storage import DataFileError, opened, read_arrays
+
+# the zoo's own networks, from initialisation through their training
+BASELINE = "B_T"
+
+
+DISPLAY_NAMES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "svhn": "SVHN",
+    "cifar10": "CIFAR-10",
+    "stl10": "STL-10",
+    "digits": "Digits",
+}
+
+
+def display_name(source: str, target: str) -> str:
+    """Returns the heading of a population: "MNIST" or "SVHN → MNIST"."""
+    names = [DISPLAY_NAMES.get(name, name) for name in (source, target)]
+    return names[1] if source == target else " → ".join(names)
+
+
+class PublishedTable(Strict):
+    """One published table: population -> method -> epoch -> number as printed."""
+
+    source: str
+    unit: Literal["percent", "fraction"]
+    statistic: Literal["mean", "median"]
+    accuracy: dict[str, dict[str, dict[Epoch, str | float]]]
+
+
+def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFrame:
+    """Reads one table of published.yaml.
+
+    Args:
+        path: The file; its head describes the format.
+        table: Key of the table.
+
+    Returns:
+        One row per number: source, target, method, epoch, statistic ("mean" or
+        "median"), value and std in [0, 1]; std is NaN where none is printed.
+
+    Raises:
+        SettingsError: If the file or a number cannot be read, or the table is unknown.
+    """
+    if not path.exists():
+        raise SettingsError(f"{path}: no such file; it comes with the repository")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {error}") from error
+    if not isinstance(content, dict) or table not in content:
+        known = ", ".join(content) if isinstance(content, dict) else "nothing"
+        raise SettingsError(f"{path}: no table {table!r}; it has {known}")
+    try:
+        entries = PublishedTable.model_validate(content[table])
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        message = f"{path}: {table}.{key}: {error.errors()[0]['msg']}"
+        raise SettingsError(message) from error
+    columns = ["source", "target", "method", "epoch", "statistic", "value", "std"]
+    return pd.DataFrame(_published_rows(entries, f"{path}: {table}"), columns=columns)
+
+
+def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ...]]:
+    percent = 100 if table.unit == "percent" else 1
+    for population, methods in table.accuracy.items():
+        source, _, target = population.partition("-")
+        for method, epochs in methods.items():
+            for epoch, printed in epochs.items():
+                key = f"{where}.{population}.{method}.{epoch}"
+                value, std = (float(x / percent) for x in _parse(str(printed), key))
+                yield (
+                    source,
+                    target or source,
+                    method,
+                    epoch,
+                    table.statistic,
+                    value,
+                    std,
+                )
+
+
+def _parse(text: str, key: str) -> tuple[Decimal, Decimal]:
+    """Returns mean and standard deviation (or NaN) of "20.6 ± 1.6" or "≈10"."""
+    number = r"(\d+(?:\.\d+)?)"
+    match = re.fullmatch(rf"[≈~]?\s*{number}(?:\s*±\s*{number})?", text.strip())
+    if match is None:
+        raise SettingsError(f"{key}: {text!r} is not like '20.6 ± 1.6', '≈10' or '10'")
+    return Decimal(match[1]), Decimal(match[2] or "nan")
+
+
+def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
+    """Reads the accuracy of every network of every zoo over its training.
+
+    Args:
+        zoos: HDF5 files of kind "zoo".
+
+    Returns:
+        One row per network and epoch: zoo, model (row of the file), split (of the
+        models: train, val, test), epoch, accuracy.
+
+    Raises:
+        DataFileError: If a file is damaged, or two files hold the same zoo.
+    """
+    frames: dict[str, pd.DataFrame] = {}
+    for path in zoos:
+        arrays, attributes = read_arrays(path, "accuracy/test", "split", kind="zoo")
+        name = _attribute(attributes, "zoo", path)
+        if name in frames:
+            raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
+        accuracy = _checked_accuracy(arrays["accuracy/test"], path)
+        models, epochs = np.indices(accuracy.shape)
+        columns = {
+            "zoo": name,
+            "model": models.ravel(),
+            "split": arrays["split"].astype(str)[models.ravel()],
+            "epoch": epochs.ravel(),
+            "accuracy": accuracy.ravel(),
+        }
+        frames[name] = pd.DataFrame(columns)
+    return pd.concat(frames.values(), ignore_index=True)
+
+
+def collect(
+    zoos: Sequence[Path],
+    finetuned: Sequence[Path] = (),
+    *,
+    references: Sequence[Path] = (),
+) -> pd.DataFrame:
+    """Gathers the accuracy of every network of a run.
+
+    Args:
+        zoos: Files of kind "zoo"; the test split of each is the method B_T.
+        finetuned: Files of kind "finetuned", in the order of the config.
+        references: Files of kind "samples", known at epoch 0 only.
+
+    Returns:
+        One row per network and epoch, in the order given: source and target (zoos the
+        networks come from and are evaluated on), method, sample (row of the file),
+        group (what the bootstrap resamples first: the seed of the
+        hyper-representation, else the zoo's model the sample was made from, else the
+        sample itself), epoch, accuracy, published (method it is compared with),
+        reference (True for those of references).
+
+    Raises:
+        DataFileError: If a file is missing, damaged, or given twice.
+    """
+    frames = [_baseline(collect_zoos(zoos))]
+    seen: dict[tuple[str, str, str], Path] = {}
+    for kind, paths in (("finetuned", finetuned), ("samples", references)):
+        for path in paths:
+            frame = _sampled(path, kind)
+            key = tuple(frame.loc[0, ["source", "target", "method"]])
+            if key[2] == BASELINE or key in seen:
+                other = seen.get(key, f"the zoo's own networks ({BASELINE})")
+                raise DataFileError(f"{path}: {key[2]} is already given by {other}")
+            seen[key] = path
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
+    held_out = zoos[zoos["split"] == "test"]
+    missing = set(zoos["zoo"]) - set(held_out["zoo"])
+    if missing:
+        raise DataFileError(
+            f"zoo {sorted(missing)[0]!r} has no models in its test split, which"
+            f" {BASELINE} needs; give the zoo more models or another split"
+        )
+    return pd.DataFrame(
+        {
+            "source": held_out["zoo"],
+            "target": held_out["zoo"],
+            "method": BASELINE,
+            "sample": held_out["model"],
+            "group": "sample " + held_out["model"].astype(str),
+            "epoch": held_out["epoch"],
+            "accuracy": held_out["accuracy"],
+            "published": BASELINE,
+            "reference": False,
+        }
+    )
+
+
+def _sampled(path: Path, kind: str) -> pd.DataFrame:
+    """Returns the rows of one file of kind "finetuned" or "samples"."""
+    names = ("accuracy/test", "hyper_rep_seed", "source_model")
+    arrays, attributes = read_arrays(path, *names, kind=kind)
+    accuracy = np.asarray(arrays["accuracy/test"])
+    accuracy = _checked_accuracy(accuracy.reshape(len(accuracy), -1), path)
+    groups = _groups(arrays["hyper_rep_seed"], arrays["source_model"])
+    source = _attribute(attributes, "source", path)
+    method = _attribute(attributes, "method", path)
+    samples, epochs = np.indices(accuracy.shape)
+    columns = {
+        "source": source,
+        "target": source
+        if kind == "samples"
+        else _attribute(attributes, "target", path),
+        "method": method,
+        "sample": samples.ravel(),
+        "group": groups[samples.ravel()],
+        "epoch": epochs.ravel(),
+        "accuracy": accuracy.ravel(),
+        "published": _method(attributes, path).published or method,
+        "reference": kind == "samples",
+    }
+    return pd.DataFrame(columns)
+
+
+def _groups(
+    seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
+) -> np.ndarray:
+    """Returns what each sample shares its luck with, as a name; see collect()."""
+    rows = np.arange(len(seeds))
+    # drawn from several models at once, one per latent dimension: none to share
+    single = models if models.ndim == 1 else np.full(len(seeds), -1)
+    kinds = np.select([seeds >= 0, single >= 0], ["seed", "model"], "sample")
+    numbers = np.select([seeds >= 0, single >= 0], [seeds, single], rows)
+    names = [f"{k} {n}" for k, n in zip(kinds, numbers, strict=True)]
+    return np.array(names, dtype=object)
+
+
+def _checked_accuracy(
+    accuracy: np.ndarray, path: Path
+) -> Float[np.ndarray, "models epochs"]:
+    if accuracy.ndim != 2 or not accuracy.size:
+        raise DataFileError(
+            f"{path}: accuracy/test has shape {accuracy.shape}, but networks x epochs"
+            " is needed; delete the file and run again"
+        )
+    bad = np.argwhere(~((accuracy >= 0) & (accuracy <= 1)))
+    if len(bad):
+        model, epoch = bad[0]
+        raise DataFileError(
+            f"{path}: accuracy/test of network {model} at epoch {epoch} is"
+            f" {accuracy[model, epoch]}, but must lie in [0, 1]; delete the file and"
+            " run again"
+        )
+    return accuracy.astype(np.float64)
+
+
+def _attribute(attributes: dict[str, Any], name: str, path: Path) -> str:
+    if name not in attributes:
+        raise DataFileError(f"{path}: no attribute {name!r}; run the stage again")
+    return str(attributes[name])
+
+
+def _method(attributes: dict[str, Any], path: Path) -> Method:
+    text = _attribute(attributes, "settings", path)
+    try:
+        return Method.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise DataFileError(
+            f"{path}: attribute settings: {key}: {problem['msg']}; made by another"
+            " version, run the stage again"
+        ) from error
+
+
+def read_methods(paths: Sequence[Path], *, kind: str) -> dict[str, Method]:
+    """Reads the settings of each method from files of kind "finetuned" or "samples".
+
+    Raises:
+        DataFileError: If a method's settings differ between two files.
+    """
+    methods: dict[str, Method] = {}
+    for path in paths:
+        with opened(path, kind=kind) as file:
+            attributes = dict(file.attrs)
+        name = _attribute(attributes, "method", path)
+        method = _method(attributes, path)
+        if methods.setdefault(name, method) != method:
+            raise DataFileError(
+                f"{path}: settings of {name} differ from those in another file of this"
+                " table; run the stage again"
+            )
+    return methods

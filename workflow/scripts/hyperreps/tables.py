@@ -1,0 +1,351 @@
+"""Tables of accuracies, typeset in percent as plain text, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from .evaluations import BASELINE, display_name
+from .settings import Method, Statistics
+
+NOT_KNOWN = "—"
+
+
+class Layout(NamedTuple):
+    """How numbers and names are written in one kind of table."""
+
+    name: Callable[[str], str]
+    heading: Callable[[str], str]
+    interval: Callable[[str], str]
+    plus_minus: str
+    about: str
+    percent: str
+
+
+def _with_subscript(name: str, pattern: str) -> str:
+    """Fills pattern with letter and subscript of "S_KDE30"; others stay as they are."""
+    match = re.fullmatch(r"([A-Z])_(\w+)", name)
+    return pattern.format(*match.groups()) if match else name
+
+
+def _latex_name(name: str) -> str:
+    shown = _with_subscript(name, r"${}_{{\mathrm{{{}}}}}$")
+    # the underscore before a brace is the subscript's own
+    return re.sub(r"_(?!\{)", r"\\_", shown)
+
+
+TEXT = Layout(str, str, str, " ± ", "≈ ", "%")
+
+
+HTML = Layout(
+    name=lambda name: _with_subscript(html.escape(name), "{}<sub>{}</sub>"),
+    heading=html.escape,
+    interval=lambda text: f"<small>{text}</small>",
+    plus_minus=" ± ",
+    about="≈ ",
+    percent="%",
+)
+
+
+LATEX = Layout(
+    name=_latex_name,
+    heading=lambda text: text.replace("_", r"\_").replace("→", r"$\to$"),
+    interval=lambda text: rf"{{\mdseries\scriptsize {text}}}",
+    plus_minus=r" $\pm$ ",
+    about=r"$\approx$ ",
+    percent=r"\%",
+)
+
+
+def _ours(row: Any, layout: Layout) -> str:
+    """Returns "68.6 ± 6.7 [66.8, 70.4]" in percent; a single network has no spread."""
+    if row.n == 1:
+        return f"{100 * row.mean:.1f} {layout.interval('[n = 1]')}"
+    interval = layout.interval(f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]")
+    return f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
+
+
+def _theirs(row: Any, layout: Layout) -> str:
+    if math.isnan(row.published_mean):
+        return NOT_KNOWN
+    if math.isnan(row.published_std):
+        return f"{layout.about}{100 * row.published_mean:.1f}"
+    mean, std = 100 * row.published_mean, 100 * row.published_std
+    return f"{mean:.1f}{layout.plus_minus}{std:.1f}"
+
+
+def _laid_out(
+    summary: pd.DataFrame, layout: Layout, references: Sequence[str] | None
+) -> pd.DataFrame:
+    """Turns a summary into text: adds heading, block, name, ours, theirs and best.
+
+    References are methods known at epoch 0 only, unless they are given; they follow
+    the methods of epoch 0 in a block of their own and are never marked as best.
+    """
+    if references is None:
+        last = summary.groupby("method")["epoch"].max()
+        references = list(last.index[last == 0]) if last.any() else []
+    table = summary.copy()
+    rows: list[Any] = list(table.itertuples())
+    table["heading"] = [layout.heading(display_name(r.source, r.target)) for r in rows]
+    table["reference"] = table["method"].isin(references)
+    block = "epoch " + table["epoch"].astype(str)
+    table["block"] = block.mask(table["reference"], "references")
+    table["name"] = table["method"].map(layout.name)
+    table["ours"] = [_ours(row, layout) for row in rows]
+    table["theirs"] = [_theirs(row, layout) for row in rows]
+    means = table["mean"].mask(table["reference"])
+    best = means.groupby([table["heading"], table["epoch"]]).transform("max")
+    table["best"] = means == best
+    return table.sort_values(["epoch", "reference"], kind="stable")
+
+
+def text_table(
+    summary: pd.DataFrame, *, references: Sequence[str] | None = None
+) -> str:
+    """Sets a summary as plain text in percent, one block per population.
+
+    Args:
+        summary: As summarise() returns it, or as read back from its CSV.
+        references: Methods to show apart; None: those that are known at epoch 0 only
+            while others have more epochs.
+
+    Returns:
+        Lines of about 80 characters; * marks the best mean of an epoch.
+    """
+    blocks = []
+    for heading, part in _laid_out(summary, TEXT, references).groupby(
+        "heading", sort=False
+    ):
+        shown = pd.DataFrame(
+            {
+                "": part["block"].mask(part["block"] == part["block"].shift(), ""),
+                "method": part["name"],
+                "n": part["n"].astype(str),
+                "mean ± std [interval]": part["ours"] + part["best"].map(" *".__mul__),
+                "published": part["theirs"],
+            }
+        )
+        if part["published_mean"].isna().all():
+            shown = shown.drop(columns="published")
+        pad = {
+            str(name): f"{{:<{column.str.len().max()}}}".format
+            for name, column in shown.items()
+        }
+        text = shown.to_string(index=False, justify="left", formatters=pad)
+        blocks.append(f"{heading}\n{text}")
+    note = (
+        "Test accuracy in %: mean ± standard deviation over n networks [confidence\n"
+        "interval of the mean]; * best mean of its epoch, references left out."
+    )
+    return "\n\n".join([*blocks, note])
+
+
+def _styled(
+    summary: pd.DataFrame, layout: Layout, references: Sequence[str] | None
+) -> Styler:
+    """Returns the wide table: a row per epoch and method, columns per population."""
+    table = _laid_out(summary, layout, references)
+    headings = list(dict.fromkeys(table["heading"]))
+    rows = pd.MultiIndex.from_frame(table[["block", "name"]].drop_duplicates())
+    wide = table.pivot(
+        index=["block", "name"],
+        columns="heading",
+        values=["n", "ours", "theirs", "best", "published_mean"],
+    ).reindex(index=rows)
+    cells = pd.DataFrame(index=rows, columns=pd.MultiIndex.from_tuples([("", "n")]))
+    cells["", "n"] = wide["n"].apply(_joined, axis=1)
+    css = pd.DataFrame("", index=rows, columns=cells.columns)
+    for heading in headings:
+        cells[heading, "this run"] = wide["ours", heading].fillna(NOT_KNOWN)
+        best = wide["best", heading].eq(True)
+        css[heading, "this run"] = best.map({True: "font-weight: bold", False: ""})
+        if wide["published_mean", heading].notna().any():
+            cells[heading, "published"] = wide["theirs", heading].fillna(NOT_KNOWN)
+            css[heading, "published"] = ""
+    columns: list[Any] = list(cells.columns)
+    classes = pd.DataFrame(
+        {(top, name): name.replace(" ", "_") for top, name in columns}, index=rows
+    )
+    styler = cells.style.apply(lambda _: css, axis=None).set_td_classes(classes)
+    return styler.hide(names=True)
+
+
+def _joined(counts: pd.Series) -> str:
+    """Returns "150", or "150 / 148" where the populations' sizes differ."""
+    return " / ".join(dict.fromkeys(str(int(n)) for n in counts.dropna()))
+
+
+def latex_table(
+    summary: pd.DataFrame,
+    *,
+    statistics: Statistics,
+    references: Sequence[str] | None = None,
+) -> str:
+    """Sets a summary as LaTeX tables in percent; see text_table().
+
+    Two populations stand side by side in each table, so that it can be read in print.
+    """
+    populations = summary["source"] + "-" + summary["target"]
+    names = list(dict.fromkeys(populations))
+    parts: list[str] = []
+    for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
+        styler = _styled(summary[populations.isin(pair)], LATEX, references)
+        tabular = styler.to_latex(
+            hrules=True,
+            clines="skip-last;data",
+            convert_css=True,
+            multicol_align="c",
+            multirow_align="t",
+            column_format="ll" + "r" * len(styler.columns),
+        )
+        # \cline touches booktabs' rules, and none is wanted above the last of those
+        tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
+        tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
+        caption = "Continued." if parts else caption_text(statistics, LATEX)
+        parts.append(LATEX_TABLE.format(caption=caption, tabular=tabular.strip()))
+    return "\n".join(["% needs \\usepackage{adjustbox,booktabs,multirow}", *parts])
+
+
+LATEX_TABLE = r"""\begin{{table}}
+\caption{{{caption}}}
+\smallskip
+\centering\footnotesize\setlength{{\tabcolsep}}{{4pt}}
+\begin{{adjustbox}}{{max width=\linewidth}}
+{tabular}
+\end{{adjustbox}}
+\end{{table}}
+"""
+
+
+def caption_text(statistics: Statistics, layout: Layout) -> str:
+    """Returns what the numbers of a table mean, in plain sentences."""
+    mean_std = f"mean{layout.plus_minus}"
+    level = f"{100 * statistics.confidence:g} {layout.percent}"
+    return (
+        f"Test accuracy in {layout.percent} of networks as sampled (epoch 0) and after"
+        f" finetuning; {layout.name(BASELINE)} is trained from scratch for as many"
+        f" epochs. This run: {mean_std}population standard deviation (ddof 0) over n"
+        f" networks, and in brackets the {level} confidence interval of the mean"
+        f" ({statistics.resamples} bootstrap resamples, first of the"
+        " hyper-representations or zoo models that networks come from, then of"
+        f" networks). Published: {mean_std}standard deviation of Schürholt et al. 2022;"
+        f" {layout.about}where only an approximate value is given. Bold: best mean of"
+        " this run at its epoch. References are not finetuned: they are known at epoch"
+        " 0 and do not compete."
+    )
+
+
+def describe(method: Method) -> str:
+    """Returns in words where a method draws from and how its pool was selected."""
+    if method.hyper_rep:
+        space = f"in the latent space of hyper-representation {method.hyper_rep}"
+    else:
+        space = "in weight space"
+        if method.alignment == "weight_matching":
+            space += ", aligned by weight matching"
+    accuracy = {"val": "validation", "test": "test"}[method.select_on]
+    pool = f"all models of the {method.split} split"
+    if method.top < 1:
+        pool = (
+            f"the best {100 * method.top:g} % by {accuracy} accuracy of the models of"
+            f" the {method.split} split"
+        )
+    epochs = {"window": "epochs of the zoo's window", "last": "last epoch"}
+    options = ", ".join(f"{key} {value}" for key, value in method.options.items())
+    sampler = f"{method.sampler} ({options})" if options else method.sampler
+    return f"sampler {sampler} {space}, from {pool} ({epochs[method.epochs]})"
+
+
+def html_page(
+    summary: pd.DataFrame,
+    frame: pd.DataFrame,
+    *,
+    methods: Mapping[str, Method],
+    statistics: Statistics,
+    seed: int,
+    title: str,
+    references: Sequence[str] | None = None,
+) -> str:
+    """Sets a summary as a web page of its own, in percent; see text_table().
+
+    Args:
+        summary: As summarise() returns it.
+        frame: What was summarised, for the number of hyper-representations.
+        methods: Settings of the sampled methods, for the notes below the table.
+        statistics: Of the intervals.
+        seed: Base seed of the run, stated in the caption.
+        title: Heading of the page.
+        references: As in text_table().
+    """
+    styler = _styled(summary, HTML, references)
+    table = styler.set_uuid("table").to_html(sparse_index=True)
+    notes = {HTML.name(BASELINE): "the zoo's test split, from its own training"}
+    for name, method in methods.items():
+        groups = frame.loc[frame["method"] == name, "group"]
+        seeds = groups[groups.str.startswith("seed ")].nunique()
+        trained = f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
+        notes[HTML.name(name)] = html.escape(describe(method) + trained)
+    page: str = jinja2.Template(HTML_PAGE).render(
+        title=html.escape(title),
+        table=table,
+        notes=notes,
+        caption=f"{caption_text(statistics, HTML)} Base seed {seed}.",
+    )
+    return page
+
+
+HTML_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+body { font: 14px/1.5 "Helvetica Neue", Arial, "Liberation Sans", sans-serif;
+  color: #1c2430; background: #fff; margin: 1.5rem auto; padding: 0 1.5rem;
+  max-width: 82rem; }
+h1 { font-size: 1.35rem; margin: 0 0 .4rem; }
+h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+p { max-width: 62rem; margin: 0 0 1.2rem; color: #44505f; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums;
+  border-top: 2px solid #1c2430; border-bottom: 2px solid #1c2430; }
+th, td { padding: .2rem .5rem; text-align: right; white-space: nowrap; }
+thead th { font-weight: 600; }
+thead tr:first-child th { text-align: center; }
+thead tr:last-child th { border-bottom: 1px solid #9aa5b1; }
+tbody th { font-weight: 400; text-align: left; vertical-align: top; }
+tbody th.level0 { font-weight: 600; padding-right: 1rem; }
+tbody tr:has(th.level0) > * { border-top: 1px solid #ccd3da; }
+td.published { color: #44505f; }
+td.this_run { padding-left: 1.6rem; }
+small { color: #6b7785; font-weight: 400; font-size: .85em; }
+sub { font-size: .78em; line-height: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem;
+  max-width: 62rem; margin: 0; }
+dd { margin: 0; color: #44505f; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+<p>{{ caption }}</p>
+<div class="scroll">
+{{ table }}
+</div>
+<h2>Methods</h2>
+<dl>
+{%- for name, text in notes.items() %}
+<dt>{{ name }}</dt><dd>{{ text }}</dd>
+{%- endfor %}
+</dl>
+</body>
+</html>
+"""
