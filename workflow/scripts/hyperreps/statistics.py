@@ -104,15 +104,16 @@ def summarise(
             f" {last}; leave later epochs out, or train longer"
         )
     means = published[published["statistic"] == "mean"]
-    names = zip(*(means[key] for key in ("source", "target", "method", "epoch")))
+    keys = ("source", "target", "method", "epoch")
+    names = zip(*(means[key] for key in keys), strict=True)
     paper = dict(
         zip(names, zip(means["value"], means["std"], strict=True), strict=True)
     )
-    keys = ["source", "target", "method", "epoch", "published"]
+    cell_keys = [*keys, "published"]
     wanted = frame[frame["epoch"].isin(epochs)]
     cells: list[tuple[Any, ...]] = []
     key: Any
-    for key, members in wanted.groupby(keys, sort=False):
+    for key, members in wanted.groupby(cell_keys, sort=False):
         *cell, compared = key
         numbers = _summary(members, statistics, numpy_generator(seed, *map(str, cell)))
         beside = paper.get((*cell[:2], compared, cell[3]), (math.nan, math.nan))
