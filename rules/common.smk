@@ -17,9 +17,18 @@ try:
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
 
-if SCRIPTS.is_relative_to(Path.cwd()):
-    # the command in the log can then be pasted from the project folder
-    SCRIPTS = SCRIPTS.relative_to(Path.cwd())
+
+def project_path(*parts):
+    """Returns a path in the project, relative where the run starts from there.
+
+    The commands in the logs can then be pasted.
+    """
+    path = Path(workflow.basedir, *parts)
+    inside = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd()) if inside else path)
+
+
+ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "hyperreps.yaml")
 
 
 pathvars:
@@ -45,6 +54,11 @@ def fingerprint(script):
     return code_fingerprint(SCRIPTS / script)
 
 
+def script(name):
+    """Returns the path of a stage's script."""
+    return project_path("workflow", "scripts", name)
+
+
 def flags(**values):
     """Returns settings as command line flags; a model becomes one flag per key.
 
@@ -60,7 +74,7 @@ def flags(**values):
             value = [part for pair in value.items() for part in pair]
         if not isinstance(value, (list, tuple)):
             value = [value]
-        words += ["--" + name.replace("_", "-"), *(shlex.quote(str(v)) for v in value)]
+        words += [f"--{name}".replace("_", "-"), *(shlex.quote(str(v)) for v in value)]
     return " ".join(words)
 
 
@@ -95,4 +109,79 @@ def get_dataset(zoo):
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
 
 
-ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "hyperreps.yaml")
+def get_shards(wildcards):
+    """Returns the shards of a zoo, in the order of their seeds."""
+    zoo = SETTINGS.zoos[wildcards.zoo]
+    end = zoo.first_seed + zoo.models
+    return [
+        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_"
+        f"{min(first + SETTINGS.compute.shard_size, end) - 1}.h5"
+        for first in range(zoo.first_seed, end, SETTINGS.compute.shard_size)
+    ]
+
+
+def get_hyper_reps(zoo, variant):
+    """Returns the hyper-representations of a variant, one per seed."""
+    return [
+        f"<results>/hyper_reps/{zoo}/{variant}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(variant, zoo=zoo).seeds
+    ]
+
+
+def get_used_variants():
+    """Returns the variants that the methods of the config use."""
+    table = SETTINGS.in_distribution
+    methods = [SETTINGS.methods[name] for name in table.methods + table.references]
+    return sorted({method.hyper_rep for method in methods if method.hyper_rep})
+
+
+def get_pool(wildcards):
+    """Returns the zoo a method draws from, in its variant's or its own coordinates."""
+    method = SETTINGS.methods[wildcards.method]
+    zoo, variant = wildcards.zoo, method.hyper_rep
+    owner = SETTINGS.variant(variant, zoo=zoo) if variant else method
+    return zoo_file(zoo, owner.alignment)
+
+
+def get_latent_space(wildcards):
+    """Returns the hyper-representations a method samples from; none in weight space."""
+    variant = SETTINGS.methods[wildcards.method].hyper_rep
+    return get_hyper_reps(wildcards.zoo, variant) if variant else []
+
+
+def get_finetuned():
+    """Returns the finetuned populations of the table in_distribution."""
+    return [
+        f"<results>/finetuned/{zoo}-{zoo}/{method}.h5"
+        for zoo in SETTINGS.in_distribution.zoos
+        for method in SETTINGS.in_distribution.methods
+    ]
+
+
+def get_references():
+    """Returns the populations that are evaluated at epoch 0 only."""
+    return expand(
+        "<results>/samples/{zoo}/{method}.h5",
+        zoo=SETTINGS.in_distribution.zoos,
+        method=SETTINGS.in_distribution.references,
+    )
+
+
+def get_result_inputs():
+    """Returns the files that the table and the figures are made from, by flag."""
+    return {
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
+        "finetuned": get_finetuned(),
+        "references": get_references(),
+        "published": project_path("config", "published.yaml"),
+    }
+
+
+def result_flags(**more):
+    """Returns the settings of the table and the figures as flags."""
+    return flags(
+        **more,
+        epochs=SETTINGS.in_distribution.epochs,
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )

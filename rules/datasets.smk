@@ -23,6 +23,7 @@ rule prepare_dataset:
         runtime=longer(60),
     params:
         code=fingerprint("prepare_dataset.py"),
+        script=script("prepare_dataset.py"),
         flags=lambda w: flags(
             settings=SETTINGS.datasets[w.dataset],
             name=w.dataset,
@@ -30,7 +31,7 @@ rule prepare_dataset:
         ),
     shell:
         """
-        python {SCRIPTS:q}/prepare_dataset.py \
+        python {params.script:q} \
             {params.flags} \
             --output {output:q} \
             >{log:q} 2>&1

@@ -1,15 +1,6 @@
 """Samples and images -> <results>/finetuned/{source}-{target}/{method}.h5."""
 
 
-def get_finetuned():
-    """Returns the finetuned populations of the table in_distribution."""
-    return [
-        f"<results>/finetuned/{zoo}-{zoo}/{method}.h5"
-        for zoo in SETTINGS.in_distribution.zoos
-        for method in SETTINGS.in_distribution.methods
-    ]
-
-
 rule finetuned:
     """Finetunes the samples of all methods of the config."""
     input:
@@ -36,6 +27,7 @@ rule finetune:
         gpu=gpus(),
     params:
         code=fingerprint("finetune.py"),
+        script=script("finetune.py"),
         flags=lambda w: flags(
             target=w.target,
             recipe=SETTINGS.zoos[w.target].recipe,
@@ -45,7 +37,7 @@ rule finetune:
         where=where(),
     shell:
         """
-        python {SCRIPTS:q}/finetune.py \
+        python {params.script:q} \
             --samples {input.samples:q} \
             --dataset {input.dataset:q} \
             {params.flags} \

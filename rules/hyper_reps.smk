@@ -1,21 +1,6 @@
 """Zoo -> <results>/hyper_reps/{zoo}/{variant}_seed{seed}.safetensors and .csv."""
 
 
-def get_hyper_reps(zoo, variant):
-    """Returns the hyper-representations of a variant, one per seed."""
-    return [
-        f"<results>/hyper_reps/{zoo}/{variant}_seed{seed}.safetensors"
-        for seed in SETTINGS.variant(variant).seeds
-    ]
-
-
-def get_used_variants():
-    """Returns the variants that the methods of the config use."""
-    table = SETTINGS.in_distribution
-    methods = [SETTINGS.methods[name] for name in table.methods + table.references]
-    return sorted({method.hyper_rep for method in methods if method.hyper_rep})
-
-
 rule hyper_reps:
     """Trains all hyper-representations that the config's methods use."""
     input:
@@ -30,7 +15,7 @@ rule hyper_reps:
 rule pretrain:
     """Trains one hyper-representation; an interrupted training goes on where it was."""
     input:
-        zoo=lambda w: zoo_file(w.zoo, SETTINGS.variant(w.variant).alignment),
+        zoo=lambda w: zoo_file(w.zoo, SETTINGS.variant(w.variant, zoo=w.zoo).alignment),
     output:
         model="<results>/hyper_reps/{zoo}/{variant}_seed{seed}.safetensors",
         curve="<results>/hyper_reps/{zoo}/{variant}_seed{seed}.csv",
@@ -47,11 +32,14 @@ rule pretrain:
         gpu=gpus(),
     params:
         code=fingerprint("pretrain.py"),
-        flags=lambda w: flags(settings=SETTINGS.variant(w.variant), seed=w.seed),
+        script=script("pretrain.py"),
+        flags=lambda w: flags(
+            settings=SETTINGS.variant(w.variant, zoo=w.zoo), seed=w.seed
+        ),
         where=where(),
     shell:
         """
-        python {SCRIPTS:q}/pretrain.py \
+        python {params.script:q} \
             --zoo {input.zoo:q} \
             {params.flags} \
             --output {output.model:q} \

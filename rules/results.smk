@@ -1,37 +1,6 @@
 """Zoos, samples and finetuned networks -> <results>/tables and <results>/figures."""
 
-PUBLISHED = Path(workflow.basedir) / "config" / "published.yaml"
-if PUBLISHED.is_relative_to(Path.cwd()):
-    PUBLISHED = PUBLISHED.relative_to(Path.cwd())
 FIGURES = ("finetuning", "epoch_zero", "zoo")
-
-
-def get_references():
-    """Returns the populations that are evaluated at epoch 0 only."""
-    return expand(
-        "<results>/samples/{zoo}/{method}.h5",
-        zoo=SETTINGS.in_distribution.zoos,
-        method=SETTINGS.in_distribution.references,
-    )
-
-
-def get_result_inputs():
-    """Returns the files that the table and the figures are made from, by flag."""
-    return {
-        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
-        "finetuned": get_finetuned(),
-        "references": get_references(),
-        "published": str(PUBLISHED),
-    }
-
-
-def result_flags():
-    """Returns the settings of the table and the figures as flags."""
-    return flags(
-        epochs=SETTINGS.in_distribution.epochs,
-        statistics=SETTINGS.statistics,
-        seed=SETTINGS.seed,
-    )
 
 
 rule tables:
@@ -77,10 +46,11 @@ rule make_table:
         runtime=longer(30),
     params:
         code=fingerprint("make_table.py"),
+        script=script("make_table.py"),
         flags=result_flags(),
     shell:
         """
-        python {SCRIPTS:q}/make_table.py \
+        python {params.script:q} \
             --zoos {input.zoos:q} \
             --finetuned {input.finetuned:q} \
             --references {input.references:q} \
@@ -120,10 +90,11 @@ for figure in FIGURES:
             runtime=longer(30),
         params:
             code=fingerprint("make_figure.py"),
-            flags=flags(figure=figure) + " " + result_flags(),
+            script=script("make_figure.py"),
+            flags=result_flags(figure=figure),
         shell:
             """
-            python {SCRIPTS:q}/make_figure.py \
+            python {params.script:q} \
                 --zoos {input.zoos:q} \
                 --finetuned {input.finetuned:q} \
                 --references {input.references:q} \

@@ -1,19 +1,6 @@
 """Zoo and hyper-representations -> <results>/samples/{zoo}/{method}.h5."""
 
 
-def get_pool(wildcards):
-    """Returns the zoo a method draws from, in its variant's or its own coordinates."""
-    method = SETTINGS.methods[wildcards.method]
-    owner = SETTINGS.variant(method.hyper_rep) if method.hyper_rep else method
-    return zoo_file(wildcards.zoo, owner.alignment)
-
-
-def get_latent_space(wildcards):
-    """Returns the hyper-representations a method samples from; none in weight space."""
-    variant = SETTINGS.methods[wildcards.method].hyper_rep
-    return get_hyper_reps(wildcards.zoo, variant) if variant else []
-
-
 rule samples:
     """Draws the samples of all methods of the config."""
     input:
@@ -45,13 +32,14 @@ rule sample:
         runtime=longer(60),
     params:
         code=fingerprint("sample.py"),
+        script=script("sample.py"),
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
         ),
         where=where(),
     shell:
         """
-        python {SCRIPTS:q}/sample.py \
+        python {params.script:q} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             --hyper-reps {input.hyper_reps:q} \

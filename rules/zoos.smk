@@ -1,17 +1,6 @@
 """Images -> <results>/zoos/{zoo}.h5, and its aligned form where a variant asks for it."""
 
 
-def get_shards(wildcards):
-    """Returns the shards of a zoo, in the order of their seeds."""
-    zoo = SETTINGS.zoos[wildcards.zoo]
-    end = zoo.first_seed + zoo.models
-    return [
-        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_"
-        f"{min(first + SETTINGS.compute.shard_size, end) - 1}.h5"
-        for first in range(zoo.first_seed, end, SETTINGS.compute.shard_size)
-    ]
-
-
 rule zoos:
     """Trains all zoos of the config."""
     input:
@@ -37,6 +26,7 @@ rule train_zoo:
         gpu=gpus(),
     params:
         code=fingerprint("train_zoo.py"),
+        script=script("train_zoo.py"),
         flags=lambda w: flags(
             architecture=SETTINGS.zoos[w.zoo].architecture,
             recipe=SETTINGS.zoos[w.zoo].recipe,
@@ -46,7 +36,7 @@ rule train_zoo:
         where=where(),
     shell:
         """
-        python {SCRIPTS:q}/train_zoo.py \
+        python {params.script:q} \
             --dataset {input.dataset:q} \
             {params.flags} \
             --output {output:q} \
@@ -73,10 +63,15 @@ rule merge_zoo:
         runtime=longer(30),
     params:
         code=fingerprint("merge_zoo.py"),
-        flags=lambda w: flags(name=w.zoo, settings=SETTINGS.zoos[w.zoo]),
+        script=script("merge_zoo.py"),
+        # a zoo does not depend on how it will be represented
+        flags=lambda w: flags(
+            name=w.zoo,
+            settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),
+        ),
     shell:
         """
-        python {SCRIPTS:q}/merge_zoo.py \
+        python {params.script:q} \
             --shards {input:q} \
             {params.flags} \
             --output {output:q} \
@@ -102,10 +97,11 @@ rule align_zoo:
         runtime=longer(60),
     params:
         code=fingerprint("align_zoo.py"),
+        script=script("align_zoo.py"),
         flags=flags(seed=SETTINGS.seed),
     shell:
         """
-        python {SCRIPTS:q}/align_zoo.py \
+        python {params.script:q} \
             --zoo {input:q} \
             {params.flags} \
             --output {output:q} \

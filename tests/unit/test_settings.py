@@ -34,9 +34,10 @@ def test_the_papers_config_is_the_papers():
         1000
     ] * 4
     assert settings.in_distribution.epochs == (0, 1, 25, 50)
-    assert settings.variant("normalized").loss_normalization == "layer"
-    assert settings.variant("baseline").loss_normalization == "none"
-    assert settings.variant("baseline").latent == settings.variant("normalized").latent
+    normalized = settings.variant("normalized", zoo="mnist")
+    baseline = settings.variant("baseline", zoo="mnist")
+    assert normalized.loss_normalization == "layer"
+    assert baseline == normalized.model_copy(update={"loss_normalization": "none"})
     rates = {name: zoo.recipe.learning_rate for name, zoo in settings.zoos.items()}
     assert rates == {"mnist": 3e-4, "svhn": 3e-3, "cifar10": 1e-4, "stl10": 1e-4}
     assert settings.zoos["svhn"].recipe.initialization == "uniform"
@@ -100,6 +101,7 @@ def test_every_field_is_described():
             1.5,
             r"variants\.baseline\.dropout: .*less than 1",
         ),
+        ("zoos/svhn/hyper_rep/hads", 2, r"zoos\.svhn\.hyper_rep\.hads: unknown key"),
         ("methods/S_KDE30/sampler", "kd", r"S_KDE30\.sampler: unknown 'kd'.*identity"),
         ("methods/S_KDE30/top", 1.5, r"methods\.S_KDE30\.top: .*less than or equal"),
         ("methods/S_KDE30/hyper_rep", "x", r"hyper_rep: unknown 'x'.*normalized"),
@@ -117,6 +119,16 @@ def test_each_problem_is_one_line_that_names_the_key(path, value, message):
     assert len(lines) == 1, lines
     assert lines[0].startswith("config: ")
     assert re.search(message, lines[0]), lines[0]
+
+
+def test_a_zoo_changes_hyper_rep_and_a_variant_changes_both():
+    config = changed(
+        "zoos/svhn/hyper_rep", {"latent": 5, "loss_normalization": "layer"}
+    )
+    settings = load_settings(config)
+    assert settings.variant("normalized", zoo="svhn").latent == 5
+    assert settings.variant("normalized", zoo="mnist").latent == 700
+    assert settings.variant("baseline", zoo="svhn").loss_normalization == "none"
 
 
 def test_several_problems_are_several_lines():

@@ -120,6 +120,9 @@ class Zoo(Strict):
         description="First and last epoch whose weights train the hyper-representation."
     )
     recipe: Recipe = Field(description="Initialisation and training.")
+    hyper_rep: dict[str, Any] = Field(
+        {}, description="Keys of hyper_rep that are different for this zoo."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Zoo:
@@ -343,24 +346,36 @@ class Settings(Strict):
         {}, description="Snakemake's path variables, to redirect a run."
     )
 
-    def variant(self, name: str) -> HyperRep:
-        """Returns the settings of the hyper-representation called name."""
-        return HyperRep(**{**self.hyper_rep.model_dump(), **self.variants[name]})
+    def variant(self, name: str, *, zoo: str) -> HyperRep:
+        """Returns the settings of a variant of the hyper-representation for a zoo.
+
+        The variant's own keys go before the zoo's, and these before hyper_rep.
+        """
+        return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
+
+    def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
+        return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
 
     @model_validator(mode="after")
     def _references(self) -> Settings:
-        problems = [*_variant_problems(self), *_reference_problems(self)]
+        problems = [*_change_problems(self), *_reference_problems(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
 
-def _variant_problems(settings: Settings) -> Iterable[str]:
-    for name in settings.variants:
+def _change_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each change of hyper_rep that is not possible."""
+    changes: dict[tuple[str, ...], dict[str, Any]] = {
+        ("variants", name): keys for name, keys in settings.variants.items()
+    }
+    for name, zoo in settings.zoos.items():
+        changes["zoos", name, "hyper_rep"] = zoo.hyper_rep
+    for path, keys in changes.items():
         try:
-            settings.variant(name)
+            settings._hyper_rep(keys)
         except ValidationError as error:
-            yield from _lines(error, prefix=("variants", name))
+            yield from _lines(error, prefix=path)
 
 
 def _reference_problems(settings: Settings) -> Iterable[str]:
