@@ -70,6 +70,8 @@ def flags(**values):
             keys = type(value).model_fields
             words.append(flags(**{f"{name}.{k}": getattr(value, k) for k in keys}))
             continue
+        if value == {}:
+            continue
         if isinstance(value, dict):
             value = [part for pair in value.items() for part in pair]
         if not isinstance(value, (list, tuple)):

@@ -1,0 +1,71 @@
+"""One finished smoke run that all tests of the workflow start from."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .project import Project
+
+
+@dataclass(frozen=True)
+class SmokeRun:
+    """The whole smoke DAG, run once.
+
+    Attributes:
+        project: Where it ran; not to be changed by tests.
+        output: What snakemake printed.
+        wall: Seconds that it took.
+        cpu: Seconds that all its processes computed.
+    """
+
+    project: Project
+    output: str
+    wall: float
+    cpu: float
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
+    """Runs `snakemake --cores all --configfile config/smoke.yaml` from nothing."""
+    root = tmp_path_factory.mktemp("smoke run") / "the project"
+    project = Project.from_checkout(root)
+    wall, cpu = time.monotonic(), _children_seconds()
+    done = project.smoke("--cores", "all")
+    assert done.code == 0, done.output
+    return SmokeRun(
+        project=project,
+        output=done.output,
+        wall=time.monotonic() - wall,
+        cpu=_children_seconds() - cpu,
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(smoke_run: SmokeRun) -> Project:
+    """The finished smoke run, to read from."""
+    return smoke_run.project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Iterator[Project]:
+    """A copy of the finished smoke run, to change at will."""
+    yield finished.copy(tmp_path / "a project")
+    shutil.rmtree(tmp_path / "a project")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Project:
+    """A copy of the project in which nothing has run."""
+    return Project.from_checkout(tmp_path / "sources")

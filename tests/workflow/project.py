@@ -1,0 +1,198 @@
+"""A copy of the project, and the real command line run in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+SMOKE = "config/smoke.yaml"
+RESULTS = "results/smoke"
+FIGURES = ("finetuning", "epoch_zero", "zoo")
+RESULT_JOBS = {"make_table": 1, **{f"figure_{name}": 1 for name in FIGURES}}
+GENERATED = {"results", "logs", "benchmarks", "data"}
+# from the user's or the test run's environment, they would change what is tested
+UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}
+TRACEBACK = "Traceback (most recent call last)"
+
+
+class Finished(NamedTuple):
+    """What a command left: its exit code and all that it printed."""
+
+    code: int
+    output: str
+
+
+class Project:
+    """A folder with the sources of the project, in which commands are run.
+
+    Args:
+        root: Its folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.results = root / RESULTS
+
+    @classmethod
+    def from_checkout(cls, root: Path) -> Project:
+        """Copies the sources, without hidden and generated files."""
+
+        def ignored(folder: str, names: list[str]) -> set[str]:
+            if Path(folder) != CHECKOUT:
+                return {"__pycache__"}
+            return {name for name in names if name[0] == "." or name in GENERATED}
+
+        shutil.copytree(CHECKOUT, root, symlinks=True, ignore=ignored)
+        return cls(root)
+
+    def copy(self, root: Path) -> Project:
+        """Copies everything, with its times, as `cp -a` does."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Project(root)
+
+    @contextmanager
+    def started(
+        self, command: Sequence[str], *, log: Path, **environment: str
+    ) -> Iterator[subprocess.Popen]:
+        """Starts a command in its own process group, which does not outlive the block.
+
+        Args:
+            command: The command and its arguments.
+            log: File for all that it prints.
+            **environment: Variables to set.
+        """
+        inherited = {k: v for k, v in os.environ.items() if k not in UNWANTED}
+        inherited["PATH"] = f"{Path(sys.executable).parent}:{inherited['PATH']}"
+        with (
+            log.open("wb") as file,
+            subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=inherited | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                kill(process)
+
+    def run(
+        self, command: Sequence[str], *, timeout: float = 400, **environment: str
+    ) -> Finished:
+        """Runs a command to its end."""
+        log = self.root.with_name(f"{self.root.name}.output")
+        with self.started(command, log=log, **environment) as process:
+            code = process.wait(timeout)
+        return Finished(code, log.read_text(encoding="utf-8"))
+
+    def snakemake(self, *arguments: str, **options: Any) -> Finished:
+        """Runs `python -m snakemake` with these arguments."""
+        return self.run(["python", "-m", "snakemake", *arguments], **options)
+
+    def smoke(self, *arguments: str, overlay: dict | None = None) -> Finished:
+        """Runs snakemake with the smoke settings.
+
+        Args:
+            *arguments: Targets, then options.
+            overlay: Settings that change those of the smoke run.
+        """
+        return self.snakemake(*arguments, "--configfile", *self.configs(overlay))
+
+    def planned(self, *targets: str, overlay: dict | None = None) -> dict[str, int]:
+        """Returns how many jobs of each rule would run; those of `all` are left out."""
+        done = self.smoke(*targets, "--dry-run", overlay=overlay)
+        assert done.code == 0, done.output
+        return job_counts(done.output)
+
+    def configs(self, overlay: dict | None = None) -> list[str]:
+        """Returns the smoke settings and, written to a file, what changes them."""
+        if overlay is None:
+            return [SMOKE]
+        path = self.root / "config" / "overlay.yaml"
+        path.write_text(yaml.safe_dump(overlay), encoding="utf-8")
+        return [SMOKE, "config/overlay.yaml"]
+
+    def module(self, name: str) -> Path:
+        """Returns the file of a module of the library."""
+        return self.root / "workflow" / "scripts" / "hyperreps" / f"{name}.py"
+
+    def command(self, log: str) -> str:
+        """Returns the command line that a job wrote to its log."""
+        text = (self.root / "logs" / "smoke" / log).read_text(encoding="utf-8")
+        return re.findall(r"^\S+ command: (.*)$", text, flags=re.M)[-1]
+
+    def files(self, folder: str = "results") -> dict[str, str]:
+        """Returns the sha256 of all files in a folder, by path."""
+        return {
+            str(path.relative_to(self.root)): hashlib.sha256(
+                path.read_bytes()
+            ).hexdigest()
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kills a process and all that it started, with no chance to clean up."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def job_counts(output: str) -> dict[str, int]:
+    """Reads the table of jobs that snakemake prints, without the rule `all`."""
+    if "Nothing to be done" in output:
+        return {}
+    table = re.search(
+        r"^Job stats:\njob +count\n[- ]+\n(.*?)^total", output, re.M | re.S
+    )
+    assert table, output
+    rows = (line.split() for line in table[1].splitlines())
+    return {rule: int(count) for rule, count in rows if rule != "all"}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replaces a piece of a file."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path.name} has no {old!r} any more; change this test"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads all datasets and attributes of an HDF5 file, by plain h5py."""
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+
+        def read(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name] = item[()]
+
+        file.visititems(read)
+        return found, dict(file.attrs)
+
+
+def assert_same_arrays(path: Path, expected: Path) -> None:
+    """Compares two HDF5 files bit for bit: all datasets and attributes."""
+    (values, attributes), (wanted, wanted_attributes) = arrays(path), arrays(expected)
+    assert attributes == wanted_attributes
+    assert values.keys() == wanted.keys() != set()
+    for name, value in values.items():
+        np.testing.assert_array_equal(value, wanted[name], err_msg=name)

@@ -1,0 +1,202 @@
+"""What runs again after which edit: no more and no less than depends on it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts
+
+LIBRARY = "workflow/scripts/hyperreps"
+FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if job != "make_table"}
+SAMPLING_JOBS = {"sample": 7, "finetune": 4, **RESULT_JOBS}
+ZOO_JOBS = {
+    "train_zoo": 2,
+    "merge_zoo": 1,
+    "align_zoo": 1,
+    "pretrain": 4,
+    **SAMPLING_JOBS,
+}
+
+NEW_SAMPLER = '''
+
+@sampler
+def best_of_pool(points, *, count, rng, shift):
+    """The first points of the pool, moved."""
+    return Drawn(points[:count] + np.float32(shift), np.arange(count))
+'''
+
+
+def reworded(text: str) -> str:
+    """Returns the same logic with other docstrings, layout and comments."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = node.body[0]
+            if ast.get_docstring(node, clean=False) is None:
+                node.body.insert(0, ast.Expr(ast.Constant("A new docstring.")))
+            else:
+                first.value = ast.Constant("Another docstring.")
+    return (
+        f"# a comment\n{ast.unparse(ast.fix_missing_locations(tree))}\n\n# one more\n"
+    )
+
+
+def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
+    assert finished.planned() == {}
+
+
+def test_touching_the_sources_reruns_nothing(project: Project) -> None:
+    """Nor does moving the project: this is a copy in another folder."""
+    for folder in ("Snakefile", "rules", "workflow", "config", "profiles", "envs"):
+        path = project.root / folder
+        for file in (path, *path.rglob("*")):
+            file.touch()
+    assert project.planned() == {}
+
+
+def test_rewording_reruns_nothing(project: Project) -> None:
+    for name in ("sampling", "population", "statistics"):
+        path = project.module(name)
+        text = path.read_text(encoding="utf-8")
+        path.write_text(reworded(text), encoding="utf-8")
+        assert path.read_text(encoding="utf-8") != text
+    script = project.root / "workflow" / "scripts" / "train_zoo.py"
+    script.write_text(reworded(script.read_text(encoding="utf-8")), encoding="utf-8")
+    assert project.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        pytest.param(
+            f"{LIBRARY}/population.py",
+            *("INITIAL_BIAS = 0.01", "INITIAL_BIAS = 0.02"),
+            ZOO_JOBS,
+            id="population",
+        ),
+        pytest.param(
+            f"{LIBRARY}/pretraining.py",
+            *("PLATEAU_FACTOR = 0.3", "PLATEAU_FACTOR = 0.5"),
+            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            id="pretraining",
+        ),
+        pytest.param(
+            f"{LIBRARY}/sampling.py",
+            *("bandwidth * noise", "2 * bandwidth * noise"),
+            SAMPLING_JOBS,
+            id="sampling",
+        ),
+        pytest.param(
+            f"{LIBRARY}/plotting.py",
+            *("FIGURES", "PICTURES"),
+            FIGURE_JOBS,
+            id="plotting",
+        ),
+        pytest.param(
+            "config/published.yaml",
+            *("20.6 ± 1.6", "20.7 ± 1.6"),
+            RESULT_JOBS,
+            id="published numbers",
+        ),
+    ],
+)
+def test_an_edit_reruns_the_stages_that_use_it(
+    project: Project, path: str, old: str, new: str, expected: dict[str, int]
+) -> None:
+    edit(project.root / path, old, new)
+    assert project.planned() == expected
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [
+        pytest.param(
+            {"methods": {"S_KDE30": {"options": {"bandwidth": 0.003}}}},
+            {"sample": 1, "finetune": 1, **RESULT_JOBS},
+            id="option of one method",
+        ),
+        pytest.param(
+            {"methods": {"noise_top30": {"options": {"sigma": 0.1}}}},
+            {"sample": 1, **RESULT_JOBS},
+            id="option of a reference",
+        ),
+        pytest.param(
+            # two seeds; B_KDE30 and B_KDE30_released
+            {"variants": {"baseline": {"latent": 5}}},
+            {"pretrain": 2, "sample": 2, "finetune": 2, **RESULT_JOBS},
+            id="one variant",
+        ),
+        pytest.param(
+            # the new seed of two variants; all methods in latent space
+            {"hyper_rep": {"seeds": [1, 2, 3]}},
+            {"pretrain": 2, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            id="one more seed",
+        ),
+        pytest.param(
+            # the shards are gone by then: they are temporary
+            {"zoos": {"digits": {"recipe": {"learning_rate": 0.04}}}},
+            ZOO_JOBS,
+            id="recipe of the zoo",
+        ),
+        pytest.param(
+            {"in_distribution": {"epochs": [0, 1, 2]}},
+            {"finetune": 4, **RESULT_JOBS},
+            id="finetuning epochs",
+        ),
+        pytest.param(
+            {"datasets": {"digits": {"validation": 201}}},
+            {"prepare_dataset": 1, **ZOO_JOBS},
+            id="validation images",
+        ),
+        pytest.param({"statistics": {"resamples": 300}}, RESULT_JOBS, id="resamples"),
+    ],
+)
+def test_a_setting_reruns_the_jobs_that_use_it(
+    project: Project, overlay: dict, expected: dict[str, int]
+) -> None:
+    assert project.planned(overlay=overlay) == expected
+
+
+def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) -> None:
+    """docs/extending.md: nothing else has to be edited."""
+    method = {"sampler": "best_of_pool", "top": 0.5, "samples": 2}
+    overlay = {
+        "methods": {"best": {**method, "options": {"shift": 0.5}}},
+        "in_distribution": {
+            "methods": [
+                *("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released"),
+                "best",
+            ]
+        },
+    }
+    path = project.module("sampling")
+    path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
+    # sampling.py has other logic now, so every method is drawn again ...
+    everything = {"sample": 8, "finetune": 5, **RESULT_JOBS}
+    assert project.planned(overlay=overlay) == everything
+    # ... unless we say that the old ones have not changed
+    touched = project.smoke("--touch", "--cores", "1")
+    assert touched.code == 0, touched.output
+    only_new = {"sample": 1, "finetune": 1, **RESULT_JOBS}
+    assert project.planned(overlay=overlay) == only_new
+    result = f"{RESULTS}/samples/digits/best.h5"
+    done = project.smoke(result, "--cores", "1", overlay=overlay)
+    assert done.code == 0, done.output
+    assert (project.root / result).stat().st_size > 0
+
+
+def test_experiments_do_not_mix(project: Project) -> None:
+    overlay = {"experiment": "other"}
+    done = project.smoke("--dry-run", overlay=overlay)
+    assert job_counts(done.output) == {"prepare_dataset": 1, **ZOO_JOBS}
+    outputs = [
+        path
+        for line in done.output.splitlines()
+        if line.strip().startswith(("output:", "log:", "benchmark:"))
+        for path in line.split(":", 1)[1].split(",")
+    ]
+    assert len(outputs) > 3 * 24
+    folders = {"/".join(path.split()[0].split("/")[:2]) for path in outputs}
+    assert folders == {"results/other", "logs/other", "benchmarks/other"}

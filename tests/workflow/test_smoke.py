@@ -1,0 +1,200 @@
+"""The whole DAG at its smallest: what it leaves, how long it takes, its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from .conftest import SmokeRun
+from .project import (
+    FIGURES,
+    RESULT_JOBS,
+    Project,
+    arrays,
+    assert_same_arrays,
+    job_counts,
+)
+
+FINETUNED = ("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released")
+SAMPLED = (*FINETUNED, "mean_top30", "noise_top30", "reconstruction")
+TRAINED = [f"{kind}_seed{seed}" for kind in ("baseline", "normalized") for seed in "12"]
+PARAMETERS = 2464  # of the CNN with one channel, as in the paper
+
+# every promised file, by the kind that HDF5 files carry as an attribute
+HDF5 = {
+    "datasets/digits.h5": "dataset",
+    "zoos/digits.h5": "zoo",
+    "zoos/digits.aligned.h5": "zoo",
+    **{f"samples/digits/{name}.h5": "samples" for name in SAMPLED},
+    **{f"finetuned/digits-digits/{name}.h5": "finetuned" for name in FINETUNED},
+}
+OTHERS = {
+    *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
+    *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
+    *(f"tables/in_distribution.{suffix}" for suffix in ("csv", "tex", "html")),
+    *(
+        f"figures/{name}.{suffix}"
+        for name in FIGURES
+        for suffix in ("pdf", "png", "csv")
+    ),
+}
+COLUMNS = (
+    "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std"
+)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_jobs_run_in_the_time_that_is_promised(
+    smoke_run: SmokeRun, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("wall_seconds", round(smoke_run.wall))
+    record_property("cpu_seconds", round(smoke_run.cpu))
+    assert job_counts(smoke_run.output) == {
+        "prepare_dataset": 1,
+        "train_zoo": 2,  # 8 models in shards of 4
+        "merge_zoo": 1,
+        "align_zoo": 1,
+        "pretrain": 4,  # 2 variants, 2 seeds
+        "sample": 7,  # 4 methods, 3 references
+        "finetune": 4,
+        **RESULT_JOBS,
+    }
+    # what two idle cores would need: other load on this machine does not count
+    assert min(smoke_run.wall, smoke_run.cpu / 2) < 180
+
+
+def test_a_run_leaves_the_promised_files_and_no_others(finished: Project) -> None:
+    found = {
+        str(path.relative_to(finished.results))
+        for path in finished.results.rglob("*")
+        if path.is_file()
+    }
+    assert found == HDF5.keys() | OTHERS
+
+
+@pytest.mark.parametrize("name", HDF5)
+def test_hdf5_files_say_what_they_are(finished: Project, name: str) -> None:
+    values, attributes = arrays(finished.results / name)
+    assert attributes["kind"] == HDF5[name]
+    assert json.loads(attributes["versions"]).keys() >= {"python", "torch", "numpy"}
+    assert attributes["git_commit"]
+    if "weights" in values:
+        assert values["weights"].shape[-1] == PARAMETERS
+        assert values["weights"].dtype == np.float32
+        assert np.isfinite(values["weights"]).all()
+        assert attributes["architecture"] == "cnn"
+
+
+def test_shapes_are_those_of_the_settings(finished: Project) -> None:
+    zoo, _ = arrays(finished.results / "zoos" / "digits.h5")
+    assert zoo["weights"].shape == (8, 3, PARAMETERS)  # models, epochs from 0
+    assert zoo["seed"].tolist() == list(range(1, 9))
+    assert sorted(set(zoo["split"])) == [b"test", b"train", b"val"]
+    for name in FINETUNED:
+        sampled, _ = arrays(finished.results / f"samples/digits/{name}.h5")
+        tuned, _ = arrays(finished.results / f"finetuned/digits-digits/{name}.h5")
+        assert sampled["latents"].shape == (6, 4)  # 3 samples of each of 2 seeds
+        assert tuned["epochs"].tolist() == [0, 1]
+        np.testing.assert_array_equal(tuned["weights"][:, 0], sampled["weights"])
+    assert (
+        len(arrays(finished.results / "samples/digits/mean_top30.h5")[0]["weights"])
+        == 1
+    )
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_hyper_representations_open_and_explain_themselves(
+    finished: Project, name: str
+) -> None:
+    folder = finished.results / "hyper_reps" / "digits"
+    with safe_open(folder / f"{name}.safetensors", framework="np") as file:
+        assert file.keys()
+        metadata = file.metadata()
+    assert metadata["kind"] == "hyper_rep"
+    expected = "none" if name.startswith("baseline") else "layer"
+    assert json.loads(metadata["settings"])["loss_normalization"] == expected
+    curve = rows_of(folder / f"{name}.csv")
+    assert [row["epoch"] for row in curve] == ["1", "2", "3"]
+    assert all(np.isfinite(float(row["loss"])) for row in curve)
+
+
+def test_the_table_holds_each_method_at_each_epoch(finished: Project) -> None:
+    path = finished.results / "tables" / "in_distribution.csv"
+    table = rows_of(path)
+    assert path.read_text(encoding="utf-8").splitlines()[0] == COLUMNS
+    epochs = {
+        name: {row["epoch"] for row in table if row["method"] == name}
+        for name in {row["method"] for row in table}
+    }
+    assert epochs == {
+        **{method: {"0", "1"} for method in ("B_T", *FINETUNED)},
+        **{method: {"0"} for method in SAMPLED[4:]},
+    }
+    for row in table:
+        assert (row["source"], row["target"]) == ("digits", "digits")
+        assert 0 <= float(row["mean"]) <= 1
+    assert "</table>" in path.with_suffix(".html").read_text(encoding="utf-8")
+    assert r"\end{tabular}" in path.with_suffix(".tex").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_open_and_bring_their_numbers(finished: Project, name: str) -> None:
+    path = finished.results / "figures" / name
+    assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+    with Image.open(path.with_suffix(".png")) as image:
+        image.load()
+        assert min(image.size) > 200
+        assert len(image.convert("L").getcolors()) > 10, "an empty picture"
+    assert rows_of(path.with_suffix(".csv"))
+
+
+def test_each_job_has_a_log_and_a_benchmark(
+    smoke_run: SmokeRun, finished: Project
+) -> None:
+    jobs = sum(job_counts(smoke_run.output).values())
+    for folder, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+        files = [*(finished.root / folder / "smoke").rglob(f"*.{suffix}")]
+        assert len(files) == jobs
+        assert all(path.stat().st_size for path in files)
+
+
+def test_a_command_from_a_log_can_be_pasted_and_run(
+    project: Project, finished: Project
+) -> None:
+    result = "samples/digits/reconstruction.h5"
+    (project.results / result).unlink()
+    done = project.run(
+        ["bash", "-c", project.command("samples/digits/reconstruction.log")]
+    )
+    assert done.code == 0, done.output
+    assert_same_arrays(project.results / result, finished.results / result)
+
+
+def test_the_report_is_one_file_with_the_table_and_the_figures(
+    project: Project,
+) -> None:
+    done = project.smoke("--report", "report.html")
+    assert done.code == 0, done.output
+    report = project.root / "report.html"
+    text = report.read_text(encoding="utf-8")
+    assert report.stat().st_size > 100_000
+    for name in ("Tables", "Figures", "in_distribution", *FIGURES):
+        assert f'"{name}"' in text
+    assert not re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"http", text)
+
+
+def test_each_stage_is_a_target(finished: Project) -> None:
+    stages = "datasets zoos hyper_reps samples finetuned tables figures"
+    assert finished.planned(*stages.split()) == {}
