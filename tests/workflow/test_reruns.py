@@ -129,6 +129,11 @@ def test_an_edit_reruns_the_stages_that_use_it(
             id="one variant",
         ),
         pytest.param(
+            {"zoos": {"digits": {"hyper_rep": {"latent": 5}}}},
+            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            id="hyper-representations of one zoo",
+        ),
+        pytest.param(
             # the new seed of two variants; all methods in latent space
             {"hyper_rep": {"seeds": [1, 2, 3]}},
             {"pretrain": 2, "sample": 5, "finetune": 4, **RESULT_JOBS},
