@@ -39,6 +39,12 @@ STEPS = Path(__file__).with_name("fused_steps.py")
 # entries between rows of an image: two cache lines
 ROW = 32
 
+# of vectors.py, by the functions written here
+_USED = (
+    *("filled", "fma", "folded", "load", "load_filled", "part", "store"),
+    *("store_integers", "where_greater"),
+)
+
 _LAYERS = (
     *(Convolution, MaxPool, Activation),
     *(Convolution, MaxPool, Activation),
@@ -172,6 +178,7 @@ class Plan:
             "ROWS_3": self.units[2] * side_3**2 * 16,
             "ROWS_4": self.units[3] * 16,
             "CLASSES": CLASSES,
+            "SCORES": CLASSES * 16,
             **{name.upper(): i for i, name in enumerate(ACTIVATIONS)},
         }
 
@@ -240,8 +247,8 @@ class _Source:
 def kernel_source(plan: Plan) -> str:
     """Returns the source of a module with train_model and evaluate_model."""
     s = _Source()
-    s("", "")
-    s(*(f"{name} = {value}" for name, value in plan.constants().items()))
+    s("", "", f"from {__package__}.vectors import {', '.join(_USED)}", "")
+    s(*(f"{name} = np.int64({value})" for name, value in plan.constants().items()))
     for choose in (True, False):
         _convolve_1(s, plan, choose=choose)
         _convolve_2(s, plan, choose=choose)
@@ -422,9 +429,8 @@ def _convolve_2_gradient(s: _Source, plan: Plan) -> None:
                 sums = [(k, j) for k in rows for j in range(vectors)]
                 s(f"of = unit * {kernel} * SUMS_ROW_2")
                 for k, j in sums:
-                    s(
-                        f"s{k}_{j} = load(sums, of + {(k * vectors + j) * lanes}, {lanes})"
-                    )
+                    offset = (k * vectors + j) * lanes
+                    s(f"s{k}_{j} = load(sums, of + {offset}, {lanes})")
                 with (
                     s.block(f"for row in range({side}):"),
                     s.block(f"for column in range({side}):"),

@@ -16,21 +16,20 @@ from numba import njit
 from hyperreps.vectors import (
     filled,
     fma,
-    folded,
     load,
     load_bytes,
-    load_filled,
-    part,
     power_of_two,
     rounded_down,
     square_root,
     store,
-    store_integers,
     where_equal,
     where_greater,
 )
 
-CHUNK = 16
+# Constants that are arguments have a numpy type: numba compiles a function anew for
+# every plain number that it is called with.
+CHUNK = np.int64(16)
+FIRST = np.int64(0)
 BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-8
@@ -39,6 +38,7 @@ F = np.float32
 
 @njit(forceinline=True)
 def constant(value):
+    """Returns a vector of 16 times the value."""
     return filled(F(value), 16)
 
 
@@ -65,7 +65,7 @@ def tanh(x):
     """Rational function of Eigen; beyond 7.905 the result is 1 in float32."""
     limit = constant(7.90531110763549805)
     x = where_greater(x, limit, limit, x)
-    x = where_greater(constant(-7.90531110763549805), x, constant(-7.9053111), x)
+    x = where_greater(constant(0.0) - limit, x, constant(0.0) - limit, x)
     y = x * x
     p = constant(-2.76076847742355e-16)
     p = fma(p, y, constant(2.00018790482477e-13))
@@ -83,12 +83,14 @@ def tanh(x):
 
 @njit(forceinline=True)
 def sigmoid(x):
+    """1 / (1 + e**-x)."""
     one = constant(1.0)
     return one / (one + exponential(constant(0.0) - x))
 
 
 @njit(forceinline=True)
 def normal_density(x):
+    """Density of the standard normal distribution."""
     return exponential(constant(-0.5) * x * x) * constant(0.3989422804014327)
 
 
@@ -119,7 +121,7 @@ def activate(activation, values, slopes, start, count):
             y = tanh(load(values, i, 16))
             store(values, i, y)
             store(slopes, i, one - y * y)
-    elif activation == RELU or activation == LEAKY_RELU:
+    elif activation in (RELU, LEAKY_RELU):
         below = zero if activation == RELU else constant(0.01)
         for i in range(start, start + count, 16):
             x = load(values, i, 16)
@@ -149,8 +151,16 @@ def activate(activation, values, slopes, start, count):
 
 @njit
 def multiply(values, factors, start, count):
+    """Multiplies values by factors in place; `count` is a multiple of 16."""
     for i in range(start, start + count, 16):
         store(values, i, load(values, i, 16) * load(factors, i, 16))
+
+
+@njit
+def copy(source, target):
+    """Copies a model; numba's own slices take seconds to compile."""
+    for i in range(PARAMETERS):
+        target[i] = source[i]
 
 
 @njit
@@ -290,7 +300,8 @@ def score(scores, classes, count, share):
         store(scores, k * 16, power)
         total = total + power
     shares = np.zeros(16, np.float32)
-    shares[:count] = share
+    for lane in range(count):
+        shares[lane] = share
     shares_ = load(shares, 0, 16)
     for k in range(CLASSES):
         chosen = where_equal(wanted, filled(F(k), 16), constant(1.0), constant(0.0))
@@ -352,9 +363,9 @@ def train_model(
         aligned(PADDED_PARAMETERS),
     )
     gradient = aligned(PADDED_PARAMETERS)
-    w[:PARAMETERS] = model_weights
-    first[:PARAMETERS] = first_moment
-    second[:PARAMETERS] = second_moment
+    copy(model_weights, w)
+    copy(first_moment, first)
+    copy(second_moment, second)
 
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
     sums_1, sums_2 = aligned(SUMS_1), aligned(SUMS_2)
@@ -367,7 +378,7 @@ def train_model(
     b, slope_b, delta_b = aligned(ROWS_2), aligned(ROWS_2), aligned(ROWS_2)
     c, slope_c, delta_c = aligned(ROWS_3), aligned(ROWS_3), aligned(ROWS_3)
     d, slope_d, delta_d = aligned(ROWS_4), aligned(ROWS_4), aligned(ROWS_4)
-    scores = aligned(CLASSES * 16)
+    scores = aligned(SCORES)
     classes = np.zeros(16, np.float32)
     starts = column_starts()
     loss, correct = 0.0, 0
@@ -392,11 +403,11 @@ def train_model(
                 activate(activation, a, slope_a, at, FEATURES_1)
                 convolve_2(a, at, table_2, w, pooled, chosen_2, lane * POSITIONS_2 * 8)
                 spread_channels(pooled, b, lane)
-            activate(activation, b, slope_b, 0, ROWS_2)
+            activate(activation, b, slope_b, FIRST, ROWS_2)
             convolve_3(w, b, c)
-            activate(activation, c, slope_c, 0, ROWS_3)
+            activate(activation, c, slope_c, FIRST, ROWS_3)
             linear_1(w, c, d)
-            activate(activation, d, slope_d, 0, ROWS_4)
+            activate(activation, d, slope_d, FIRST, ROWS_4)
             linear_2(w, d, scores)
             share = F(1 / (stop - batch))
             chunk_loss, chunk_correct = score(scores, classes, count, share)
@@ -404,11 +415,11 @@ def train_model(
             correct += chunk_correct
 
             linear_2_gradient(w, d, scores, gradient, delta_d)
-            multiply(delta_d, slope_d, 0, ROWS_4)
+            multiply(delta_d, slope_d, FIRST, ROWS_4)
             linear_1_gradient(w, c, delta_d, gradient, delta_c)
-            multiply(delta_c, slope_c, 0, ROWS_3)
+            multiply(delta_c, slope_c, FIRST, ROWS_3)
             convolve_3_gradient(w, b, delta_c, gradient, delta_b)
-            multiply(delta_b, slope_b, 0, ROWS_2)
+            multiply(delta_b, slope_b, FIRST, ROWS_2)
             for lane in range(count):
                 at = lane * FEATURES_1
                 gather_channels(delta_b, pooled, lane)
@@ -431,9 +442,9 @@ def train_model(
         step += 1
         adam(w, gradient, first, second, step, rate, decay)
 
-    model_weights[:] = w[:PARAMETERS]
-    first_moment[:] = first[:PARAMETERS]
-    second_moment[:] = second[:PARAMETERS]
+    copy(w, model_weights)
+    copy(first, first_moment)
+    copy(second, second_moment)
     return loss, correct
 
 
@@ -441,30 +452,30 @@ def train_model(
 def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
     """Returns summed loss and correct answers of one model; weights in kernel order."""
     w = aligned(PADDED_PARAMETERS)
-    w[:PARAMETERS] = model_weights
+    copy(model_weights, w)
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
     fill_tables(w, table_1, table_2)
     x, a = aligned(IMAGE), aligned(FEATURES_1)
     slopes = aligned(max(FEATURES_1, ROWS_2, ROWS_3, ROWS_4))
     pooled = aligned(POSITIONS_2 * 8)
     b, c, d = aligned(ROWS_2), aligned(ROWS_3), aligned(ROWS_4)
-    scores = aligned(CLASSES * 16)
+    scores = aligned(SCORES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
     for chunk in range(0, len(labels), CHUNK):
         count = min(CHUNK, len(labels) - chunk)
         for lane in range(count):
             classes[lane] = labels[chunk + lane]
-            normalize(pixels, chunk + lane, scale, shift, x, 0, False)
-            convolve_1_only(x, 0, table_1, w, a)
-            activate(activation, a, slopes, 0, FEATURES_1)
-            convolve_2_only(a, 0, table_2, w, pooled)
+            normalize(pixels, chunk + lane, scale, shift, x, FIRST, False)
+            convolve_1_only(x, FIRST, table_1, w, a)
+            activate(activation, a, slopes, FIRST, FEATURES_1)
+            convolve_2_only(a, FIRST, table_2, w, pooled)
             spread_channels(pooled, b, lane)
-        activate(activation, b, slopes, 0, ROWS_2)
+        activate(activation, b, slopes, FIRST, ROWS_2)
         convolve_3(w, b, c)
-        activate(activation, c, slopes, 0, ROWS_3)
+        activate(activation, c, slopes, FIRST, ROWS_3)
         linear_1(w, c, d)
-        activate(activation, d, slopes, 0, ROWS_4)
+        activate(activation, d, slopes, FIRST, ROWS_4)
         linear_2(w, d, scores)
         chunk_loss, chunk_correct = score(scores, classes, count, F(1))
         loss += chunk_loss
