@@ -59,7 +59,7 @@ def train_epoch(
     labels: UInt8[np.ndarray, images],
     mean: Sequence[float] | Float[np.ndarray, channels],
     std: Sequence[float] | Float[np.ndarray, channels],
-    order: Int[np.ndarray, "models images"],
+    order: Int[np.ndarray, "models samples"],
     threads: int,
 ) -> tuple[Float[np.ndarray, models], Int[np.ndarray, models]]:
     """Trains every model for one epoch with Adam.
@@ -75,7 +75,7 @@ def train_epoch(
         labels: Classes.
         mean: Of the pixels in [0, 1], per channel.
         std: Of the pixels in [0, 1], per channel.
-        order: Int32; which image each model sees when.
+        order: Int32; which images a model sees, in turn; usually every image once.
         threads: Models trained at the same time.
 
     Returns:
@@ -83,12 +83,16 @@ def train_epoch(
         the step of each batch.
 
     Raises:
-        ValueError: If the recipe is not supported or an index is out of range.
+        ValueError: If the recipe is not supported, or an array has another type or
+            shape, or an index is out of range.
     """
     reason = supported(architecture, recipe)
     if reason:
         raise ValueError(reason)
     _check_images(architecture, pixels, labels)
+    for rows in (weights, first_moment, second_moment):
+        _check_type("weights and moments", rows, np.float32)
+    _check_type("order", order, np.int32)
     if order.size and not 0 <= order.min() <= order.max() < len(labels):
         raise ValueError(
             f"order has indices in {order.min()}..{order.max()}, the images are"
@@ -145,6 +149,7 @@ def evaluate(
     if reason:
         raise ValueError(reason)
     _check_images(architecture, pixels, labels)
+    _check_type("weights", weights, np.float32)
     kernel = load_kernel(architecture)
     index = kernel_order(architecture)
     flat = np.ascontiguousarray(pixels).reshape(-1)
@@ -164,6 +169,14 @@ def _check_images(
     shape = (len(labels), architecture.channels, IMAGE_SIZE, IMAGE_SIZE)
     if pixels.shape != shape:
         raise ValueError(f"pixels have shape {pixels.shape}, expected {shape}")
+    _check_type("pixels", pixels, np.uint8)
+    _check_type("labels", labels, np.uint8)
+
+
+def _check_type(name: str, array: np.ndarray, dtype: type) -> None:
+    # another type would be compiled for, silently and for half a minute
+    if array.dtype != dtype:
+        raise ValueError(f"{name}: {array.dtype}, expected {np.dtype(dtype)}")
 
 
 def _affine(
