@@ -8,7 +8,7 @@ Samples go through in chunks of 16. Convolutions and their gradients work on one
 at a time; after the second pooling the 16 samples lie side by side in the lanes of a
 vector, which suits layers that are too small to fill vectors by themselves.
 """
-# mypy: disable-error-code="name-defined"
+# mypy: ignore-errors
 
 import numpy as np
 from numba import njit
