@@ -273,7 +273,7 @@ def _convolve_1(s: _Source, plan: Plan, *, choose: bool) -> None:
     fitting = (n for n in range(2 * side, 0, -1) if 2 * side % n == 0 and n % 2 == 0)
     columns = next(n for n in fitting if n * apart <= min(plan.sums, 16))
     head = (
-        "convolve_1(x, start, table, w, starts, out, at, chosen)"
+        "convolve_1(x, start, table, w, out, at, chosen)"
         if choose
         else "convolve_1_only(x, start, table, w, out)"
     )
@@ -299,13 +299,20 @@ def _convolve_1(s: _Source, plan: Plan, *, choose: bool) -> None:
                             if 0 <= c < columns:
                                 s(f"s{d}_{c} = fma(v, w{j}, s{d}_{c})")
             if choose:
+                # A window that would cross a cache line is read from the second copy.
+                s("line, next_line = filled(F(8.5), 8), filled(F(15.5), 8)")
+                s("copy_ = filled(F(COPY), 8)")
+                s("first = filled(F(tile), 8)")
                 s("upper = filled(F(start + 2 * row * ROW), 8)")
                 s("lower = filled(F(start + (2 * row + 1) * ROW), 8)")
             for c in range(0, columns, 2):
                 _pool_columns(s, c, apart=apart, lanes=lanes, choose=choose)
                 target = f"(row * {side} + tile // 2 + {c // 2}) * 8"
                 if choose:
-                    s("i = where_greater(b, a, ib + lower, ia + upper)")
+                    s("i = where_greater(b, a, ib, ia) + first")
+                    s("j = where_greater(next_line, i, i + copy_, i)")
+                    s("i = where_greater(i, line, j, i)")
+                    s("i = i + where_greater(b, a, lower, upper)")
                     s(f"store_integers(chosen, at + {target}, i)")
                     target = f"at + {target}"
                 s("a = where_greater(b, a, b, a)")
@@ -317,8 +324,8 @@ def _pool_columns(s: _Source, c: int, *, apart: int, lanes: int, choose: bool) -
     for d, name in zip(range(apart), "ab", strict=False):
         x, y = f"s{d}_{c}", f"s{d}_{c + 1}"
         if choose:
-            left = f"load_filled(starts, tile + {c}, {lanes})"
-            right = f"load_filled(starts, tile + {c + 1}, {lanes})"
+            left = f"filled(F({c}), {lanes})"
+            right = f"filled(F({c + 1}), {lanes})"
             s(f"i{name} = where_greater({y}, {x}, {right}, {left})")
         s(f"{name} = where_greater({y}, {x}, {y}, {x})")
     if apart == 1:

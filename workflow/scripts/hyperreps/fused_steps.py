@@ -201,16 +201,6 @@ def normalize(pixels, image, scale, shift, x, start, copies):
 
 
 @njit
-def column_starts():
-    """Returns where a window that starts at a column of the image is read."""
-    starts = np.zeros(ROW, np.float32)
-    for column in range(ROW):
-        in_line = column % 16 <= 8
-        starts[column] = F(column if in_line else column + COPY)
-    return starts
-
-
-@njit
 def fill_tables(w, table_1, table_2):
     """Copies convolution weights to where vectors of them are read.
 
@@ -380,7 +370,6 @@ def train_model(
     d, slope_d, delta_d = aligned(ROWS_4), aligned(ROWS_4), aligned(ROWS_4)
     scores = aligned(SCORES)
     classes = np.zeros(16, np.float32)
-    starts = column_starts()
     loss, correct = 0.0, 0
 
     images = len(order)
@@ -399,7 +388,7 @@ def train_model(
                 classes[lane] = labels[image]
                 normalize(pixels, image, scale, shift, x, lane * IMAGE, True)
                 at = lane * FEATURES_1
-                convolve_1(x, lane * IMAGE, table_1, w, starts, a, at, chosen_1)
+                convolve_1(x, lane * IMAGE, table_1, w, a, at, chosen_1)
                 activate(activation, a, slope_a, at, FEATURES_1)
                 convolve_2(a, at, table_2, w, pooled, chosen_2, lane * POSITIONS_2 * 8)
                 spread_channels(pooled, b, lane)
