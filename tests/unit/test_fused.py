@@ -1,0 +1,235 @@
+"""The fused engine against PyTorch: gradient, Adam, evaluation, reproducibility.
+
+The kernel compiles once per number of channels and machine; later runs load it.
+"""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hyperreps import fused
+from hyperreps.architectures import Architecture, Convolution, build
+from hyperreps.population import initial_weights
+from hyperreps.settings import Recipe
+
+from .conftest import make_images, plain_model
+
+pytest.importorskip("numba", reason="the fused engine needs numba")
+
+IMAGES = 150
+RECIPE = Recipe(
+    initialization="kaiming_uniform",
+    activation="tanh",
+    learning_rate=3e-3,
+    weight_decay=1e-2,
+    batch_size=7,
+    epochs=1,
+)
+
+
+def arguments(channels: int) -> dict:
+    arrays = make_images(channels, (IMAGES, 1, 1))
+    return {
+        "architecture": build("cnn", channels=channels),
+        "pixels": arrays["train/images"],
+        "labels": arrays["train/labels"],
+        "mean": [0.4, 0.3, 0.5][:channels],
+        "std": [0.2, 0.25, 0.3][:channels],
+        "threads": 1,
+    }
+
+
+def start(models: int, *, channels: int) -> np.ndarray:
+    network = build("cnn", channels=channels)
+    seeds = range(models)
+    return initial_weights(
+        network, initialization="kaiming_uniform", seeds=seeds
+    ).numpy()
+
+
+def orders(models: int, *, first: int = 0, images: int = IMAGES) -> np.ndarray:
+    rows = [
+        np.random.default_rng(first + k).permutation(IMAGES)[:images]
+        for k in range(models)
+    ]
+    return np.stack(rows).astype(np.int32)
+
+
+def normalized(data: dict, index=slice(None)) -> torch.Tensor:
+    pixels = torch.from_numpy(data["pixels"][index]).double() / 255
+    mean, std = (torch.tensor(data[k]).double()[:, None, None] for k in ("mean", "std"))
+    return (pixels - mean) / std
+
+
+def train(weights, order, data, *, recipe=RECIPE, state=None, step=0):
+    """Returns weights, moments, loss and correct answers after an epoch."""
+    state = state or (np.zeros_like(weights), np.zeros_like(weights))
+    rows = [x.copy() for x in (weights, *state)]
+    result = fused.train_epoch(*rows, step, recipe=recipe, order=order, **data)
+    return (*rows, *result)
+
+
+def torch_gradient(row, data, index, *, activation):
+    """Loss, hits and gradient in float64."""
+    channels = data["architecture"].channels
+    model = plain_model(torch.from_numpy(row), channels=channels, activation=activation)
+    model = model.double()
+    scores = model(normalized(data, index))
+    labels = torch.from_numpy(data["labels"][index]).long()
+    loss = F.cross_entropy(scores, labels)
+    loss.backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+    hits = int((scores.argmax(1) == labels).sum())
+    return float(loss.detach()) * len(index), hits, gradient.numpy()
+
+
+def assert_gradient(data, *, activation, size):
+    """Adam's first moment after one step from zero is a tenth of the gradient."""
+    weights = start(1, channels=data["architecture"].channels)
+    order = orders(1, images=size)
+    changes = {"activation": activation, "batch_size": size, "weight_decay": 0.0}
+    recipe = RECIPE.model_copy(update=changes)
+    _, moment, _, loss, correct = train(weights, order, data, recipe=recipe)
+    expected = torch_gradient(weights[0], data, order[0], activation=activation)
+    error = np.linalg.norm(moment[0] / 0.1 - expected[2])
+    assert error < 1e-5 * np.linalg.norm(expected[2])
+    assert loss[0] == pytest.approx(expected[0], rel=1e-5)
+    assert correct[0] == expected[1]
+
+
+@pytest.mark.parametrize("size", [1, 4, 10, 16, 37, 128])
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradient_equals_autograd_in_float64(channels, activation, size):
+    assert_gradient(arguments(channels), activation=activation, size=size)
+
+
+def test_vectors_of_eight_lanes_give_the_same(monkeypatch):
+    """As on a CPU without AVX-512."""
+    load = fused.load_kernel
+    monkeypatch.setattr(fused, "load_kernel", lambda x: load(x, lanes=8))
+    assert_gradient(arguments(1), activation="tanh", size=10)
+
+
+@pytest.mark.parametrize(
+    ("channels", "activation", "decay"),
+    [(1, "tanh", 0.0), (1, "gelu", 1e-2), (3, "leaky_relu", 1e-2)],
+)
+def test_fifty_steps_equal_torch_adam(channels, activation, decay):
+    data = arguments(channels)
+    changes = {"activation": activation, "weight_decay": decay, "batch_size": 3}
+    recipe = RECIPE.model_copy(update=changes)
+    weights, order = start(1, channels=channels), orders(1)
+    after, first, second, loss, _ = train(weights, order, data, recipe=recipe)
+    model = plain_model(
+        torch.from_numpy(weights[0]), channels=channels, activation=activation
+    )
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=decay
+    )
+    total = 0.0
+    for index in np.split(order[0], 50):
+        scores = model(normalized(data, index).float())
+        value = F.cross_entropy(scores, torch.from_numpy(data["labels"][index]).long())
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        total += float(value.detach()) * len(index)
+    expected = nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+    moved = np.linalg.norm(expected - weights[0])
+    assert np.linalg.norm(after[0] - expected) < 1e-3 * moved
+    assert loss[0] == pytest.approx(total, rel=1e-4)
+    for name, own in (("exp_avg", first), ("exp_avg_sq", second)):
+        states = [optimizer.state[p][name].flatten() for p in model.parameters()]
+        theirs = torch.cat(states).numpy()
+        assert np.linalg.norm(own[0] - theirs) < 1e-3 * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+def test_evaluation_equals_torch(channels, activation):
+    data = arguments(channels)
+    weights = start(3, channels=channels)
+    loss, correct = fused.evaluate(weights, activation=activation, **data)
+    for k, row in enumerate(weights):
+        every = np.arange(IMAGES)
+        expected = torch_gradient(row, data, every, activation=activation)
+        assert loss[k] == pytest.approx(expected[0], rel=1e-5)
+        assert correct[k] == expected[1]
+
+
+def test_ties_count_as_in_torch():
+    """A dead network answers with the first class."""
+    data = arguments(1)
+    weights = np.zeros_like(start(1, channels=1))
+    loss, correct = fused.evaluate(weights, activation="relu", **data)
+    assert correct[0] == (data["labels"] == 0).sum()
+    assert loss[0] == pytest.approx(IMAGES * np.log(10))
+
+
+def test_same_bits_alone_in_company_and_with_two_threads():
+    data = arguments(1)
+    weights, order = start(17, channels=1), orders(17)
+    company = train(weights, order, data)
+    threads = train(weights, order, data | {"threads": 2})
+    for k in (0, 7, 16):
+        alone = train(weights[k : k + 1], order[k : k + 1], data)
+        for together, threaded, single in zip(company, threads, alone, strict=True):
+            np.testing.assert_array_equal(together[k], single[0])
+            np.testing.assert_array_equal(threaded[k], single[0])
+    judged = fused.evaluate(weights, activation="tanh", **data)
+    again = fused.evaluate(weights[7:8], activation="tanh", **data | {"threads": 2})
+    assert (judged[0][7], judged[1][7]) == (again[0][0], again[1][0])
+
+
+def test_stopped_and_resumed_training_has_the_same_bits():
+    """An epoch in one piece, or stopped after 70 images; the last batch is short."""
+    data = arguments(1)
+    weights, order = start(2, channels=1), orders(2)
+    whole = train(weights, order, data)
+    *half, loss, correct = train(weights, order[:, :70], data)
+    rest = train(half[0], order[:, 70:], data, state=tuple(half[1:]), step=10)
+    for one, other in zip(whole[:3], rest[:3], strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(loss + rest[3], whole[3], rtol=1e-12)
+    np.testing.assert_array_equal(correct + rest[4], whole[4])
+
+
+def test_stale_samples_of_a_chunk_do_not_matter():
+    """A short batch after a full one is the same as from a fresh state."""
+    data = arguments(1)
+    recipe = RECIPE.model_copy(update={"batch_size": 16})
+    weights, order = start(1, channels=1), orders(1, images=19)
+    whole = train(weights, order, data, recipe=recipe)
+    *half, _, _ = train(weights, order[:, :16], data, recipe=recipe)
+    state = tuple(half[1:])
+    rest = train(half[0], order[:, 16:], data, recipe=recipe, state=state, step=1)
+    np.testing.assert_array_equal(whole[0], rest[0])
+
+
+def test_the_reason_is_given_where_the_engine_does_not_fit(monkeypatch):
+    network = build("cnn", channels=1)
+    assert fused.supported(network, RECIPE) is None
+    sgd = RECIPE.model_copy(update={"optimizer": "sgd"})
+    assert "adam only" in fused.supported(network, sgd)
+    wide = (Convolution(16, 5), *network.layers[1:])
+    assert "8 channels" in fused.supported(Architecture("wide", 1, wide), RECIPE)
+    short = Architecture("short", 1, network.layers[3:])
+    assert "conv-pool" in fused.supported(short, RECIPE)
+    monkeypatch.setattr(fused.importlib.util, "find_spec", lambda name: None)
+    assert "numba" in fused.supported(network, RECIPE)
+
+
+def test_bad_input_is_refused():
+    data = arguments(1)
+    weights, order = start(1, channels=1), orders(1)
+    with pytest.raises(ValueError, match=r"the images are\s+0\.\.149"):
+        train(weights, order + 1, data)
+    with pytest.raises(ValueError, match="expected"):
+        fused.evaluate(
+            weights, activation="tanh", **data | {"pixels": data["pixels"][:, :, :9]}
+        )
+    with pytest.raises(ValueError, match="expected int32"):
+        train(weights, order.astype(np.int64), data)

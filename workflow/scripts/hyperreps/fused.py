@@ -1,0 +1,274 @@
+"""Trains and evaluates the zoo's CNN on a CPU, one fused loop per model.
+
+Twenty times the speed of one model at a time in PyTorch: see bench/zoo.py. The kernel
+is written for an architecture and a CPU (fused_kernel.py) and compiled by numba once
+per machine. numba is optional; `supported` tells whether this engine can be used.
+
+A model's results do not depend on the number of threads nor on its company. They
+do depend on the CPU: sums are ordered differently for different vector lengths.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import importlib.util
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .architectures import IMAGE_SIZE, Architecture
+from .fused_kernel import ACTIVATIONS, Plan, kernel_order, kernel_source, unsupported
+from .settings import Recipe
+from .shapes import Float, Int, UInt8
+
+if TYPE_CHECKING:
+    # both are loaded by the generated module; named here for fingerprint.py
+    from . import fused_steps, vectors  # noqa: F401
+
+
+def supported(architecture: Architecture, recipe: Recipe) -> str | None:
+    """Returns None if this engine can train the network, else why not."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed; pip install numba"
+    if recipe.optimizer != "adam":
+        return f"the fused engine trains with adam only, not {recipe.optimizer}"
+    if recipe.activation not in ACTIVATIONS:
+        return f"the fused engine does not know the activation {recipe.activation}"
+    return unsupported(architecture)
+
+
+def train_epoch(
+    weights: Float[np.ndarray, "models parameters"],
+    first_moment: Float[np.ndarray, "models parameters"],
+    second_moment: Float[np.ndarray, "models parameters"],
+    step: int,
+    *,
+    architecture: Architecture,
+    recipe: Recipe,
+    pixels: UInt8[np.ndarray, "images channels height width"],
+    labels: UInt8[np.ndarray, images],
+    mean: Sequence[float] | Float[np.ndarray, channels],
+    std: Sequence[float] | Float[np.ndarray, channels],
+    order: Int[np.ndarray, "models samples"],
+    threads: int,
+) -> tuple[Float[np.ndarray, models], Int[np.ndarray, models]]:
+    """Trains every model for one epoch with Adam.
+
+    Args:
+        weights: Float32, in PyTorch's order; changed in place.
+        first_moment: Adam's running mean of gradients; changed in place.
+        second_moment: Adam's running mean of squared gradients; changed in place.
+        step: Adam steps already done; afterwards step + ceil(images / batch size).
+        architecture: The network; must be supported.
+        recipe: Activation, learning rate, weight decay and batch size.
+        pixels: Raw intensities.
+        labels: Classes.
+        mean: Of the pixels in [0, 1], per channel.
+        std: Of the pixels in [0, 1], per channel.
+        order: Int32; which images a model sees, in turn; usually every image once.
+        threads: Models trained at the same time.
+
+    Returns:
+        Cross-entropy summed over the epoch and number of correct answers, both before
+        the step of each batch.
+
+    Raises:
+        ValueError: If the recipe is not supported, or an array has another type or
+            shape, or an index is out of range.
+    """
+    reason = supported(architecture, recipe)
+    if reason:
+        raise ValueError(reason)
+    _check_images(architecture, pixels, labels)
+    for rows in (weights, first_moment, second_moment):
+        _check_type("weights and moments", rows, np.float32)
+    _check_type("order", order, np.int32)
+    if order.size and not 0 <= order.min() <= order.max() < len(labels):
+        raise ValueError(
+            f"order has indices in {order.min()}..{order.max()}, the images are"
+            f" 0..{len(labels) - 1}; give positions in pixels"
+        )
+    kernel = load_kernel(architecture)
+    index = kernel_order(architecture)
+    flat = np.ascontiguousarray(pixels).reshape(-1)
+    scale, shift = _affine(mean, std)
+
+    def train(model: int) -> tuple[float, int]:
+        state = [
+            np.ascontiguousarray(rows[model, index])
+            for rows in (weights, first_moment, second_moment)
+        ]
+        result = kernel.train_model(
+            *state,
+            int(step),
+            flat,
+            labels,
+            np.ascontiguousarray(order[model]),
+            int(recipe.batch_size),
+            scale,
+            shift,
+            ACTIVATIONS.index(recipe.activation),
+            float(recipe.learning_rate),
+            float(recipe.weight_decay),
+        )
+        for rows, values in zip(
+            (weights, first_moment, second_moment), state, strict=True
+        ):
+            rows[model, index] = values
+        return result
+
+    return _for_each(train, len(weights), threads=threads)
+
+
+def evaluate(
+    weights: Float[np.ndarray, "models parameters"],
+    *,
+    architecture: Architecture,
+    activation: str,
+    pixels: UInt8[np.ndarray, "images channels height width"],
+    labels: UInt8[np.ndarray, images],
+    mean: Sequence[float] | Float[np.ndarray, channels],
+    std: Sequence[float] | Float[np.ndarray, channels],
+    threads: int,
+) -> tuple[Float[np.ndarray, models], Int[np.ndarray, models]]:
+    """Returns summed cross-entropy and number of correct answers of every model.
+
+    Args and Raises: as for train_epoch; activation is one of ACTIVATIONS.
+    """
+    reason = unsupported(architecture)
+    if reason:
+        raise ValueError(reason)
+    _check_images(architecture, pixels, labels)
+    _check_type("weights", weights, np.float32)
+    kernel = load_kernel(architecture)
+    index = kernel_order(architecture)
+    flat = np.ascontiguousarray(pixels).reshape(-1)
+    scale, shift = _affine(mean, std)
+
+    def judge(model: int) -> tuple[float, int]:
+        row = np.ascontiguousarray(weights[model, index])
+        code = ACTIVATIONS.index(activation)
+        return kernel.evaluate_model(row, flat, labels, scale, shift, code)
+
+    return _for_each(judge, len(weights), threads=threads)
+
+
+def _check_images(
+    architecture: Architecture, pixels: np.ndarray, labels: np.ndarray
+) -> None:
+    shape = (len(labels), architecture.channels, IMAGE_SIZE, IMAGE_SIZE)
+    if pixels.shape != shape:
+        raise ValueError(f"pixels have shape {pixels.shape}, expected {shape}")
+    _check_type("pixels", pixels, np.uint8)
+    _check_type("labels", labels, np.uint8)
+
+
+def _check_type(name: str, array: np.ndarray, dtype: type) -> None:
+    # another type would be compiled for, silently and for half a minute
+    if array.dtype != dtype:
+        raise ValueError(f"{name}: {array.dtype}, expected {np.dtype(dtype)}")
+
+
+def _affine(
+    mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns factor and offset that normalise a pixel of 0..255, per channel."""
+    centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    return (1 / (255 * spread)).astype(np.float32), (-centre / spread).astype(
+        np.float32
+    )
+
+
+def _for_each(
+    work: Callable[[int], tuple[float, int]], models: int, *, threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    # The kernel works without the interpreter's lock, so plain threads do. The first
+    # model goes alone: it may compile.
+    results = [work(model) for model in range(min(1, models))]
+    rest = range(len(results), models)
+    if threads == 1:
+        results += map(work, rest)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            results += pool.map(work, rest)
+    loss = np.array([r[0] for r in results], np.float64)
+    return loss, np.array([r[1] for r in results], np.int64)
+
+
+@cache
+def load_kernel(
+    architecture: Architecture, *, lanes: int | None = None
+) -> ModuleType | Any:
+    """Returns the module with the compiled kernel of an architecture.
+
+    The source is written to a folder of this machine, where numba keeps the machine
+    code: NUMBA_CACHE_DIR, or one per host in the user's cache.
+
+    Args:
+        architecture: The network; must be supported.
+        lanes: Vector length, 8 or 16; None: the best for this CPU.
+    """
+    import llvmlite
+    import llvmlite.binding
+    import numba
+
+    features = llvmlite.binding.get_host_cpu_features()
+    cpu = llvmlite.binding.get_host_cpu_name()
+    wide = features.get("avx512f", False)
+    plan = Plan(
+        architecture,
+        lanes=lanes or (16 if wide else 8),
+        registers=32 if wide else 16,
+    )
+    source = kernel_source(plan)
+    key = hashlib.sha256()
+    vectors_source = Path(__file__).with_name("vectors.py").read_text(encoding="utf-8")
+    for text in (
+        *(source, vectors_source, cpu, features.flatten()),
+        *(numba.__version__, llvmlite.__version__, sys.version),
+        *(os.environ.get(f"NUMBA_CPU_{x}", "") for x in ("NAME", "FEATURES")),
+    ):
+        key.update(text.encode() + b"\0")
+    name = f"hyperreps_kernel_{key.hexdigest()[:16]}"
+    path = _cache_folder() / f"{name}.py"
+    if not path.exists():
+        _write(path, source)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # numba finds the globals of cached code by the name of the module
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _cache_folder() -> Path:
+    """Returns a folder for generated code that can be written to."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(chosen or Path(base) / "hyperreps" / socket.gethostname())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"hyperreps-{getpass.getuser()}"
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".py", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    os.replace(file.name, path)
