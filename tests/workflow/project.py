@@ -94,18 +94,16 @@ class Project:
             finally:
                 kill(process)
 
-    def run(
-        self, command: Sequence[str], *, timeout: float = 400, **environment: str
-    ) -> Finished:
-        """Runs a command to its end."""
+    def run(self, command: Sequence[str], **environment: str) -> Finished:
+        """Runs a command to its end; pytest's timeout ends the test and kills it."""
         log = self.root.with_name(f"{self.root.name}.output")
         with self.started(command, log=log, **environment) as process:
-            code = process.wait(timeout)
+            code = process.wait()
         return Finished(code, log.read_text(encoding="utf-8"))
 
-    def snakemake(self, *arguments: str, **options: Any) -> Finished:
+    def snakemake(self, *arguments: str, **environment: str) -> Finished:
         """Runs `python -m snakemake` with these arguments."""
-        return self.run(["python", "-m", "snakemake", *arguments], **options)
+        return self.run(["python", "-m", "snakemake", *arguments], **environment)
 
     def smoke(self, *arguments: str, overlay: dict | None = None) -> Finished:
         """Runs snakemake with the smoke settings.

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from .project import RESULTS, TRACEBACK, Finished, Project
+from .project import RESULTS, TRACEBACK, Finished, Project, job_counts
 
+NORMALIZED = f"{RESULTS}/hyper_reps/digits/normalized_seed1.safetensors"
 OFFLINE = "http://127.0.0.1:9"
-IDX_FILES = (
-    "train-images-idx3",
-    "train-labels-idx1",
-    "t10k-images-idx3",
-    "t10k-labels-idx1",
-)
 
 
 def overlay_of(values: dict[str, Any]) -> dict:
@@ -103,8 +99,66 @@ def test_bad_settings_are_named_before_anything_runs(
     assert project.files() == before
 
 
-def own_zoo(source: dict, *, data_dir: Path) -> dict:
-    """Returns settings with a zoo on images of one's own beside the digits."""
+def npz(folder: Path, name: str, **changed: np.ndarray) -> dict[str, str]:
+    """Writes images of one's own with some arrays changed; returns their settings."""
+    images = {
+        "x_train": np.zeros((8, 28, 28), np.uint8),
+        "y_train": np.arange(8),
+        "x_test": np.zeros((4, 28, 28), np.uint8),
+        "y_test": np.arange(4),
+    }
+    np.savez(folder / name, **(images | changed))
+    return {"source": "npz", "path": name}
+
+
+# what is wrong with an image set, and what its line has to say
+BAD_IMAGES = {
+    "missing": (
+        "train-images-idx3-ubyte.gz: download failed (no connection)",
+        "get these yourself",
+        "official files/mnist/t10k-labels-idx1-ubyte.gz",
+    ),
+    "damaged": (
+        "official files/fashion_mnist/train-images-idx3-ubyte",
+        "truncated",
+    ),
+    "shape": ("shape.npz", "x_train has shape (8, 28); images must be"),
+    "labels": ("labels.npz", "labels in y_test are 0..10"),
+    "number": ("number.npz", "8 images in x_train and 7 labels in y_train"),
+}
+
+
+class BadImagesRun(NamedTuple):
+    """A run of the target `datasets` that had bad images; files before and after."""
+
+    done: Finished
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def bad_images(
+    finished: Project, tmp_path_factory: pytest.TempPathFactory
+) -> BadImagesRun:
+    """Asks for zoos on all bad images, one of each, beside those on digits."""
+    root = tmp_path_factory.mktemp("images")
+    project = finished.copy(root / "project")
+    folder = root / "official files"
+    (folder / "fashion_mnist").mkdir(parents=True)
+    for kind in ("train-images-idx3", "t10k-images-idx3"):
+        # two images, cut off
+        damaged = b"\0\0\x08\3" + np.array([2, 28, 28], ">u4").tobytes() + bytes(9)
+        (folder / "fashion_mnist" / f"{kind}-ubyte").write_bytes(damaged)
+    for kind in ("train-labels-idx1", "t10k-labels-idx1"):
+        labels = b"\0\0\x08\1\0\0\0\2\1\2"
+        (folder / "fashion_mnist" / f"{kind}-ubyte").write_bytes(labels)
+    sources = {
+        "missing": {"source": "mnist"},
+        "damaged": {"source": "fashion_mnist"},
+        "shape": npz(folder, "shape.npz", x_train=np.zeros((8, 28), np.uint8)),
+        "labels": npz(folder, "labels.npz", y_test=np.array([0, 9, 10, 1])),
+        "number": npz(folder, "number.npz", y_train=np.arange(7)),
+    }
     recipe = {
         "initialization": "uniform",
         "activation": "tanh",
@@ -112,90 +166,40 @@ def own_zoo(source: dict, *, data_dir: Path) -> dict:
         "batch_size": 64,
         "epochs": 2,
     }
-    zoo = {"dataset": "own", "models": 3, "window": [1, 2], "recipe": recipe}
-    return {
-        "data_dir": str(data_dir),
-        "datasets": {"own": {"validation": 2, **source}},
-        "zoos": {"own": zoo},
-        "in_distribution": {"zoos": ["digits", "own"]},
+    zoo = {"models": 3, "window": [1, 2], "recipe": recipe}
+    overlay = {
+        "datasets": {name: {**sources[name], "validation": 2} for name in sources},
+        "zoos": {name: {"dataset": name, **zoo} for name in sources},
+        "in_distribution": {"zoos": ["digits", *sources]},
     }
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    folder = tmp_path / "official files"
-    folder.mkdir()
-    return folder
-
-
-def assert_bad_images(
-    project: Project, data_dir: Path, source: dict, *parts: str
-) -> None:
-    """Checks that the stage says what is wrong and that the digits stay."""
     before = project.files()
-    configs = project.configs(own_zoo(source, data_dir=data_dir))
-    # the digits' job depends on data_dir by name only
-    own = f"{RESULTS}/datasets/own.h5"
     proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), OFFLINE)
     done = project.snakemake(
-        own, "--cores", "1", "--configfile", *configs, NO_PROXY="", **proxies
+        *("datasets", "--cores", "2", "--keep-going"),
+        *("--configfile", *project.configs(overlay)),
+        **(proxies | {"NO_PROXY": "", "HYPERREPS_DATA": str(folder)}),
     )
-    assert_one_clear_line(done, *parts)
-    assert "rule prepare_dataset" in done.output
-    assert project.files() == before
+    after = project.files()
+    shutil.rmtree(project.root)
+    return BadImagesRun(done, before, after)
 
 
-def test_missing_images_without_a_network(project: Project, data_dir: Path) -> None:
-    assert_bad_images(
-        project,
-        data_dir,
-        {"source": "mnist"},
-        "train-images-idx3-ubyte.gz: download failed (no connection)",
-        "get these yourself",
-        str(data_dir / "mnist" / "t10k-labels-idx1-ubyte.gz"),
-    )
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_bad_images_are_named(bad_images: BadImagesRun, name: str) -> None:
+    assert_one_clear_line(bad_images.done, *BAD_IMAGES[name])
 
 
-def test_damaged_images(project: Project, data_dir: Path) -> None:
-    (data_dir / "mnist").mkdir()
-    for name in IDX_FILES:
-        (data_dir / "mnist" / f"{name}-ubyte").write_bytes(b"\0\0\x08\1\0\0\0\2\1\1")
-    damaged = data_dir / "mnist" / "train-images-idx3-ubyte"
-    assert_bad_images(
-        project, data_dir, {"source": "mnist"}, f"{damaged}: sha256 is", "delete it"
-    )
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (
-            {"x_train": np.zeros((8, 28), np.uint8)},
-            "x_train has shape (8, 28); images must be [images, height, width]",
-        ),
-        ({"y_test": np.array([0, 9, 10, 1])}, "labels in y_test are 0..10"),
-        ({"y_train": np.arange(7)}, "8 images in x_train and 7 labels in y_train"),
-    ],
-    ids=["shape", "labels", "number"],
-)
-def test_wrong_images_of_ones_own(
-    project: Project, data_dir: Path, changed: dict[str, np.ndarray], message: str
-) -> None:
-    images = {
-        "x_train": np.zeros((8, 28, 28), np.uint8),
-        "y_train": np.arange(8),
-        "x_test": np.zeros((4, 28, 28), np.uint8),
-        "y_test": np.arange(4),
+def test_bad_images_leave_finished_results_alone(bad_images: BadImagesRun) -> None:
+    assert job_counts(bad_images.done.output) == {
+        "prepare_dataset": len(BAD_IMAGES),
+        "datasets": 1,
     }
-    np.savez(data_dir / "own.npz", **(images | changed))
-    source = {"source": "npz", "path": "own.npz"}
-    assert_bad_images(project, data_dir, source, str(data_dir / "own.npz"), message)
+    assert bad_images.after == bad_images.before
 
 
 def test_settings_that_leave_no_network(project: Project) -> None:
-    target = f"{RESULTS}/hyper_reps/digits/normalized_seed1.safetensors"
     overlay = {"hyper_rep": {"weight_threshold": 1e-6}}
-    done = project.smoke(target, "--cores", "1", overlay=overlay)
+    done = project.smoke(NORMALIZED, "--cores", "1", overlay=overlay)
     assert_one_clear_line(done, "digits", "weight_threshold", "1e-06")
 
 
@@ -203,7 +207,7 @@ def test_a_damaged_result_is_named(project: Project) -> None:
     damaged = project.results / "zoos" / "digits.aligned.h5"
     os.truncate(damaged, 1000)
     before = project.files()
-    done = project.smoke("hyper_reps", "--cores", "1", "--jobs", "1")
+    done = project.smoke(NORMALIZED, "--cores", "1")
     assert_one_clear_line(done, "digits.aligned.h5: damaged", "delete it")
     gone = {name for name in before if name not in project.files()}
     assert all(name.startswith(f"{RESULTS}/hyper_reps/") for name in gone)
