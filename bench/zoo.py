@@ -25,12 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps import fused
 from hyperreps.architectures import build
-from hyperreps.population import (
-    Images,
-    PopulationTraining,
-    initial_weights,
-    keep_freed_memory,
-)
+from hyperreps.devices import keep_freed_memory
+from hyperreps.population import Images, PopulationTraining, initial_weights
 from hyperreps.settings import Recipe
 
 MODULES = {

@@ -33,8 +33,12 @@ rule pretrain:
     params:
         code=fingerprint("pretrain.py"),
         script=script("pretrain.py"),
+        # its own seed only: one more seed trains one more, and leaves the others
         flags=lambda w: flags(
-            settings=SETTINGS.variant(w.variant, zoo=w.zoo), seed=w.seed
+            settings=SETTINGS.variant(w.variant, zoo=w.zoo).model_copy(
+                update={"seeds": (w.seed,)}
+            ),
+            seed=w.seed,
         ),
         where=where(),
     shell:

@@ -1,8 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 from sklearn.neighbors import KernelDensity
 
-from hyperreps.sampling import SAMPLERS, draw
+from hyperreps.sampling import SAMPLERS, draw, option_problems
 from hyperreps.seeds import numpy_generator
 
 POINTS = np.random.default_rng(0).normal(size=(60, 12)).astype(np.float32)
@@ -116,15 +118,22 @@ def test_noise_has_the_declared_scale():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bandwith": 0.1}, "sampler kde.*bandwith"),
-        ({"draws": "shared"}, "draws must be independent or released"),
+        ({"bandwith": 0.1}, r"bandwith.* among those of sampler kde"),
+        ({"draws": "shared"}, r"draws: Input should be 'independent' or 'released'"),
+        ({"bandwidth": "wide"}, r"bandwidth: .*valid number.*'wide'"),
     ],
 )
 def test_wrong_options_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        sample("kde", **options)
+    problems = list(option_problems("kde", {"bandwidth": 0.1, **options}))
+    assert len(problems) == 1
+    assert re.search(message, problems[0])
 
 
 def test_missing_option_is_named():
-    with pytest.raises(ValueError, match=r"sampler kde.*bandwidth"):
-        draw("kde", POINTS, count=1, rng=np.random.default_rng(0), options={})
+    (problem,) = option_problems("kde", {})
+    assert re.search(r"missing.*'bandwidth'.* sampler kde", problem)
+
+
+def test_right_options_are_no_problem():
+    for name, options in OPTIONS.items():
+        assert not list(option_problems(name, options))

@@ -100,17 +100,17 @@ def test_a_killed_training_resumes_and_ends_the_same(
     output = project.root / "new" / f"interrupted{suffix}"
     state = output.with_suffix(".state")
     command = project.command(log)
-    flags = {**longer, "--output": [str(undisturbed)]}
-    done = project.run(with_flags(command, flags))
-    assert done.code == 0, done.output
-
-    flags |= {"--output": [str(output)], "--save-every": ["0"]}
+    whole = with_flags(command, {**longer, "--output": [str(undisturbed)]})
+    flags = {**longer, "--output": [str(output)], "--save-every": ["0"]}
     again = with_flags(command, flags)
     text = project.root / "interrupted.log"
-    with project.started(again, log=text) as process:
-        wait_for(lambda: contains(text, "epoch 3/") and state.exists(), "epoch 3")
-        kill(process)
-    assert [path.suffix for path in output.parent.glob("interrupted.*")] == [".state"]
+    with project.started(whole, log=project.root / "undisturbed.log") as other:
+        with project.started(again, log=text) as process:
+            wait_for(lambda: contains(text, "epoch 3/") and state.exists(), "epoch 3")
+            kill(process)
+        left = [path.suffix for path in output.parent.glob("interrupted.*")]
+        assert left == [".state"]
+        assert other.wait() == 0
 
     done = project.run(again)
     assert done.code == 0, done.output

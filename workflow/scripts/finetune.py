@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from hyperreps.commands import prepare_device, run
+from hyperreps.commands import run
+from hyperreps.devices import prepare_device
 from hyperreps.population import Images, PopulationTraining
 from hyperreps.resuming import input_digest, run_to_end
 from hyperreps.seeds import derived_seed

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from hyperreps.autoencoder import save
-from hyperreps.commands import prepare_device, run
+from hyperreps.commands import run
+from hyperreps.devices import prepare_device
 from hyperreps.pretraining import Pretraining
 from hyperreps.resuming import input_digest, run_to_end
 from hyperreps.settings import HyperRep

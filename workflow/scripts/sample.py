@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from hyperreps.autoencoder import HyperRepresentation, load
-from hyperreps.commands import prepare_device, run
+from hyperreps.commands import run
+from hyperreps.devices import prepare_device
 from hyperreps.population import Images, evaluate
 from hyperreps.sampling import draw
 from hyperreps.seeds import numpy_generator

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from hyperreps.architectures import build
-from hyperreps.commands import prepare_device, run
+from hyperreps.commands import run
+from hyperreps.devices import prepare_device
 from hyperreps.population import Images, PopulationTraining, initial_weights
 from hyperreps.resuming import input_digest, run_to_end
 from hyperreps.settings import Recipe

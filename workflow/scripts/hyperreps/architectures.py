@@ -14,6 +14,8 @@ from math import prod
 
 import numpy as np
 
+from .settings import SettingsError
+
 IMAGE_SIZE = 28
 CLASSES = 10
 
@@ -230,9 +232,9 @@ def build(name: str, *, channels: int) -> Architecture:
     """Returns an architecture by its name in ARCHITECTURES.
 
     Raises:
-        ValueError: If the name is not registered.
+        SettingsError: If the name is not registered.
     """
     if name not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ValueError(f"unknown architecture {name!r}; choose one of {known}")
+        raise SettingsError(f"unknown architecture {name!r}; choose one of {known}")
     return ARCHITECTURES[name](channels)

@@ -6,15 +6,12 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
 from .settings import SettingsError
 from .storage import DataFileError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -31,26 +28,3 @@ def run(main: Callable[..., Any]) -> None:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
     except (DataFileError, SettingsError, FileNotFoundError, PermissionError) as error:
         sys.exit(f"error: {error}")
-
-
-def prepare_device(name: str, *, threads: int) -> torch.device:
-    """Returns the device to compute on and fixes the number of CPU threads.
-
-    Args:
-        name: cpu, cuda, or auto: a GPU where there is one.
-        threads: Of one operation on the CPU; results can depend on it.
-
-    Raises:
-        SettingsError: If cuda is asked for and there is none.
-    """
-    import torch
-
-    from .population import keep_freed_memory
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device cuda: torch finds no GPU; use cpu or auto")
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -14,7 +14,7 @@ from .autoencoder import HyperRepresentation, normalization
 from .losses import nt_xent, r_squared, reconstruction_loss
 from .randomness import torch_seeded
 from .seeds import derived_seed
-from .settings import HyperRep
+from .settings import HyperRep, SettingsError
 from .shapes import Float
 
 PLATEAU_FACTOR = 0.3
@@ -22,7 +22,7 @@ PLATEAU_FACTOR = 0.3
 WARM_UP = 0.15
 
 
-class DivergedError(ValueError):
+class DivergedError(SettingsError):
     """A training whose loss is no longer finite."""
 
 
@@ -57,10 +57,10 @@ class Pretraining:
             zoo: Name of the zoo, kept with the model.
 
         Raises:
-            ValueError: If there are too few samples for one batch of two.
+            SettingsError: If there are too few samples for one batch of two.
         """
         if len(weights) < 2:
-            raise ValueError(f"need at least 2 training samples, got {len(weights)}")
+            raise SettingsError(f"need at least 2 training samples, got {len(weights)}")
         self.weights, self.held_out = weights, held_out
         self.settings, self.seed = settings, seed
         self.device = weights.device

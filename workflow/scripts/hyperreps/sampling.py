@@ -8,11 +8,13 @@ Its further keyword arguments are the options of a method in config.yaml.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from .settings import SettingsError
 from .shapes import Float, Int
 
 
@@ -50,14 +52,27 @@ def draw(
     """Runs a sampler.
 
     Raises:
-        ValueError: If the options are not those of the sampler.
+        SettingsError: If the options are not those of the sampler.
     """
+    if problems := list(option_problems(name, options)):
+        raise SettingsError("; ".join(problems))
+    return SAMPLERS[name](points, count=count, rng=rng, **options)
+
+
+def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
+    """Yields what is wrong with the options of a sampler: names and types."""
     function = SAMPLERS[name]
     try:
-        inspect.signature(function).bind(points, count=count, rng=rng, **options)
+        inspect.signature(function).bind((), count=1, rng=None, **options)
     except TypeError as error:
-        raise ValueError(f"sampler {name}: {error} among its options") from error
-    return function(points, count=count, rng=rng, **options)
+        yield f"{error} among those of sampler {name}"
+        return
+    types = get_type_hints(function)
+    for key, value in options.items():
+        try:
+            TypeAdapter(types.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            yield f"{key}: {error.errors()[0]['msg']}, got {value!r}"
 
 
 @sampler
@@ -67,7 +82,7 @@ def kde(
     count: int,
     rng: np.random.Generator,
     bandwidth: float,
-    draws: str = "independent",
+    draws: Literal["independent", "released"] = "independent",
 ) -> Drawn:
     """Gaussian kernel density estimate of each dimension, sampled.
 
@@ -81,8 +96,6 @@ def kde(
             share both, as the authors' code does, so that a sample is one known point
             plus a number.
     """
-    if draws not in ("independent", "released"):
-        raise ValueError(f"draws must be independent or released, got {draws!r}")
     dimensions = points.shape[1]
     shape = (count, dimensions if draws == "independent" else 1)
     rows = rng.integers(len(points), size=shape)

@@ -382,7 +382,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
     from .architectures import ARCHITECTURES
-    from .sampling import SAMPLERS
+    from .sampling import SAMPLERS, option_problems
     from .sources import SOURCES
 
     def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
@@ -401,6 +401,9 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     for name, method in settings.methods.items():
         key = f"methods.{name}"
         yield from unknown(f"{key}.sampler", method.sampler, SAMPLERS, "sampling.py")
+        if method.sampler in SAMPLERS:
+            for problem in option_problems(method.sampler, method.options):
+                yield f"{key}.options: {problem}"
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"

@@ -12,7 +12,7 @@ import numpy as np
 
 from .architectures import Architecture, build
 from .seeds import derived_seed
-from .settings import Method, Zoo
+from .settings import Method, SettingsError, Zoo
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
 
@@ -145,7 +145,7 @@ def select(
             those with a weight that is not finite.
 
     Raises:
-        ValueError: If no network is left.
+        SettingsError: If no network is left.
     """
     models = np.flatnonzero(zoo.split == split)
     columns = np.arange(len(zoo.epochs))[-1 if epochs == "last" else 0 :]
@@ -155,9 +155,9 @@ def select(
     keep = np.isfinite(weights).all(1) & (np.abs(weights).max(1) <= weight_threshold)
     weights, model, column = weights[keep], model[keep], column[keep]
     if not len(weights):
-        raise ValueError(
+        raise SettingsError(
             f"zoo {zoo.name}: no network of split {split!r} is left; every one has a"
-            f" weight above {weight_threshold:g} or is not finite"
+            f" weight above weight_threshold ({weight_threshold:g}) or is not finite"
         )
     accuracy = zoo.accuracy[select_on][model, column]
     best = accuracy >= np.quantile(accuracy, 1 - top)
