@@ -18,7 +18,7 @@ from .settings import HyperRep, SettingsError
 from .shapes import Float
 
 PLATEAU_FACTOR = 0.3
-# AdamW needs a little warm-up; a tenth of the cycle is the usual choice
+# fraction of the one-cycle schedule in which the learning rate rises
 WARM_UP = 0.15
 
 
