@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from hyperreps import fused
 from hyperreps.architectures import build
 from hyperreps.devices import keep_freed_memory
-from hyperreps.population import Images, PopulationTraining, initial_weights
+from hyperreps.images import Images
+from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.settings import Recipe
 
 MODULES = {
@@ -89,6 +90,7 @@ def grouped(images: Images, recipe: Recipe, start: torch.Tensor) -> Run:
         seeds=range(len(start)),
         recipe=recipe.model_copy(update={"epochs": 10_000}),
         record=[],
+        engine="grouped",
     )
 
     def run() -> int:

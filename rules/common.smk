@@ -80,9 +80,10 @@ def flags(**values):
     return " ".join(words)
 
 
-def where():
-    """Returns the flags that say where a job computes."""
-    return flags(device=SETTINGS.compute.device, threads=SETTINGS.compute.threads)
+def where(**more):
+    """Returns the flags that say where a job computes, and how."""
+    compute = SETTINGS.compute
+    return flags(device=compute.device, threads=compute.threads, **more)
 
 
 def gpus():

@@ -34,7 +34,7 @@ rule finetune:
             epochs=SETTINGS.in_distribution.epochs,
             seed=SETTINGS.seed,
         ),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

@@ -36,7 +36,7 @@ rule sample:
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
         ),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

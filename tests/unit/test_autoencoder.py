@@ -15,8 +15,9 @@ from hyperreps.autoencoder import (
     normalization,
     token_index,
 )
+from hyperreps.engines import forward
 from hyperreps.losses import nt_xent, r_squared, reconstruction_loss
-from hyperreps.population import forward, initial_weights
+from hyperreps.population import initial_weights
 from hyperreps.pretraining import DivergedError, Pretraining
 from hyperreps.settings import HyperRep
 from hyperreps.storage import DataFileError

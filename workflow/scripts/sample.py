@@ -1,20 +1,21 @@
 """Draws new networks by one method and evaluates them untrained."""
 
-import json
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from hyperreps.autoencoder import HyperRepresentation, load
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
-from hyperreps.population import Images, evaluate
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.engines import evaluate
+from hyperreps.images import read_images
 from hyperreps.sampling import draw
 from hyperreps.seeds import numpy_generator
 from hyperreps.settings import Method
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.storage import write_arrays
 from hyperreps.zoos import ZooData, read_zoo, select_for
 
 Arrays = dict[str, np.ndarray]
@@ -29,8 +30,7 @@ def main(
     name: str,
     output: Path,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 1,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Samples from the latent space of each hyper-representation, or in weight space.
 
@@ -42,24 +42,22 @@ def main(
         name: Of the method.
         output: HDF5 file to write.
         seed: Base seed of the draws.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
+        machine: Where it computes.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     data = read_zoo(zoo)
     models = [load(path, device=place) for path in hyper_reps] or [None]
     drawn = [_draw(data, method, model, (seed, data.name, name)) for model in models]
     arrays = {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
     weights = torch.from_numpy(arrays["weights"]).to(place)
-    images, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
-    on_device = Images.by_split(images, mean=mean, std=std, device=place)
+    images = read_images(dataset).on(place)
     for split in ("val", "test"):
         arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
             data.architecture,
             weights,
-            on_device[split],
+            images[split],
             activation=data.settings.recipe.activation,
+            engine=machine.engine,
         )
     accuracy = arrays["accuracy/test"]
     logging.info(

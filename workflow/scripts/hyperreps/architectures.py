@@ -173,6 +173,20 @@ class Architecture:
         """Length of the weight vector."""
         return self.weighted[-1].bias.stop
 
+    @property
+    def feature_sizes(self) -> list[int]:
+        """Numbers in the output of each layer, for one image."""
+        size, units, sizes = IMAGE_SIZE, self.channels, []
+        for layer in self.layers:
+            if isinstance(layer, Convolution):
+                size, units = size + 1 - layer.kernel, layer.channels
+            elif isinstance(layer, MaxPool):
+                size //= layer.size
+            elif isinstance(layer, Linear):
+                size, units = 1, layer.features
+            sizes.append(units * size**2)
+        return sizes
+
     @cached_property
     def layer_index(self) -> np.ndarray:
         """Which weighted layer each entry belongs to: int64 [parameters]."""

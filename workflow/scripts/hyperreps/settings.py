@@ -23,6 +23,9 @@ Epoch = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
 
 
+Engine = Literal["auto", "loop", "grouped", "fused"]
+
+
 class SettingsError(ValueError):
     """A configuration that cannot be used; the message names each key."""
 
@@ -98,6 +101,11 @@ class Recipe(Strict):
         description="Images per step; the last batch may be short."
     )
     epochs: Count = Field(description="Passes over the training images.")
+    weight_limit: Positive = Field(
+        1000.0,
+        description="A network with a larger absolute weight has diverged: it is kept"
+        " as it was an epoch before, marked, and left out of what follows.",
+    )
 
 
 class Zoo(Strict):
@@ -312,11 +320,17 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one."
     )
+    engine: Engine = Field(
+        "auto",
+        description="What trains and evaluates networks; auto takes the fastest that"
+        " can: fused (the cnn on a CPU, with numba) or grouped (anything). loop is"
+        " plain PyTorch, one network at a time.",
+    )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
     threads: Count = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
-        " sums depend on it.",
+        " sums can depend on it.",
     )
 
 

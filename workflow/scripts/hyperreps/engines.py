@@ -1,0 +1,413 @@
+"""Engines: what trains and evaluates many small networks side by side.
+
+A population is a matrix of weights, one network per row. An engine takes some of its
+rows at a time, a launch:
+
+* fused: the zoo's CNN on a CPU, one loop per network that leaves nothing to overhead
+  (fused.py).
+* grouped: any declared architecture on any device; the networks of a launch become the
+  groups of grouped convolutions in channels_last layout, the fastest way in plain
+  PyTorch on a CPU.
+* loop: grouped with one network per launch: ordinary PyTorch, for comparison.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import fused
+from .architectures import Activation, Architecture, Convolution, Linear, MaxPool
+from .images import Images
+from .settings import Engine as EngineName
+from .settings import Recipe, SettingsError
+from .shapes import Float, Int
+
+log = logging.getLogger(__name__)
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "gelu": F.gelu,
+}
+EVALUATION_BATCH = 100
+# Share of a GPU's free memory that a launch may be planned to fill.
+MEMORY_SHARE = 0.5
+
+
+class Sums(NamedTuple):
+    """What each network of a launch did on a set of images, summed over the images."""
+
+    loss: Float[Tensor, models]
+    correct: Int[Tensor, models]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Trains and evaluates launches of networks of one architecture."""
+
+    name: str
+
+    def launch_size(self, device: torch.device, *, batch_size: int) -> int:
+        """Returns how many networks to take at a time."""
+        ...
+
+    def optimizer(self, rows: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
+        """Returns the optimiser of a launch."""
+        ...
+
+    def train_epoch(
+        self,
+        rows: Float[Tensor, "models parameters"],
+        optimizer: torch.optim.Optimizer,
+        images: Images,
+        *,
+        order: Int[Tensor, "models samples"],
+        recipe: Recipe,
+    ) -> Sums:
+        """Trains a launch in place.
+
+        Returns:
+            Loss and correct answers of each batch before its step.
+        """
+        ...
+
+    def evaluate(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Sums:
+        """Evaluates a launch on all images."""
+        ...
+
+
+def choose_engine(
+    name: EngineName,
+    architecture: Architecture,
+    *,
+    activation: str,
+    device: torch.device,
+    optimizer: str = "adam",
+) -> Engine:
+    """Returns an engine; auto is the fastest that can do the work, with a log line.
+
+    Raises:
+        SettingsError: If the engine cannot do the work.
+    """
+    if name in ("auto", "fused"):
+        reason = (
+            f"it computes on a CPU, not on {device.type}"
+            if device.type != "cpu"
+            else fused.unsupported_here(architecture, activation, optimizer)
+        )
+        if reason is None:
+            _say("fused", "")
+            return FusedEngine(architecture, activation)
+        if name == "fused":
+            raise SettingsError(f"engine fused: {reason}; or use auto")
+        name = "grouped"
+        _say(name, f" (not fused: {reason})")
+    return TorchEngine(architecture, activation, name=name)
+
+
+@cache
+def _say(name: str, reason: str) -> None:
+    log.info("engine: %s%s", name, reason)
+
+
+def forward(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Float[Tensor, "batch planes height width"],
+    *,
+    activation: str,
+) -> Float[Tensor, "models batch classes"]:
+    """Computes the class scores of every model.
+
+    Args:
+        architecture: The network.
+        weights: One model per row.
+        images: Either one batch that all models share (planes = channels), or one batch
+            per model, side by side in the planes (planes = models * channels).
+        activation: A key of ACTIVATIONS.
+    """
+    models = len(weights)
+    items = architecture.weighted
+    sizes = [s.stop - s.start for item in items for s in (item.weight, item.bias)]
+    pieces = iter(weights.split(sizes, dim=1))
+    remaining = iter(items)
+    shared = images.shape[1] == architecture.channels
+    x = images.to(memory_format=torch.channels_last)
+    for layer in architecture.layers:
+        if isinstance(layer, MaxPool):
+            x = F.max_pool2d(x, layer.size)
+        elif isinstance(layer, Activation):
+            x = ACTIVATIONS[activation](x)
+        else:
+            item = next(remaining)
+            weight, bias = next(pieces), next(pieces)
+            if isinstance(layer, Convolution):
+                shape = (models * item.units, item.inputs, layer.kernel, layer.kernel)
+                x = F.conv2d(
+                    x,
+                    weight.reshape(shape),
+                    bias.flatten() if layer.bias else None,
+                    groups=1 if shared else models,
+                )
+                shared = False
+            else:
+                x = _linear(x, weight, bias, layer, shared=shared)
+                shared = False
+    return x
+
+
+def _linear(
+    x: Tensor, weight: Tensor, bias: Tensor, layer: Linear, *, shared: bool
+) -> Tensor:
+    models = len(weight)
+    if x.dim() == 4:
+        x = x.reshape(len(x), 1 if shared else models, -1).transpose(0, 1)
+        x = x.expand(models, -1, -1)
+    weight = weight.view(models, layer.features, -1).transpose(1, 2)
+    return torch.baddbmm(bias[:, None], x, weight) if layer.bias else x.bmm(weight)
+
+
+def _score(
+    scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*any batch"]
+) -> Sums:
+    """Returns the summed cross-entropy and the number of correct answers per model."""
+    labels = labels.expand(scores.shape[:2])
+    loss = F.cross_entropy(
+        scores.flatten(0, 1), labels.flatten(), reduction="none"
+    ).view_as(labels)
+    return Sums(loss.sum(1), (scores.argmax(2) == labels).sum(1))
+
+
+class TorchEngine:
+    """Any declared architecture, as grouped convolutions or one network at a time."""
+
+    # Fastest of 1, 8, 16, 32 and 50 on a CPU.
+    groups = 16
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        activation: str,
+        *,
+        name: str = "grouped",
+    ) -> None:
+        """Describes the networks; name is grouped or loop."""
+        self.name = name
+        self.architecture = architecture
+        self.activation = activation
+
+    def launch_size(self, device: torch.device, *, batch_size: int) -> int:
+        """Returns 1 (loop), 16 on a CPU, or what fits a GPU's free memory."""
+        if self.name == "loop":
+            return 1
+        if device.type == "cpu":
+            return self.groups
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(1, int(MEMORY_SHARE * free / self.bytes_per_model(batch_size)))
+
+    def bytes_per_model(self, batch_size: int) -> int:
+        """Returns the memory of a network in training, roughly.
+
+        Weights, gradient, two moments and a copy; feature maps of the larger of a
+        training and an evaluation batch, their gradients and as much work space.
+        """
+        per_image = sum(self.architecture.feature_sizes)
+        images = max(batch_size, EVALUATION_BATCH)
+        return 4 * (5 * self.architecture.parameters + 3 * images * per_image)
+
+    def optimizer(self, rows: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
+        """Returns the recipe's optimiser, one fused update for the whole launch."""
+        common: dict[str, Any] = {
+            "lr": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+        }
+        if recipe.optimizer == "adam":
+            return torch.optim.Adam([rows], fused=True, **common)
+        common["momentum"] = recipe.momentum
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD([rows], fused=True, **common)
+        return torch.optim.RMSprop([rows], **common)
+
+    def train_epoch(
+        self,
+        rows: Float[Tensor, "models parameters"],
+        optimizer: torch.optim.Optimizer,
+        images: Images,
+        *,
+        order: Int[Tensor, "models samples"],
+        recipe: Recipe,
+    ) -> Sums:
+        """Trains a launch in place; see Engine."""
+        loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        correct = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        for index in order.split(recipe.batch_size, dim=1):
+            # models innermost among the planes of an image: [batch, models * channels]
+            batch = images.normalized(index.T).flatten(1, 2)
+            scores = forward(self.architecture, rows, batch, activation=self.activation)
+            sums = _score(scores, images.labels[index])
+            optimizer.zero_grad()
+            (sums.loss.sum() / index.shape[1]).backward()
+            optimizer.step()
+            loss += sums.loss.detach()
+            correct += sums.correct
+        return Sums(loss, correct)
+
+    @torch.no_grad()
+    def evaluate(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Sums:
+        """Evaluates a launch; see Engine."""
+        loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        correct = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        for start in range(0, len(images.labels), EVALUATION_BATCH):
+            batch = slice(start, start + EVALUATION_BATCH)
+            x = images.normalized(batch)
+            scores = forward(self.architecture, rows, x, activation=self.activation)
+            sums = _score(scores, images.labels[batch])
+            loss += sums.loss
+            correct += sums.correct
+        return Sums(loss, correct)
+
+
+class FusedEngine:
+    """The zoo's CNN on a CPU, trained with Adam; see fused.py."""
+
+    name = "fused"
+
+    def __init__(self, architecture: Architecture, activation: str) -> None:
+        """Describes the networks."""
+        self.architecture = architecture
+        self.activation = activation
+
+    def launch_size(self, device: torch.device, *, batch_size: int) -> int:
+        """Returns a number that keeps all cores busy and the batch orders small."""
+        return 64
+
+    def optimizer(self, rows: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
+        """Returns PyTorch's Adam, whose state the kernel works on."""
+        optimizer = torch.optim.Adam(
+            [rows], lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        optimizer.state[rows] = {
+            "step": torch.tensor(0.0),
+            "exp_avg": torch.zeros_like(rows, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(rows, requires_grad=False),
+        }
+        return optimizer
+
+    def train_epoch(
+        self,
+        rows: Float[Tensor, "models parameters"],
+        optimizer: torch.optim.Optimizer,
+        images: Images,
+        *,
+        order: Int[Tensor, "models samples"],
+        recipe: Recipe,
+    ) -> Sums:
+        """Trains a launch in place; see Engine."""
+        state = optimizer.state[rows]
+        loss, correct = fused.train_epoch(
+            rows.detach().numpy(),
+            state["exp_avg"].numpy(),
+            state["exp_avg_sq"].numpy(),
+            int(state["step"]),
+            recipe=recipe,
+            order=order.int().numpy(),
+            **self._arguments(images),
+        )
+        state["step"] += -(-order.shape[1] // recipe.batch_size)
+        return Sums(torch.from_numpy(loss), torch.from_numpy(correct))
+
+    def evaluate(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Sums:
+        """Evaluates a launch; see Engine."""
+        loss, correct = fused.evaluate(
+            rows.detach().contiguous().numpy(),
+            activation=self.activation,
+            **self._arguments(images),
+        )
+        return Sums(torch.from_numpy(loss), torch.from_numpy(correct))
+
+    def _arguments(self, images: Images) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "pixels": images.pixels.numpy(),
+            "labels": images.labels.to(torch.uint8).numpy(),
+            "mean": images.mean.numpy(),
+            "std": images.std.numpy(),
+            # what devices.py set for this process
+            "threads": torch.get_num_threads(),
+        }
+
+
+def evaluate(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Images,
+    *,
+    activation: str,
+    engine: EngineName = "auto",
+) -> tuple[Float[np.ndarray, models], Float[np.ndarray, models]]:
+    """Returns the mean cross-entropy and the accuracy in [0, 1] of every model.
+
+    Args:
+        architecture: The network.
+        weights: One model per row, on the device of the images.
+        images: What they are evaluated on.
+        activation: A key of ACTIVATIONS.
+        engine: A name that choose_engine knows.
+    """
+    device = weights.device
+    chosen = choose_engine(engine, architecture, activation=activation, device=device)
+    return evaluate_with(chosen, weights, images)
+
+
+def evaluate_with(
+    engine: Engine, weights: Float[Tensor, "models parameters"], images: Images
+) -> tuple[Float[np.ndarray, models], Float[np.ndarray, models]]:
+    """Returns mean cross-entropy and accuracy in [0, 1], as evaluate()."""
+    size = engine.launch_size(weights.device, batch_size=1)
+    parts = [_evaluate(engine, rows, images) for rows in weights.split(size)]
+    loss, correct = (
+        torch.cat(sums).cpu().double() for sums in zip(*parts, strict=True)
+    )
+    count = len(images.labels)
+    return (loss / count).float().numpy(), (correct / count).float().numpy()
+
+
+def _evaluate(engine: Engine, rows: Tensor, images: Images) -> Sums:
+    count = len(rows)
+    try:
+        loss, correct = engine.evaluate(padded(engine, rows), images)
+        return Sums(loss[:count], correct[:count])
+    except torch.OutOfMemoryError:
+        if count == 1:
+            raise
+        log.info("out of memory; evaluating %d models at a time", -(-count // 2))
+        halves = [_evaluate(engine, half, images) for half in rows.chunk(2)]
+        return Sums(*map(torch.cat, zip(*halves, strict=True)))
+
+
+def padded(
+    engine: Engine, rows: Float[Tensor, "models parameters"]
+) -> Float[Tensor, "padded parameters"]:
+    """Returns the rows of a launch, a lone one doubled for grouped convolutions.
+
+    Convolutions in one group take another path than grouped ones; with two groups or
+    more a model gets the same bits whatever its company.
+    """
+    return rows.repeat(2, 1) if len(rows) == 1 and engine.name == "grouped" else rows
