@@ -40,7 +40,7 @@ rule pretrain:
             ),
             seed=w.seed,
         ),
-        where=where(),
+        where=where(compiled=SETTINGS.compute.compiled),
     shell:
         """
         python {params.script:q} \

@@ -23,6 +23,7 @@ def main(
     settings: HyperRep,
     seed: int,
     output: Path,
+    compiled: bool = False,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
     pace: Annotated[Pace, UNPREFIXED] = Pace(),
 ) -> None:
@@ -34,6 +35,7 @@ def main(
         seed: Of initialisation, order, augmentation and dropout.
         output: Safetensors file to write; the training curve lies beside it as .csv,
             the state of an interrupted run as .state.
+        compiled: Whether torch.compile fuses the operations of a step.
         machine: Where it computes.
         pace: Time budget and saving; exit code 75 says that the budget ended before
             the training.
@@ -51,6 +53,7 @@ def main(
         settings=settings,
         seed=seed,
         zoo=data.name,
+        compiled=compiled,
     )
     state = output.with_suffix(".state")
     run_to_end(
@@ -58,7 +61,9 @@ def main(
         epochs=settings.epochs,
         state=state,
         digest=input_digest(
-            {**settings.model_dump(), "seed": seed}, train.weights, held_out.weights
+            {**settings.model_dump(), "seed": seed, "compiled": compiled},
+            train.weights,
+            held_out.weights,
         ),
         pace=pace,
     )

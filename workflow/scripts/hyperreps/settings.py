@@ -221,6 +221,11 @@ class HyperRep(Strict):
     batch_size: Annotated[int, Field(ge=2)] = Field(
         500, description="Models per step; each gives two views."
     )
+    micro_batch: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Models per forward pass, to save memory; gradients are summed over"
+        " the batch. Contrast and batch norm then see this many models. 0: all.",
+    )
     epochs: Count = Field(500, description="Passes over the training samples.")
     evaluate_every: Count = Field(
         10, description="Epochs between evaluations on held-out models."
@@ -325,6 +330,11 @@ class Compute(Strict):
         description="What trains and evaluates networks; auto takes the fastest that"
         " can: fused (the cnn on a CPU, with numba) or grouped (anything). loop is"
         " plain PyTorch, one network at a time.",
+    )
+    compiled: bool = Field(
+        False,
+        description="Let torch.compile fuse the hyper-representation's training step;"
+        " for large models on a GPU.",
     )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
     threads: Count = Field(
