@@ -14,7 +14,7 @@ rows at a time, a launch:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -24,7 +24,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import fused
-from .architectures import Activation, Architecture, Convolution, Linear, MaxPool
+from .architectures import (
+    Activation,
+    Architecture,
+    Convolution,
+    Crop,
+    Layer,
+    Linear,
+    MaxPool,
+    Residual,
+    Subsample,
+    Weighted,
+)
 from .images import Images
 from .settings import Engine as EngineName
 from .settings import Recipe, SettingsError
@@ -139,34 +150,57 @@ def forward(
             per model, side by side in the planes (planes = models * channels).
         activation: A key of ACTIVATIONS.
     """
-    models = len(weights)
     items = architecture.weighted
     sizes = [s.stop - s.start for item in items for s in (item.weight, item.bias)]
-    pieces = iter(weights.split(sizes, dim=1))
-    remaining = iter(items)
-    shared = images.shape[1] == architecture.channels
+    pieces = weights.split(sizes, dim=1)
+    parameters = zip(items, pieces[::2], pieces[1::2], strict=True)
+    run = _Forward(parameters, activation=activation)
     x = images.to(memory_format=torch.channels_last)
-    for layer in architecture.layers:
+    return run.through(architecture.layers, x)
+
+
+class _Forward:
+    """Takes feature maps through layers; the parameters come in vector order."""
+
+    def __init__(
+        self,
+        parameters: Iterator[tuple[Weighted, Tensor, Tensor]],
+        *,
+        activation: str,
+    ) -> None:
+        self.parameters = parameters
+        self.activation = ACTIVATIONS[activation]
+
+    def through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
+        """Returns the output of the last layer."""
+        for layer in layers:
+            x = self._layer(layer, x)
+        return x
+
+    def _layer(self, layer: Layer, x: Tensor) -> Tensor:
         if isinstance(layer, MaxPool):
-            x = F.max_pool2d(x, layer.size)
-        elif isinstance(layer, Activation):
-            x = ACTIVATIONS[activation](x)
-        else:
-            item = next(remaining)
-            weight, bias = next(pieces), next(pieces)
-            if isinstance(layer, Convolution):
-                shape = (models * item.units, item.inputs, layer.kernel, layer.kernel)
-                x = F.conv2d(
-                    x,
-                    weight.reshape(shape),
-                    bias.flatten() if layer.bias else None,
-                    groups=1 if shared else models,
-                )
-                shared = False
-            else:
-                x = _linear(x, weight, bias, layer, shared=shared)
-                shared = False
-    return x
+            return F.max_pool2d(x, layer.size, layer.stride)
+        if isinstance(layer, Activation):
+            return self.activation(x)
+        if isinstance(layer, Crop):
+            inside = slice(layer.border, -layer.border)
+            return x[:, :, inside, inside]
+        if isinstance(layer, Subsample):
+            return x[:, :, :: layer.stride, :: layer.stride]
+        if isinstance(layer, Residual):
+            return self.through(layer.body, x) + self.through(layer.shortcut, x)
+        item, weight, bias = next(self.parameters)
+        models = len(weight)
+        # images that all models share have no planes of their own yet
+        shared = item.inputs_axis is None and x.shape[1] == item.inputs
+        if isinstance(layer, Convolution):
+            return F.conv2d(
+                x,
+                weight.reshape(-1, item.inputs, layer.kernel, layer.kernel),
+                bias.flatten() if layer.bias else None,
+                groups=1 if shared else models,
+            )
+        return _linear(x, weight, bias, layer, shared=shared)
 
 
 def _linear(
