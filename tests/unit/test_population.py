@@ -1,4 +1,7 @@
+import contextlib
+import copy
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -401,3 +404,51 @@ def test_memory_of_a_model_counts_its_feature_maps(cnn):
     assert cnn.feature_sizes == sizes
     expected = 4 * (5 * 2464 + 3 * 128 * sum(sizes))
     assert TorchEngine(cnn, "tanh").bytes_per_model(128) == expected
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
+    """The logic around a CUDA graph, with a graph that calls the step again."""
+    recipe = RECIPE.model_copy(
+        update={"optimizer": optimizer, "momentum": 0.5, "learning_rate": 1e-3}
+    )
+    expected = train(range(3), recipe=recipe)
+    steps = []
+
+    class Graph:
+        def replay(self):
+            steps[-1]._run()
+
+    @contextlib.contextmanager
+    def recorded(_graph):
+        # recording runs nothing on a GPU, so what ran here is undone
+        step = steps[-1]
+        state = step.optimizer.state[step.rows]
+        kept = copy.deepcopy((step.rows.detach(), state))
+        yield
+        with torch.no_grad():
+            step.rows.copy_(kept[0])
+        for name, value in kept[1].items():
+            if torch.is_tensor(value):
+                state[name].copy_(value)
+        step.loss.zero_()
+        step.correct.zero_()
+
+    class Step(engines._Step):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if len(self.images.labels) >= self.index.shape[1] > 4:
+                steps.append(self)
+                self.capture()
+
+    stream = mock.MagicMock()
+    monkeypatch.setattr(torch.cuda, "Stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recorded)
+    monkeypatch.setattr(engines, "_Step", Step)
+    found = train(range(3), recipe=recipe)
+    assert len(steps) == 2  # epochs
+    assert (found.recorded == expected.recorded).all()
+    np.testing.assert_array_equal(found.loss["train"], expected.loss["train"])

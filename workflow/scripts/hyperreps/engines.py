@@ -13,6 +13,7 @@ rows at a time, a launch:
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -225,6 +226,74 @@ def _score(
     return Sums(loss.sum(1), (scores.argmax(2) == labels).sum(1))
 
 
+class _Step:
+    """A training step on fixed buffers, so that a GPU can replay it as one graph."""
+
+    def __init__(
+        self,
+        engine: TorchEngine,
+        rows: Tensor,
+        optimizer: torch.optim.Optimizer,
+        images: Images,
+        *,
+        batch_size: int,
+    ) -> None:
+        models, device = len(rows), rows.device
+        self.engine, self.rows, self.optimizer = engine, rows, optimizer
+        self.images = images
+        self.index = torch.zeros(models, batch_size, dtype=torch.int64, device=device)
+        self.loss = torch.zeros(models, dtype=torch.float64, device=device)
+        self.correct = torch.zeros(models, dtype=torch.int64, device=device)
+        self.run = self._run
+
+    def __call__(self, index: Int[Tensor, "models batch"]) -> None:
+        """Trains on the indexed images."""
+        self.index.copy_(index)
+        self.run()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yields the sums over all steps."""
+        yield from (self.loss, self.correct)
+
+    def _run(self) -> None:
+        engine, index = self.engine, self.index
+        # models innermost among the planes of an image: [batch, models * channels]
+        batch = self.images.normalized(index.T).flatten(1, 2)
+        scores = forward(
+            engine.architecture, self.rows, batch, activation=engine.activation
+        )
+        sums = _score(scores, self.images.labels[index])
+        self.optimizer.zero_grad()
+        (sums.loss.sum() / index.shape[1]).backward()
+        self.optimizer.step()
+        self.loss += sums.loss.detach()
+        self.correct += sums.correct
+
+    def capture(self) -> None:
+        """Records the step as a CUDA graph; weights and optimiser stay as they are."""
+        known = copy.deepcopy(self.optimizer.state.get(self.rows, {}))
+        weights = self.rows.detach().clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            # the first runs choose algorithms and make the optimiser's state
+            for _ in range(3):
+                self._run()
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.no_grad():
+            self.rows.copy_(weights)
+            for name, value in self.optimizer.state[self.rows].items():
+                if torch.is_tensor(value):
+                    value.copy_(known.get(name, torch.zeros_like(value)))
+        self.loss.zero_()
+        self.correct.zero_()
+        self.optimizer.zero_grad()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._run()
+        self.run = graph.replay
+
+
 class TorchEngine:
     """Any declared architecture, as grouped convolutions or one network at a time."""
 
@@ -268,12 +337,14 @@ class TorchEngine:
             "lr": recipe.learning_rate,
             "weight_decay": recipe.weight_decay,
         }
+        # with the number of steps on the device, for the graph
+        capturable = rows.is_cuda
         if recipe.optimizer == "adam":
-            return torch.optim.Adam([rows], fused=True, **common)
+            return torch.optim.Adam([rows], fused=True, capturable=capturable, **common)
         common["momentum"] = recipe.momentum
         if recipe.optimizer == "sgd":
             return torch.optim.SGD([rows], fused=True, **common)
-        return torch.optim.RMSprop([rows], **common)
+        return torch.optim.RMSprop([rows], capturable=capturable, **common)
 
     def train_epoch(
         self,
@@ -285,19 +356,16 @@ class TorchEngine:
         recipe: Recipe,
     ) -> Sums:
         """Trains a launch in place; see Engine."""
-        loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-        correct = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-        for index in order.split(recipe.batch_size, dim=1):
-            # models innermost among the planes of an image: [batch, models * channels]
-            batch = images.normalized(index.T).flatten(1, 2)
-            scores = forward(self.architecture, rows, batch, activation=self.activation)
-            sums = _score(scores, images.labels[index])
-            optimizer.zero_grad()
-            (sums.loss.sum() / index.shape[1]).backward()
-            optimizer.step()
-            loss += sums.loss.detach()
-            correct += sums.correct
-        return Sums(loss, correct)
+        size = min(recipe.batch_size, order.shape[1])
+        steps = {
+            width: _Step(self, rows, optimizer, images, batch_size=width)
+            for width in {size, order.shape[1] % size} - {0}
+        }
+        if rows.is_cuda:
+            steps[size].capture()
+        for index in order.split(size, dim=1):
+            steps[index.shape[1]](index)
+        return Sums(*(sum(parts) for parts in zip(*steps.values(), strict=True)))
 
     @torch.no_grad()
     def evaluate(
