@@ -81,7 +81,7 @@ def cases(
         for count in models:
             # a long epoch for few models, a short one for many
             few = Images(
-                *(x[: max(100, 4000 // count)] for x in images[:2]), *images[2:]
+                *(x[: max(1000, 4000 // count)] for x in images[:2]), *images[2:]
             )
             run = engine_run("fused", few, recipe, models=count)
             yield Case("fused", count, number, run, sparse, pixels)

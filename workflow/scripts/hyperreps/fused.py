@@ -224,9 +224,13 @@ def load_kernel(
     import llvmlite.binding
     import numba
 
-    features = llvmlite.binding.get_host_cpu_features()
-    cpu = llvmlite.binding.get_host_cpu_name()
-    wide = features.get("avx512f", False)
+    # numba's own settings, for one result on machines of different kinds
+    features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    if features is None:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    chosen = numba.config.CPU_NAME  # type: ignore[attr-defined]
+    cpu = chosen or llvmlite.binding.get_host_cpu_name()
+    wide = "+avx512f" in features
     plan = Plan(
         architecture,
         lanes=lanes or (16 if wide else 8),
@@ -236,9 +240,8 @@ def load_kernel(
     key = hashlib.sha256()
     vectors_source = Path(__file__).with_name("vectors.py").read_text(encoding="utf-8")
     for text in (
-        *(source, vectors_source, cpu, features.flatten()),
+        *(source, vectors_source, cpu, features),
         *(numba.__version__, llvmlite.__version__, sys.version),
-        *(os.environ.get(f"NUMBA_CPU_{x}", "") for x in ("NAME", "FEATURES")),
     ):
         key.update(text.encode() + b"\0")
     name = f"hyperreps_kernel_{key.hexdigest()[:16]}"
