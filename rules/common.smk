@@ -10,6 +10,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from hyperreps.fingerprint import code_fingerprint
+from hyperreps.sampling import needs_generator
 from hyperreps.settings import SettingsError, load_settings
 
 try:
@@ -171,6 +172,17 @@ def get_latent_space(wildcards):
     """Returns the hyper-representations a method samples from; none in weight space."""
     variant = SETTINGS.methods[wildcards.method].hyper_rep
     return get_hyper_reps(wildcards.zoo, variant) if variant else []
+
+
+def get_generators(zoo, name):
+    """Returns the trained generators that a method samples from; for sampler gan."""
+    method = SETTINGS.methods[name]
+    if not needs_generator(method.sampler):
+        return []
+    return [
+        f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
+    ]
 
 
 def get_samples(zoos, methods):

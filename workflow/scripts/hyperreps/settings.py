@@ -255,6 +255,9 @@ class Method(Strict):
     top: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Best fraction of them that is kept."
     )
+    bottom: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Worst fraction of them that is kept, instead of the best."
+    )
     select_on: Literal["val", "test"] = Field(
         "val",
         description="Accuracy that ranks them; test is what the release used.",
@@ -265,13 +268,35 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
-    options: dict[str, float | str] = Field(
+    options: dict[str, int | float | str] = Field(
         {}, description="Keyword arguments of the sampler."
     )
     published: str = Field(
         "",
         description="Method in published.yaml to compare with; empty: the same name.",
     )
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Method:
+        if self.top < 1 and self.bottom < 1:
+            raise ValueError("top and bottom: leave one of them out, or at 1")
+        return self
+
+
+class Gan(Strict):
+    """The generative adversarial network of sampler gan: two small perceptrons."""
+
+    noise: Count = Field(64, description="Size of the noise that is fed in.")
+    width: Count = Field(256, description="Units of each of the two hidden layers.")
+    learning_rate: Positive = Field(5e-4, description="Step size of Adam, both.")
+    penalty: NotNegative = Field(
+        1.0, description="Weight of the discriminator's gradient penalty R1."
+    )
+    averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99, description="Decay of the average of the generator that is kept."
+    )
+    batch_size: Count = Field(64, description="Points per step.")
+    epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
 
 
 class Comparison(Strict):
@@ -386,6 +411,7 @@ class Settings(Strict):
     variants: dict[Name, dict[str, Any]] = Field(
         description="Hyper-representations by name: the keys of hyper_rep they change."
     )
+    gan: Gan = Field(Gan(), description="Training of sampler gan.")
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
     samplers: Samplers = Field(Samplers(), description="The table samplers.")
@@ -452,7 +478,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
     from .architectures import ARCHITECTURES
-    from .sampling import SAMPLERS, option_problems
+    from .sampling import SAMPLERS, needs_generator, option_problems
     from .sources import SOURCES
 
     def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
@@ -474,6 +500,8 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         if method.sampler in SAMPLERS:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
+            if needs_generator(method.sampler) and not method.hyper_rep:
+                yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
