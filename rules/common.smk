@@ -115,12 +115,10 @@ def get_dataset(zoo):
 
 def get_shards(wildcards):
     """Returns the shards of a zoo, in the order of their seeds."""
-    zoo = SETTINGS.zoos[wildcards.zoo]
-    end = zoo.first_seed + zoo.models
+    shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
     return [
-        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_"
-        f"{min(first + SETTINGS.compute.shard_size, end) - 1}.h5"
-        for first in range(zoo.first_seed, end, SETTINGS.compute.shard_size)
+        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_{last}.h5"
+        for first, last in shards
     ]
 
 

@@ -29,7 +29,7 @@ rule train_zoo:
         script=script("train_zoo.py"),
         flags=lambda w: flags(
             architecture=SETTINGS.zoos[w.zoo].architecture,
-            recipe=SETTINGS.zoos[w.zoo].recipe,
+            recipe=SETTINGS.zoos[w.zoo].recipe_of(int(w.first)),
             first_seed=w.first,
             models=int(w.last) - int(w.first) + 1,
         ),

@@ -186,9 +186,9 @@ def loop_oracle(training, seed, row, *, recipe, channels):
     ],
 )
 def test_population_equals_the_per_model_loop(engine, channels, changes):
-    """Same weights after more than 50 steps, for every optimiser and a short batch."""
+    """Same weights after more than 100 steps, for every optimiser and a short batch."""
     recipe = RECIPE.model_copy(
-        update={"epochs": 3, "initialization": "kaiming_uniform", **changes}
+        update={"epochs": 6, "initialization": "kaiming_uniform", **changes}
     )
     seeds = [11, 12, 13]
     training = train(

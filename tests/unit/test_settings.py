@@ -193,3 +193,58 @@ def test_an_empty_section_makes_no_table():
     config["samplers"]["zoos"] = []
     config["architectures"]["zoos"] = []
     assert list(load_settings(config).comparisons) == ["in_distribution"]
+
+
+def varied(**changes):
+    config = changed("zoos/mnist/variations", {})
+    config["in_distribution"]["zoos"] = ["svhn"]
+    config["samplers"]["zoos"] = []
+    config["transfer"]["pairs"] = []
+    config["zoos"]["mnist"] |= changes
+    return load_settings(config).zoos["mnist"]
+
+
+def test_variations_share_the_models_in_blocks():
+    zoo = varied(
+        models=7,
+        variations={"learning_rate": [0.1, 0.2], "activation": ["tanh", "relu"]},
+    )
+    recipes = [zoo.recipe_of(seed) for seed in range(1, 8)]
+    assert [(r.learning_rate, r.activation) for r in recipes] == [
+        *[(0.1, "tanh")] * 2,
+        *[(0.1, "relu")] * 2,
+        *[(0.2, "tanh")] * 2,
+        (0.2, "relu"),
+    ]
+    assert {r.batch_size for r in recipes} == {10}
+
+
+@pytest.mark.parametrize("models", [4, 7, 50, 1000])
+@pytest.mark.parametrize("size", [1, 3, 16, 2000])
+def test_shards_cover_every_seed_once_and_have_one_recipe(models, size):
+    zoo = varied(models=models, variations={"weight_decay": [0, 0.1, 0.2]})
+    shards = [range(first, last + 1) for first, last in zoo.shards(size)]
+    assert [seed for shard in shards for seed in shard] == list(range(1, models + 1))
+    for shard in shards:
+        assert 1 <= len(shard) <= size
+        assert len({zoo.recipe_of(seed).weight_decay for seed in shard}) == 1
+
+
+@pytest.mark.parametrize(
+    ("variations", "message"),
+    [
+        ({"epochs": [1, 2]}, "zoos.mnist: variations: epochs are the same"),
+        ({"learning_rate": [0.1, -1]}, "learning_rate"),
+        ({"speed": [1]}, "speed"),
+        ({"learning_rate": [0.1] * 5}, "5 combinations, more than models"),
+    ],
+)
+def test_impossible_variations_are_named(variations, message):
+    with pytest.raises(SettingsError, match=message):
+        varied(models=4, variations=variations)
+
+
+def test_samples_of_a_zoo_with_several_activations_are_refused():
+    config = changed("zoos/mnist/variations", {"activation": ["tanh", "relu"]})
+    with pytest.raises(SettingsError, match="zoo mnist varies its activation"):
+        load_settings(config)

@@ -1,5 +1,6 @@
 """Merges the shards of a zoo into one file and splits its models."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hyperreps.settings import Zoo
 from hyperreps.storage import DataFileError, created, opened
 from hyperreps.zoos import assign_splits
 
-SHARED = ("dataset", "architecture", "channels", "recipe")
+SHARED = ("dataset", "architecture", "channels")
 
 
 def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) -> None:
@@ -35,7 +36,7 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
         "layout": {
             item.name: [item.start, item.bias.stop] for item in network.weighted
         },
-        **{key: value for key, value in common.items() if key != "recipe"},
+        **common,
         "channels": network.channels,
     }
     with created(output, attributes=attributes) as file:
@@ -44,11 +45,16 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
             file.create_dataset(key, (settings.models, *shape), kind)
         start = 0
         for path in shards:
-            start += _append(file, path, start, common)
+            start += _append(file, path, start, common, settings)
         if start != settings.models:
             raise DataFileError(f"shards hold {start} models, not {settings.models}")
         split = assign_splits(file["seed"][()].tolist(), fractions=settings.split)
         file["split"] = split.astype("S")
+        recipes = [settings.recipe_of(seed) for seed in file["seed"][()].tolist()]
+        for key in settings.variations:
+            values = np.array([getattr(recipe, key) for recipe in recipes])
+            kind = values.dtype.kind
+            file[f"recipe/{key}"] = values.astype("S") if kind == "U" else values
         lost = int((file["diverged"][()] >= 0).sum())
     counts = ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
     logging.info(
@@ -56,11 +62,15 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
     )
 
 
-def _append(file: h5py.File, path: Path, start: int, common: dict) -> int:
+def _append(
+    file: h5py.File, path: Path, start: int, common: dict, settings: Zoo
+) -> int:
     """Copies a shard behind the models that are there; returns its size."""
     with opened(path, kind="zoo_shard") as shard:
-        for key in SHARED:
-            if shard.attrs[key] != common[key]:
+        recipe = settings.recipe_of(settings.first_seed + start).model_dump()
+        expected = {**common, "recipe": json.dumps(recipe)}
+        for key, value in expected.items():
+            if shard.attrs[key] != value:
                 raise DataFileError(f"{path}: {key} differs; delete it and run again")
         count = len(shard["seed"])
         for key in _datasets(shard):

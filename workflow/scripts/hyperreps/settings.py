@@ -9,6 +9,8 @@ on a cluster parses the Snakefile, and with it this file, again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import pairwise, product
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -109,7 +111,7 @@ class Recipe(Strict):
 
 
 class Zoo(Strict):
-    """A population of networks that differ in their seed only."""
+    """A population of networks that differ in their seed, and in what is varied."""
 
     dataset: Name = Field(description="Images they are trained on: a key of datasets.")
     architecture: str = Field(
@@ -128,6 +130,11 @@ class Zoo(Strict):
         description="First and last epoch whose weights train the hyper-representation."
     )
     recipe: Recipe = Field(description="Initialisation and training.")
+    variations: dict[str, tuple[float | str, ...]] = Field(
+        {},
+        description="Keys of recipe with the values they take; every combination gets"
+        " an equal share of the models, in blocks of consecutive seeds.",
+    )
     hyper_rep: dict[str, Any] = Field(
         {}, description="Keys of hyper_rep that are different for this zoo."
     )
@@ -142,7 +149,45 @@ class Zoo(Strict):
                 f"window must be increasing and end by epoch {self.recipe.epochs}"
                 f" (recipe.epochs), got {first}..{last}"
             )
+        if "epochs" in self.variations:
+            raise ValueError("variations: epochs are the same for all models")
+        if not len(self.recipes) <= self.models:
+            raise ValueError(
+                f"variations have {len(self.recipes)} combinations, more than models"
+                f" ({self.models})"
+            )
         return self
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe of every combination of what is varied."""
+        base = self.recipe.model_dump()
+        return tuple(
+            Recipe(**base | dict(zip(self.variations, values, strict=True)))
+            for values in product(*self.variations.values())
+        )
+
+    def recipe_of(self, seed: int) -> Recipe:
+        """Returns the recipe of the model with this seed."""
+        model = seed - self.first_seed
+        return self.recipes[model * len(self.recipes) // self.models]
+
+    def shards(self, size: int) -> list[tuple[int, int]]:
+        """Cuts the models into runs of consecutive seeds with one recipe.
+
+        Args:
+            size: Models in a shard, at most.
+
+        Returns:
+            First and last seed of each.
+        """
+        count = len(self.recipes)
+        starts = [-(-self.models * k // count) for k in range(count + 1)]
+        return [
+            (self.first_seed + first, self.first_seed + min(first + size, end) - 1)
+            for start, end in pairwise(starts)
+            for first in range(start, end, size)
+        ]
 
 
 class HyperRep(Strict):
@@ -573,6 +618,12 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             )
     for section, part in settings.comparisons.items():
         zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        for zoo_name in zoos.keys() & settings.zoos.keys():
+            if "activation" in settings.zoos[zoo_name].variations:
+                yield (
+                    f"{section}: zoo {zoo_name} varies its activation, so that samples"
+                    " of it have none; leave it out"
+                )
         for field, names, where in (
             ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
             ("methods", part.methods, "methods"),
