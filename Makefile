@@ -1,6 +1,7 @@
 # make env    a virtual environment .venv with pinned versions
 # make demo   the whole method on scikit-learn's digits, ends with the table
 # make test   all checks and tests
+# make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, dry runs: the quick part of make test
 # make format mends formatting
 
@@ -10,7 +11,14 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DEMO := --cores all --configfile config/demo.yaml
 SOURCES := workflow tests bench
 
-.PHONY: env demo test check format clean
+# for a record: make bench BENCH=docs/measurements ROUNDS=5 SECONDS=2 THREADS="1 2"
+BENCH := results/bench
+ROUNDS := 3
+SECONDS := 0.3
+THREADS := 1
+TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
+
+.PHONY: env demo test bench check format clean
 
 env: $(VENV)/installed
 
@@ -26,6 +34,17 @@ demo: env
 	$(RUN) snakemake $(DEMO)
 	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
+
+bench: env
+	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
+	$(RUN) python bench/zoo.py $(TIMING)/zoo_3.csv --models 1 64 --threads $(THREADS) \
+		--channels 3
+	$(RUN) python bench/finetuning.py $(TIMING)/finetuning_1.csv --models 1 64
+	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_1.csv --models 1 64
+	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_3.csv --models 1 64 \
+		--channels 3
+	$(RUN) python bench/autoencoder.py $(TIMING)/autoencoder.csv
+	$(RUN) python bench/sampling.py $(TIMING)/sampling.csv
 
 test: check
 	$(RUN) pytest

@@ -25,6 +25,10 @@ include: "rules/results.smk"
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    show_estimate()
+
+
 localrules:
     all,
     datasets,

@@ -17,32 +17,15 @@ import tyro
 from common import Case, Run, report
 from torch import Tensor, nn
 
-from hyperreps.architectures import Architecture, build
+from hyperreps.architectures import build
 from hyperreps.augmentation import erase_blocks
 from hyperreps.autoencoder import HyperRepresentation, normalization
+from hyperreps.costs import autoencoder_multiplications
 from hyperreps.losses import nt_xent
 from hyperreps.population import initial_weights
 from hyperreps.pretraining import Pretraining
 from hyperreps.settings import HyperRep
 from hyperreps.symmetry import permutation_index, random_permutations
-
-
-def multiplications(architecture: Architecture, settings: HyperRep) -> int:
-    """Counts fused multiply-adds of encoding and decoding one network once."""
-    tokens = sum(item.units for item in architecture.weighted)
-    width, latent = settings.width, settings.latent
-    token_maps = sum(
-        item.units * (item.fan_in + item.layer.bias) * width
-        for item in architecture.weighted
-    )
-    total = 2 * token_maps + latent * tokens * width
-    by_token = settings.compression == "token"
-    total += latent * width * (1 if by_token else tokens)
-    for length in (tokens + by_token, tokens):
-        per_token = 4 * width**2 + 2 * width * settings.feedforward
-        attention = 2 * length**2 * width
-        total += settings.blocks * (length * per_token + attention)
-    return total
 
 
 class PlainModel(nn.Module):
@@ -144,7 +127,7 @@ def cases(
         cnn, initialization="kaiming_uniform", seeds=range(settings.batch_size)
     )
     # two views; the backward pass is twice the forward pass
-    flop = 2 * 3 * 2 * multiplications(cnn, settings)
+    flop = 2 * 3 * 2 * autoencoder_multiplications(cnn, settings)
     count = settings.batch_size
     yield Case("plain", count, 1, plain_run(rows, pretraining(rows, settings)), flop)
     for number in threads:

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from hyperreps.costs import Speeds, estimate
 from hyperreps.fingerprint import code_fingerprint
 from hyperreps.sampling import needs_generator
 from hyperreps.settings import SettingsError, load_settings
@@ -231,4 +233,17 @@ def result_flags(name, **more):
         epochs=SETTINGS.comparisons[name].epochs,
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
+    )
+
+
+def show_estimate():
+    """Prints what the whole config takes, whatever is done already."""
+    costs = estimate(SETTINGS, Speeds(Path(workflow.basedir, "docs", "measurements")))
+    hours = ", ".join(
+        f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
+        for cost in costs
+    )
+    logger.info(
+        f"The whole config takes about this many core-hours without a GPU: {hours}"
+        " (docs/performance.md)."
     )
