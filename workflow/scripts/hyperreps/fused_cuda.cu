@@ -111,6 +111,9 @@ __device__ inline void convolve(const float* in, const float* weight, const floa
     constexpr int CELLS = SIDE * SIDE;
     constexpr int WIDTH = (KERNEL + 2) / 2 * 2;
     static_assert(UNITS % TILE == 0, "tiles");
+    // with few units a row is read once for both lines of windows, at the cost of code
+    constexpr int ROWS = TILE > 2 ? 1 : KERNEL;
+#pragma unroll 1
     for (int i = threadIdx.x; i < images * CELLS * (UNITS / TILE); i += THREADS) {
         const int first = i / (images * CELLS) * TILE;
         const int image = i % (images * CELLS) / CELLS;
@@ -121,12 +124,11 @@ __device__ inline void convolve(const float* in, const float* weight, const floa
         float sum[4][TILE] = {};
 #pragma unroll 1
         for (int channel = 0; channel < INPUTS; channel++) {
-            float x[KERNEL + 1][WIDTH];
-#pragma unroll
-            for (int row = 0; row <= KERNEL; row++)
-                read_pairs(window + row * SIDE_IN, x[row]);
-#pragma unroll
-            for (int row = 0; row < KERNEL; row++)
+#pragma unroll(ROWS)
+            for (int row = 0; row < KERNEL; row++) {
+                float x[2][WIDTH];
+                read_pairs(window + row * SIDE_IN, x[0]);
+                read_pairs(window + (row + 1) * SIDE_IN, x[1]);
 #pragma unroll
                 for (int column = 0; column < KERNEL; column++) {
                     float w[TILE];
@@ -139,8 +141,9 @@ __device__ inline void convolve(const float* in, const float* weight, const floa
                     for (int p = 0; p < 4; p++)
 #pragma unroll
                         for (int u = 0; u < TILE; u++)
-                            sum[p][u] += x[row + p / 2][column + p % 2] * w[u];
+                            sum[p][u] += x[p / 2][column + p % 2] * w[u];
                 }
+            }
             window += SIDE_IN * SIDE_IN;
         }
 #pragma unroll
@@ -320,27 +323,23 @@ __device__ inline Result tail(int image, float share) {
     return result;
 }
 
-// Sums v over LANES neighbouring lanes and deals the sums out: afterwards a lane holds
-// sums base .. base + count - 1 in v[0 .. count - 1]. Half the values move at each step.
-template <int N, int LANES>
+// Sums the WIDTH values of v over LANES neighbouring lanes and deals the sums out: a lane
+// ends with the sums base .. base + count - 1 in v[0 .. count - 1]. Half the values move
+// at each step. To begin with, base is 0 and count is WIDTH.
+template <int WIDTH, int LANES, int N>
 __device__ inline void share_sums(float (&v)[N], int& base, int& count) {
-    base = 0;
-    count = N;
-    int width = N;
+    constexpr int HALF = (WIDTH + 1) / 2;
+    const bool upper = threadIdx.x & (LANES / 2);
 #pragma unroll
-    for (int step = LANES / 2; step > 0; step /= 2) {
-        const int half = (width + 1) / 2;
-        const bool upper = threadIdx.x & step;
-#pragma unroll
-        for (int i = 0; i < half; i++) {
-            const float high = i + half < width ? v[i + half] : 0.0f;
-            const float kept = upper ? high : v[i];
-            v[i] = kept + __shfl_xor_sync(ALL, upper ? v[i] : high, step);
-        }
-        base += upper ? half : 0;
-        count = upper ? count - half : (count < half ? count : half);
-        width = half;
+    for (int i = 0; i < HALF; i++) {
+        const float low = v[i];
+        const float high = i + HALF < WIDTH ? v[i + HALF] : 0.0f;
+        v[i] = (upper ? high : low) + __shfl_xor_sync(ALL, upper ? low : high, LANES / 2);
     }
+    base += upper ? HALF : 0;
+    count = upper ? count - HALF : (count < HALF ? count : HALF);
+    if constexpr (LANES > 2)
+        share_sums<HALF, LANES / 2>(v, base, count);
 }
 
 // Gradient of a pooled convolution's weights and biases. A group of SLICES lanes of a
@@ -361,7 +360,8 @@ __device__ inline void weight_gradient(int task, const float* in, const float* d
     const int channel = group / PARTS % INPUTS;
     const int first = group / PARTS / INPUTS * 2;
     // taps of both units, then their biases
-    float sum[2 * TAPS + 2] = {};
+    constexpr int SUMS = 2 * TAPS + 2;
+    float sum[SUMS] = {};
 #pragma unroll 1
     for (int i = part * SLICES + lane % SLICES; i < images * CELLS;
          i += PARTS * SLICES) {
@@ -397,9 +397,10 @@ __device__ inline void weight_gradient(int task, const float* in, const float* d
             }
         }
     }
-    int base, count;
-    share_sums<2 * TAPS + 2, SLICES>(sum, base, count);
-    constexpr int MOST = (2 * TAPS + 2 + SLICES - 1) / SLICES;
+    int base = 0;
+    int count = SUMS;
+    share_sums<SUMS, SLICES>(sum, base, count);
+    constexpr int MOST = (SUMS + SLICES - 1) / SLICES;
 #pragma unroll
     for (int i = 0; i < MOST; i++) {
         const int n = base + i;
@@ -539,7 +540,7 @@ __device__ inline void back_1(int images) {
 template <bool BACK>
 __device__ inline void forward(int images, float share, double& loss, int& correct) {
     __syncthreads();
-    convolve<BACK, CHANNELS, SIDE_0, KERNEL_1, UNITS_1, UNITS_1>(
+    convolve<BACK, CHANNELS, SIDE_0, KERNEL_1, UNITS_1, 8>(
         at(AT_X), at(AT_WEIGHTS + WEIGHT_1), at(AT_WEIGHTS + BIAS_1), at(AT_A1),
         at(AT_D1), bytes_at(AT_CODE1), images);
     __syncthreads();

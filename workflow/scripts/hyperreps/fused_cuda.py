@@ -194,13 +194,12 @@ def _check_tensor(
     shape: Sequence[int],
     device: torch.device,
 ) -> None:
-    found = (tensor.dtype, tuple(tensor.shape), tensor.device)
-    if found != (dtype, tuple(shape), device) or not tensor.is_contiguous():
-        layout = "contiguous" if tensor.is_contiguous() else "not contiguous"
-        raise ValueError(
-            f"{name}: {tensor.dtype} {tuple(tensor.shape)} on {tensor.device}, {layout};"
-            f" expected {dtype} {tuple(shape)} on {device}, contiguous"
-        )
+    found = f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+    expected = f"{dtype} {tuple(shape)} on {device}"
+    if found != expected:
+        raise ValueError(f"{name}: {found}, expected {expected}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"{name} must be contiguous; call contiguous() first")
 
 
 def _results(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,7 +218,7 @@ def _affine(mean: Tensor, std: Tensor) -> Tensor:
 
 def _corrections(
     step: int, steps: int, *, rate: float, device: torch.device
-) -> Float[Tensor, "steps two"]:
+) -> Float[Tensor, "steps 2"]:
     """Returns step size and root of the second correction of Adam for each step."""
     done = torch.arange(step + 1, step + steps + 1, dtype=torch.float64, device=device)
     size = rate / (1 - ADAM["BETA_1"] ** done)
@@ -243,7 +242,8 @@ def device_limits(device: torch.device) -> Limits:
         raise ValueError(f"the fused CUDA engine needs tensors on a GPU, not {device}")
     found = torch.cuda.get_device_properties(device)
     return Limits(
-        block=found.shared_memory_per_block_optin,
+        # missing in torch's stubs
+        block=found.shared_memory_per_block_optin,  # type: ignore[attr-defined]
         multiprocessor=found.shared_memory_per_multiprocessor,
         multiprocessors=found.multi_processor_count,
     )

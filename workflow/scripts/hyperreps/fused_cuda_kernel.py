@@ -1,4 +1,4 @@
-"""What the CUDA kernel needs to know: sizes, shared memory and weight order as constants.
+"""What the CUDA kernel is told: sizes, places in shared memory and order of weights.
 
 The kernel itself is fused_cuda.cu. A Plan fixes how many images of a batch can be in
 flight in a thread block; larger batches are cut into chunks whose gradients add up.
