@@ -6,6 +6,7 @@
 // must give the same bits; a missing barrier shows as a difference.
 
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <string.h>
 #include <ucontext.h>
@@ -44,28 +45,40 @@ constexpr size_t SHARED = 228 * 1024;
 
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
+// begins as a context; goes on by jumps, which need no system call
 struct Fiber {
-    ucontext_t context;
+    ucontext_t beginning;
+    jmp_buf place;
     std::unique_ptr<char[]> stack;
     State state;
+    bool begun;
 };
 
 static std::vector<Fiber> fibers;
 static std::vector<unsigned> exchanged;  // what the lanes of each warp show each other
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static void (*body)();
 
 inline void wait(State state) {
     Fiber& fiber = fibers[threadIdx.x];
     fiber.state = state;
-    swapcontext(&fiber.context, &scheduler);
+    if (_setjmp(fiber.place) == 0)
+        _longjmp(scheduler, 1);
 }
 
 inline void start() {
     body();
-    Fiber& fiber = fibers[threadIdx.x];
-    fiber.state = DONE;
-    swapcontext(&fiber.context, &scheduler);
+    fibers[threadIdx.x].state = DONE;
+    _longjmp(scheduler, 1);
+}
+
+inline void go_on(Fiber& fiber) {
+    if (_setjmp(scheduler) != 0)
+        return;
+    if (fiber.begun)
+        _longjmp(fiber.place, 1);
+    fiber.begun = true;
+    setcontext(&fiber.beginning);
 }
 
 // Lets the fibers from first to last go on if all of them wait at the barrier.
@@ -85,11 +98,12 @@ inline bool run_block(int threads, bool reversed) {
     for (Fiber& fiber : fibers) {
         if (!fiber.stack)
             fiber.stack.reset(new char[STACK]);
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        makecontext(&fiber.context, start, 0);
+        getcontext(&fiber.beginning);
+        fiber.beginning.uc_stack.ss_sp = fiber.stack.get();
+        fiber.beginning.uc_stack.ss_size = STACK;
+        makecontext(&fiber.beginning, start, 0);
         fiber.state = READY;
+        fiber.begun = false;
     }
     for (;;) {
         bool moved = false;
@@ -99,7 +113,7 @@ inline bool run_block(int threads, bool reversed) {
             if (fiber.state != READY)
                 continue;
             moved = true;
-            swapcontext(&scheduler, &fiber.context);
+            go_on(fiber);
         }
         for (int first = 0; first < threads; first += WARP)
             moved |= release(first, first + WARP, AT_WARP_BARRIER);
