@@ -10,6 +10,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from hyperreps.fingerprint import code_fingerprint
+from hyperreps.sampling import needs_generator
 from hyperreps.settings import SettingsError, load_settings
 
 try:
@@ -80,9 +81,10 @@ def flags(**values):
     return " ".join(words)
 
 
-def where():
-    """Returns the flags that say where a job computes."""
-    return flags(device=SETTINGS.compute.device, threads=SETTINGS.compute.threads)
+def where(**more):
+    """Returns the flags that say where a job computes, and how."""
+    compute = SETTINGS.compute
+    return flags(device=compute.device, threads=compute.threads, **more)
 
 
 def gpus():
@@ -130,11 +132,33 @@ def get_hyper_reps(zoo, variant):
     ]
 
 
-def get_used_variants():
-    """Returns the variants that the methods of the config use."""
-    table = SETTINGS.in_distribution
-    methods = [SETTINGS.methods[name] for name in table.methods + table.references]
-    return sorted({method.hyper_rep for method in methods if method.hyper_rep})
+def get_used_zoos():
+    """Returns the zoos of all tables."""
+    tables = SETTINGS.comparisons.values()
+    pairs = [pair for table in tables for pair in table.populations]
+    return list(dict.fromkeys(zoo for pair in pairs for zoo in pair))
+
+
+def get_used_methods():
+    """Returns each zoo and method of all tables whose samples are needed."""
+    used = [
+        (source, method)
+        for table in SETTINGS.comparisons.values()
+        for source, _ in table.populations
+        for method in table.methods + table.references
+    ]
+    return list(dict.fromkeys(used))
+
+
+def get_used_hyper_reps():
+    """Returns the hyper-representations that the methods of all tables sample from."""
+    used = [(zoo, SETTINGS.methods[name].hyper_rep) for zoo, name in get_used_methods()]
+    return [
+        path
+        for zoo, variant in dict.fromkeys(used)
+        if variant
+        for path in get_hyper_reps(zoo, variant)
+    ]
 
 
 def get_pool(wildcards):
@@ -151,39 +175,62 @@ def get_latent_space(wildcards):
     return get_hyper_reps(wildcards.zoo, variant) if variant else []
 
 
-def get_finetuned():
-    """Returns the finetuned populations of the table in_distribution."""
+def get_generators(zoo, name):
+    """Returns the trained generators that a method samples from; for sampler gan."""
+    method = SETTINGS.methods[name]
+    if not needs_generator(method.sampler):
+        return []
     return [
-        f"<results>/finetuned/{zoo}-{zoo}/{method}.h5"
-        for zoo in SETTINGS.in_distribution.zoos
-        for method in SETTINGS.in_distribution.methods
+        f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
     ]
 
 
-def get_references():
-    """Returns the populations that are evaluated at epoch 0 only."""
-    return expand(
-        "<results>/samples/{zoo}/{method}.h5",
-        zoo=SETTINGS.in_distribution.zoos,
-        method=SETTINGS.in_distribution.references,
-    )
+def get_samples(zoos, methods):
+    """Returns the samples of methods, not finetuned."""
+    return expand("<results>/samples/{zoo}/{method}.h5", zoo=zoos, method=methods)
 
 
-def get_result_inputs():
-    """Returns the files that the table and the figures are made from, by flag."""
+def get_finetuned(table):
+    """Returns the finetuned populations of a table."""
+    return [
+        f"<results>/finetuned/{source}-{target}/{method}.h5"
+        for source, target in table.populations
+        for method in table.methods
+        if table.finetunes
+    ]
+
+
+def finetuning_flags(source, target):
+    """Returns how the samples of a zoo are trained on the images of another, as flags."""
+    recipe, epochs = SETTINGS.finetuning(source, target)
+    return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
+
+
+def get_result_inputs(name):
+    """Returns the files that a table and its figures are made from, by flag.
+
+    Args:
+        name: Of the table: a key of SETTINGS.comparisons.
+    """
+    table = SETTINGS.comparisons[name]
+    sources = dict.fromkeys(source for source, _ in table.populations)
+    targets = dict.fromkeys(target for _, target in table.populations)
     return {
-        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
-        "finetuned": get_finetuned(),
-        "references": get_references(),
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
+        "finetuned": get_finetuned(table),
+        "samples": [] if table.finetunes else get_samples(sources, table.methods),
+        "references": get_samples(sources, table.references),
         "published": project_path("config", "published.yaml"),
     }
 
 
-def result_flags(**more):
-    """Returns the settings of the table and the figures as flags."""
+def result_flags(name, **more):
+    """Returns the settings of a table or one of its figures as flags."""
     return flags(
         **more,
-        epochs=SETTINGS.in_distribution.epochs,
+        table=name,
+        epochs=SETTINGS.comparisons[name].epochs,
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
     )

@@ -4,7 +4,7 @@
 rule zoos:
     """Trains all zoos of the config."""
     input:
-        expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
+        expand("<results>/zoos/{zoo}.h5", zoo=get_used_zoos()),
 
 
 rule train_zoo:
@@ -33,7 +33,7 @@ rule train_zoo:
             first_seed=w.first,
             models=int(w.last) - int(w.first) + 1,
         ),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

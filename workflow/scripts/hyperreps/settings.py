@@ -9,7 +9,7 @@ on a cluster parses the Snakefile, and with it this file, again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Epoch = Annotated[int, Field(ge=0)]
 # names become parts of file names and wildcards
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
+
+
+Engine = Literal["auto", "loop", "grouped", "fused"]
 
 
 class SettingsError(ValueError):
@@ -98,6 +101,11 @@ class Recipe(Strict):
         description="Images per step; the last batch may be short."
     )
     epochs: Count = Field(description="Passes over the training images.")
+    weight_limit: Positive = Field(
+        1000.0,
+        description="A network with a larger absolute weight has diverged: it is kept"
+        " as it was an epoch before, marked, and left out of what follows.",
+    )
 
 
 class Zoo(Strict):
@@ -213,6 +221,11 @@ class HyperRep(Strict):
     batch_size: Annotated[int, Field(ge=2)] = Field(
         500, description="Models per step; each gives two views."
     )
+    micro_batch: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Models per forward pass, to save memory; gradients are summed over"
+        " the batch. Contrast and batch norm then see this many models. 0: all.",
+    )
     epochs: Count = Field(500, description="Passes over the training samples.")
     evaluate_every: Count = Field(
         10, description="Epochs between evaluations on held-out models."
@@ -255,6 +268,9 @@ class Method(Strict):
     top: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Best fraction of them that is kept."
     )
+    bottom: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Worst fraction of them that is kept, instead of the best."
+    )
     select_on: Literal["val", "test"] = Field(
         "val",
         description="Accuracy that ranks them; test is what the release used.",
@@ -265,7 +281,7 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
-    options: dict[str, float | str] = Field(
+    options: dict[str, int | float | str] = Field(
         {}, description="Keyword arguments of the sampler."
     )
     published: str = Field(
@@ -273,14 +289,35 @@ class Method(Strict):
         description="Method in published.yaml to compare with; empty: the same name.",
     )
 
+    @model_validator(mode="after")
+    def _one_end(self) -> Method:
+        if self.top < 1 and self.bottom < 1:
+            raise ValueError("top and bottom: leave one of them out, or at 1")
+        return self
 
-class InDistribution(Strict):
-    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
 
-    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
-    methods: tuple[Name, ...] = Field(
-        min_length=1, description="Keys of methods; their samples are finetuned."
+class Gan(Strict):
+    """The generative adversarial network of sampler gan: two small perceptrons."""
+
+    noise: Count = Field(64, description="Size of the noise that is fed in.")
+    width: Count = Field(256, description="Units of each of the two hidden layers.")
+    learning_rate: Positive = Field(5e-4, description="Step size of Adam, both.")
+    penalty: NotNegative = Field(
+        1.0, description="Weight of the discriminator's gradient penalty R1."
     )
+    averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99, description="Decay of the average of the generator that is kept."
+    )
+    batch_size: Count = Field(64, description="Points per step.")
+    epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
+
+
+class Comparison(Strict):
+    """What stands side by side in a table and its figures: methods on pairs of zoos."""
+
+    # whether the samples of methods are finetuned
+    finetunes: ClassVar[bool] = True
+    methods: tuple[Name, ...] = Field((), description="Keys of methods.")
     references: tuple[Name, ...] = Field(
         (), description="Keys of methods that are evaluated at epoch 0 only."
     )
@@ -288,11 +325,60 @@ class InDistribution(Strict):
         (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Source and target: the zoo of the networks and that of their images."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
-    def _increasing(self) -> InDistribution:
+    def _increasing(self) -> Comparison:
         if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
             raise ValueError("epochs must start at 0 and increase")
         return self
+
+
+class InDistribution(Comparison):
+    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
+
+    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
+    methods: tuple[Name, ...] = Field(
+        min_length=1, description="Keys of methods; their samples are finetuned."
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class Samplers(Comparison):
+    """Samplers beside each other, before any finetuning (paper, box plot)."""
+
+    finetunes: ClassVar[bool] = False
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 25),
+        min_length=1,
+        description="Epochs of B_T, training from scratch, beside them.",
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class Transfer(Comparison):
+    """Networks of one zoo finetuned on the images of another."""
+
+    pairs: tuple[tuple[Name, Name], ...] = Field(
+        (), description="Source and target, keys of zoos; none: no such table."
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """The pairs."""
+        return self.pairs
 
 
 class Statistics(Strict):
@@ -312,11 +398,22 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one."
     )
+    engine: Engine = Field(
+        "auto",
+        description="What trains and evaluates networks; auto takes the fastest that"
+        " can: fused (the cnn on a CPU, with numba) or grouped (anything). loop is"
+        " plain PyTorch, one network at a time.",
+    )
+    compiled: bool = Field(
+        False,
+        description="Let torch.compile fuse the hyper-representation's training step;"
+        " for large models on a GPU.",
+    )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
     threads: Count = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
-        " sums depend on it.",
+        " sums can depend on it.",
     )
 
 
@@ -338,13 +435,26 @@ class Settings(Strict):
     variants: dict[Name, dict[str, Any]] = Field(
         description="Hyper-representations by name: the keys of hyper_rep they change."
     )
+    gan: Gan = Field(Gan(), description="Training of sampler gan.")
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
+    samplers: Samplers = Field(Samplers(), description="The table samplers.")
+    transfer: Transfer = Field(Transfer(), description="The table transfer.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[str, str] = Field(
         {}, description="Snakemake's path variables, to redirect a run."
     )
+
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """The sections that make a table of accuracies, by its name; no empty ones."""
+        sections = {
+            "in_distribution": self.in_distribution,
+            "samplers": self.samplers,
+            "transfer": self.transfer,
+        }
+        return {name: part for name, part in sections.items() if part.populations}
 
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
@@ -352,6 +462,16 @@ class Settings(Strict):
         The variant's own keys go before the zoo's, and these before hyper_rep.
         """
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
+
+    def finetuning(self, source: str, target: str) -> tuple[Recipe, tuple[int, ...]]:
+        """Returns how networks of a zoo are finetuned, and the epochs that are kept.
+
+        The recipe is the target's, but for the activation: that is part of the network.
+        """
+        activation = self.zoos[source].recipe.activation
+        recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
+        table = self.in_distribution if source == target else self.transfer
+        return recipe, table.epochs
 
     def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
         return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
@@ -382,7 +502,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
     from .architectures import ARCHITECTURES
-    from .sampling import SAMPLERS, option_problems
+    from .sampling import SAMPLERS, needs_generator, option_problems
     from .sources import SOURCES
 
     def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
@@ -404,17 +524,48 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         if method.sampler in SAMPLERS:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
+            if needs_generator(method.sampler) and not method.hyper_rep:
+                yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
             )
-    for field, known in (
-        ("zoos", settings.zoos),
-        ("methods", settings.methods),
-        ("references", settings.methods),
-    ):
-        for name in getattr(settings.in_distribution, field):
-            yield from unknown(f"in_distribution.{field}", name, known, field)
+    for section, part in settings.comparisons.items():
+        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        for field, names, where in (
+            ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
+            ("methods", part.methods, "methods"),
+            ("references", part.references, "methods"),
+        ):
+            for name in names:
+                known = getattr(settings, where)
+                yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _transfer_problems(settings)
+
+
+def _transfer_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each pair whose networks cannot see the target's images."""
+    from .sources import SOURCES
+
+    def channels(zoo: str) -> int:
+        dataset = settings.datasets[settings.zoos[zoo].dataset]
+        return 1 if dataset.grayscale else SOURCES[dataset.source].channels
+
+    for source, target in settings.transfer.pairs:
+        key = f"transfer.pairs: {source} -> {target}"
+        if source == target:
+            yield f"{key}: is one zoo; in_distribution is its table"
+            continue
+        try:
+            seen, given = channels(source), channels(target)
+        except KeyError:
+            continue  # an unknown name, which has its line already
+        # 0: not known before the file is read
+        if seen and given and seen != given:
+            yield (
+                f"{key}: networks of {source} take {seen} channel(s), the images of"
+                f" {target} have {given}"
+            )
 
 
 def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:
