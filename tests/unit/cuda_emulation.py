@@ -22,13 +22,14 @@ int run(void (*kernel)(Arguments...), int blocks, int threads, size_t shared,
     return emulate([=] { kernel(arguments...); }, blocks, threads, shared, reversed);
 }
 extern "C" int emulate_train(
-    int blocks, int threads, size_t shared, bool reversed, float* weights, float* firsts,
-    float* seconds, const byte* pixels, const byte* labels, const float* affine,
-    const int* order, const int* places, const float* corrections, double* losses,
-    long long* corrects, int samples, int batch, int in_flight, float decay) {
-    return run(train, blocks, threads, shared, reversed, weights, firsts, seconds, pixels,
-               labels, affine, order, places, corrections, losses, corrects, samples,
-               batch, in_flight, decay);
+    int blocks, int threads, size_t shared, bool reversed, float* weights,
+    float* firsts, float* seconds, const byte* pixels, const byte* labels,
+    const float* affine, const int* order, const int* places, const float* corrections,
+    double* losses, long long* corrects, int samples, int batch, int in_flight,
+    float decay) {
+    return run(train, blocks, threads, shared, reversed, weights, firsts, seconds,
+               pixels, labels, affine, order, places, corrections, losses, corrects,
+               samples, batch, in_flight, decay);
 }
 extern "C" int emulate_evaluate(
     int blocks, int threads, size_t shared, bool reversed, const float* weights,
@@ -43,7 +44,7 @@ extern "C" int emulate_evaluate(
 def emulator(
     folder: Path, *, threads_reversed: bool = False
 ) -> Callable[..., fused_cuda.Kernels]:
-    """Returns a stand-in for fused_cuda.load_kernel that keeps libraries in a folder."""
+    """Returns a stand-in for fused_cuda.load_kernel, with libraries in a folder."""
 
     def load(plan: fused_cuda_kernel.Plan, device: object) -> fused_cuda.Kernels:
         channels = plan.architecture.channels

@@ -1,8 +1,8 @@
 // Trains or evaluates one network per thread block, all state in shared memory.
 //
-// fused_cuda_kernel.py writes the constants in capitals in front: the sizes of the
-// network and where each array lies in shared memory (AT_..., in words of 4 bytes). A step
-// is a loop over chunks of as many images as are in flight; per chunk
+// fused_cuda_kernel.py writes the constants in capitals in front: the sizes of the network
+// and where each array lies in shared memory (AT_..., in words of 4 bytes). A step is a
+// loop over chunks of as many images as are in flight; per chunk
 //
 //   load | conv1 | conv2 | tail, forward and back | conv2 back | conv1 back
 //
@@ -421,7 +421,8 @@ __device__ inline void convolve_2_back(int item) {
     const int image = item / (UNITS_1 * SIZE_2);
     const float* spread = at(AT_SPREAD) + image * SPREAD;
     float* target = at(AT_D1) + (image * UNITS_1 + channel) * SIDE_1 * SIDE_1;
-    const float* taps = at(AT_WEIGHTS + WEIGHT_2) + channel * KERNEL_2 * KERNEL_2 * UNITS_2;
+    const float* taps =
+        at(AT_WEIGHTS + WEIGHT_2) + channel * KERNEL_2 * KERNEL_2 * UNITS_2;
     float sum[SIDE_1] = {};
     int out = slot;
 #pragma unroll 1
@@ -634,8 +635,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                 }
                 const float weight = at(AT_WEIGHTS)[word];
                 gradient += decay * weight;
-                first[i] += (gradient - first[i]) * (1.0f - BETA_1);
-                second[i] = second[i] * BETA_2 + (1.0f - BETA_2) * gradient * gradient;
+                first[i] += (gradient - first[i]) * NEW_1;
+                second[i] = second[i] * BETA_2 + NEW_2 * gradient * gradient;
                 at(AT_WEIGHTS)[word] =
                     weight - size * first[i] / (sqrtf(second[i]) / root + EPSILON);
             }

@@ -1,9 +1,9 @@
 """Trains and evaluates the zoo's CNN on a GPU, one thread block per model.
 
-The kernel (fused_cuda.cu) loops over the batches of an epoch by itself and keeps a model
-in shared memory. It is compiled at run time with the compiler (NVRTC) and the bindings
-(cuda.bindings) that PyTorch's CUDA wheels bring along; nothing of it is imported without
-a GPU. Nothing waits for the GPU: results are tensors on the device.
+The kernel (fused_cuda.cu) loops over the batches of an epoch by itself and keeps a
+model in shared memory. It is compiled at run time by NVRTC through cuda.bindings, both
+dependencies of PyTorch's CUDA wheels; nothing of them is imported without a GPU. No
+function waits for the GPU: results are tensors on the device.
 
 A model's results do not depend on its company.
 """
@@ -43,7 +43,8 @@ def supported(architecture: Architecture, recipe: Recipe) -> str | None:
     """Returns None if this engine can train the network, else why not."""
     if not torch.cuda.is_available():
         return "torch finds no GPU"
-    if importlib.util.find_spec("cuda") is None:
+    # without a package "cuda", asking for one inside it is an error
+    if not all(importlib.util.find_spec(x) for x in ("cuda", "cuda.bindings")):
         return "cuda.bindings is not installed; pip install cuda-bindings"
     return unsupported_recipe(recipe) or unsupported(architecture)
 

@@ -211,5 +211,7 @@ def make_plan(
 def kernel_source(plan: Plan) -> str:
     """Returns the CUDA source of a plan: its constants and the kernel."""
     lines = [f"constexpr int {k} = {v};" for k, v in plan.constants().items()]
-    lines += [f"constexpr float {k} = {v}f;" for k, v in ADAM.items()]
+    # 1 - beta as PyTorch rounds it, which matters for 0.999
+    adam = {"NEW_1": 1 - ADAM["BETA_1"], "NEW_2": 1 - ADAM["BETA_2"], **ADAM}
+    lines += [f"constexpr float {k} = {v}f;" for k, v in adam.items()]
     return "\n".join([*lines, SOURCE.read_text(encoding="utf-8")])
