@@ -642,7 +642,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             }
         }
     }
-    __syncthreads();
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         const int word = threadIdx.x + i * THREADS;
