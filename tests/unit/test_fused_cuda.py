@@ -357,14 +357,14 @@ def test_nvcc_compiles_it_for_hopper(tmp_path, channels):
 
 def test_nvrtc_compiles_it_for_hopper():
     """As PyTorch's CUDA wheels do; needs no GPU."""
-    pytest.importorskip("cuda.bindings.nvrtc", reason="no cuda.bindings")
-    plan = make_plan(build("cnn", channels=1), activation="tanh")
+    pytest.importorskip("cuda.bindings", reason="no cuda.bindings")
+    pathfinder = pytest.importorskip("cuda.pathfinder")
     try:
-        binary = fused_cuda.compile_source(kernel_source(plan), target="sm_90")
-    except RuntimeError as error:
-        if "Failed to dlopen" in str(error):
-            pytest.skip("no NVRTC library")
-        raise
+        pathfinder.load_nvidia_dynamic_lib("nvrtc")
+    except pathfinder.DynamicLibNotFoundError:
+        pytest.skip("no NVRTC library")
+    plan = make_plan(build("cnn", channels=1), activation="tanh")
+    binary = fused_cuda.compile_source(kernel_source(plan), target="sm_90")
     assert binary[:4] == b"\x7fELF"
     with pytest.raises(RuntimeError, match="undefined"):
         fused_cuda.compile_source("__device__ int x = y;", target="sm_90")
