@@ -1,8 +1,10 @@
 """CPU and CUDA agree. Run with `pytest -m gpu` on a machine with a GPU."""
 
+import numpy as np
 import pytest
 import torch
 
+from hyperreps import fused_cuda
 from hyperreps.architectures import build
 from hyperreps.engines import forward
 from hyperreps.images import Images
@@ -11,6 +13,7 @@ from hyperreps.pretraining import Pretraining
 from hyperreps.randomness import batch_order, mix
 from hyperreps.settings import HyperRep, Recipe
 
+from . import test_fused_cuda as emulated
 from .conftest import make_images
 
 pytestmark = [
@@ -94,3 +97,95 @@ def test_pretraining_agrees():
         )
         losses.append(training.run_epoch()["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def on_gpu(data: dict) -> dict:
+    return {k: v if k == "architecture" else v.cuda() for k, v in data.items()}
+
+
+def test_fused_cuda_is_supported():
+    assert fused_cuda.supported(build("cnn", channels=1), emulated.RECIPE) is None
+
+
+@pytest.mark.parametrize("size", [1, 10, 37])
+@pytest.mark.parametrize("activation", fused_cuda.ACTIVATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fused_cuda_gradient(channels, activation, size):
+    """As in test_fused_cuda.py, on the GPU."""
+    data = emulated.arguments(channels)
+    weights = emulated.start(1, channels=channels)
+    order = emulated.orders(1, images=size)
+    changes = {"activation": activation, "batch_size": size, "weight_decay": 0.0}
+    recipe = emulated.RECIPE.model_copy(update=changes)
+    _, moment, _, loss, correct = emulated.train(
+        weights.cuda(), order.cuda(), on_gpu(data), recipe=recipe
+    )
+    expected = emulated.expected_gradient(
+        weights[0], data, order[0], activation=activation
+    )
+    error = (moment[0].cpu().double() / 0.1 - expected[2]).norm()
+    assert error < 1e-5 * expected[2].norm()
+    assert loss[0].item() == pytest.approx(expected[0], rel=1e-5)
+    assert correct[0].item() == expected[1]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fused_cuda_epoch_equals_the_generic_engine(channels, device):
+    arrays = make_images(channels, (emulated.IMAGES, 5, 5))
+    data = emulated.arguments(channels)
+    weights = emulated.start(5, channels=channels)
+    mean, std = data["mean"].tolist(), data["std"].tolist()
+    training = PopulationTraining(
+        weights,
+        data["architecture"],
+        images=Images.by_split(arrays, mean=mean, std=std, device=device),
+        seeds=range(5),
+        recipe=emulated.RECIPE,
+        record=[],
+        engine="grouped",
+    )
+    training.run_epoch()
+    order = batch_order(torch.arange(5), epoch=1, images=emulated.IMAGES).int()
+    data["pixels"] = torch.from_numpy(arrays["train/images"])
+    data["labels"] = torch.from_numpy(arrays["train/labels"])
+    after, *_, loss, correct = emulated.train(
+        weights.cuda(), order.cuda(), on_gpu(data)
+    )
+    theirs = training.weights.cpu()
+    assert (after.cpu() - theirs).norm() < 1e-3 * (theirs - weights).norm()
+    mean_loss = loss.cpu() / emulated.IMAGES
+    np.testing.assert_allclose(mean_loss, training.loss["train"][:, 1], rtol=1e-4)
+    accuracy = correct.cpu() / emulated.IMAGES
+    np.testing.assert_allclose(accuracy, training.accuracy["train"][:, 1], atol=0.03)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fused_cuda_evaluation(channels):
+    data = emulated.arguments(channels)
+    weights = emulated.start(5, channels=channels)
+    loss, correct = fused_cuda.evaluate(
+        weights.cuda(), activation="tanh", **on_gpu(data)
+    )
+    every = torch.arange(emulated.IMAGES)
+    for k, row in enumerate(weights):
+        expected = emulated.expected_gradient(row, data, every, activation="tanh")
+        assert loss[k].item() == pytest.approx(expected[0], rel=1e-5)
+        assert correct[k].item() == expected[1]
+
+
+def test_fused_cuda_gives_the_same_bits_in_company():
+    """More models than fit on the GPU at a time; a race would show sooner or later."""
+    data = on_gpu(emulated.arguments(1))
+    models = 300
+    weights = emulated.start(models, channels=1).cuda()
+    order = emulated.orders(models).cuda()
+    company = emulated.train(weights, order, data)
+    for together, again in zip(
+        company, emulated.train(weights, order, data), strict=True
+    ):
+        assert torch.equal(together, again)
+    for k in (0, 150, 299):
+        alone = emulated.train(weights[k : k + 1], order[k : k + 1], data)
+        for together, single in zip(company, alone, strict=True):
+            assert torch.equal(together[k], single[0])

@@ -117,6 +117,8 @@ def code(tmp_path):
         ("lib/used.py", '"""Doc."""\nfrom .deep import y\nX = 2\n', True),
         ("lib/deep.py", "y = 3\n", True),
         ("lib/other.py", "z = 4\n", False),
+        ("lib/deep.cu", "// a kernel\n", True),
+        ("lib/other.cu", "// a kernel\n", False),
         ("lib/settings.py", "s = 5\n", False),
         ("script.py", "def main():\n    return 0\n", True),
     ],

@@ -18,8 +18,9 @@ LEFT_OUT = frozenset({"settings"})
 def code_fingerprint(script: Path) -> str:
     """Returns a hash of a script and the modules it imports from the folder beside it.
 
-    Imports inside functions and under conditions count; modules of the standard library
-    and installed packages do not.
+    Imports inside functions and under conditions count, and so does a CUDA source of
+    the same name as a module; modules of the standard library and installed packages
+    do not.
 
     Raises:
         FileNotFoundError: If the script does not exist.
@@ -35,6 +36,9 @@ def code_fingerprint(script: Path) -> str:
         waiting += _imported(path, script.resolve().parent)
     for path in sorted(seen):
         digest.update(f"{path.name}\n{_logic(path)}\n".encode())
+        kernel = path.with_suffix(".cu")
+        if kernel.is_file():
+            digest.update(kernel.read_bytes())
     return digest.hexdigest()[:16]
 
 
