@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from hyperreps import gan
 from hyperreps.autoencoder import load
 from hyperreps.commands import run
 from hyperreps.devices import prepare_device
+from hyperreps.gan import save
+from hyperreps.gan_training import GanTraining
 from hyperreps.latents import pool_points
 from hyperreps.resuming import input_digest, run_to_end
 from hyperreps.seeds import derived_seed
@@ -52,7 +53,7 @@ def main(
     _, points = pool_points(data, method, model)
     logging.info("%d points of %d dimensions", *points.shape)
     own_seed = derived_seed("gan", seed, data.name, name, model.seed)
-    training = gan.GanTraining(
+    training = GanTraining(
         torch.from_numpy(points).to(place), settings=settings, seed=own_seed
     )
     state = output.with_suffix(".state")
@@ -65,7 +66,7 @@ def main(
         minutes=minutes,
     )
     about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
-    gan.save(training.result, output, about=about)
+    save(training.result, output, about=about)
     state.unlink(missing_ok=True)
 
 
