@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,13 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     ]
     _finish(figure, handles, bool(data["published_mean"].notna().any()))
     return figure, data
+
+
+def transfer(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """The same on other images, as far as the networks from elsewhere are finetuned."""
+    epoch = inputs.populations["epoch"]
+    known = inputs.populations[epoch <= max(inputs.epochs)]
+    return finetuning(replace(inputs, populations=known))
 
 
 def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
@@ -467,7 +474,7 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
     "epoch_zero": epoch_zero,
     "zoo": zoo,
     "samplers": samplers,
-    "transfer": finetuning,
+    "transfer": transfer,
 }
 
 
