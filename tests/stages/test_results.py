@@ -276,7 +276,7 @@ class TestSamplers:
         apart = summary.index[summary["reference"]].get_level_values("method")
         assert list(apart) == ["B_F", "B_F30", "soup"]
         # references are better here, but do not compete
-        assert re.search(r"S_KDE30 .* median 7\d\.\d \* +median ≈ 74\.5", printed)
+        assert re.search(r"S_KDE30 .* median \d\d\.\d \* +median ≈ 74\.5", printed)
         html = output.with_suffix(".html").read_text()
         assert "read off a plot by eye" in html
 
@@ -337,7 +337,7 @@ class TestTransfer:
         output = tmp_path / "transfer.csv"
         printed = run("make_table.py", *transfer, "--output", output)
         keys = ["source", "target", "method", "epoch"]
-        summary = pd.read_csv(output).set_index(keys)
+        summary = pd.read_csv(output).set_index(keys).sort_index()
         assert len(summary) == 2 * 3 * 3
         for path in paths(transfer, "--zoos"):
             # from scratch is the target's own zoo, whatever the source

@@ -51,13 +51,14 @@ def test_help(script, tmp_path):
 
 
 def test_the_stages_run_without_snakemake(images, tmp_path):
-    """Zoo in two shards, merged, aligned, represented, sampled and finetuned."""
+    """Zoo in two shards, merged, aligned, represented, sampled and finetuned; a GAN."""
     zoo = RECIPE.replace("--recipe", "--settings.recipe")
     rep = "--settings.width 8 --settings.heads 2 --settings.blocks 1"
     rep += " --settings.feedforward 8 --settings.latent 3 --settings.epochs 2"
     rep += " --settings.projection-layers 1 --settings.batch-size 4"
     method = "--method.sampler kde --method.hyper-rep normalized --method.top 0.5"
     method += " --method.samples 3 --method.options bandwidth 0.002"
+    gan = "--method.sampler gan --method.hyper-rep normalized --method.samples 4"
     cpu = "--device cpu"
     train = f"train_zoo.py --dataset toy.h5 --architecture cnn {RECIPE} {cpu}"
     chain = [
@@ -69,6 +70,10 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         f"pretrain.py --zoo aligned.h5 {rep} --seed 1 --output ae.safetensors {cpu}",
         "sample.py --zoo aligned.h5 --dataset toy.h5 --hyper-reps ae.safetensors"
         f" {method} --name S --output s.h5 {cpu}",
+        f"train_gan.py --zoo aligned.h5 --hyper-rep ae.safetensors {gan} --name G"
+        f" --settings.epochs 1 --settings.width 4 --output gan.safetensors {cpu}",
+        "sample.py --zoo aligned.h5 --dataset toy.h5 --hyper-reps ae.safetensors"
+        f" --generators gan.safetensors {gan} --name G --output g.h5 {cpu}",
         f"finetune.py --samples s.h5 --dataset toy.h5 --target toy {RECIPE}"
         f" --epochs 0 1 --output f.h5 {cpu}",
     ]
@@ -84,6 +89,14 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         sampled = file["weights"][()]
         assert sampled.shape == (3, 2464)
         assert file["source_model"].shape == (3, 3)
+    with h5py.File(tmp_path / "g.h5") as file:
+        assert file["weights"].shape == (4, 2464)
+        assert file["latents"].shape == (4, 3)
+        assert file["source_model"][()].tolist() == [-1] * 4
+    without = chain[-2].replace("--generators gan.safetensors", "")
+    done = call("sample.py", without.removeprefix("sample.py"), tmp_path)
+    assert done.returncode == 1
+    assert "error: --generators: sampler gan needs 1, got 0" in done.stderr
     with h5py.File(tmp_path / "f.h5") as file:
         np.testing.assert_array_equal(file["weights"][:, 0], sampled)
         assert (file["weights"][:, 1] != sampled).any()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hyperreps.gan import STEPS_PER_EPOCH, GanTraining, load, save
-from hyperreps.pretraining import DivergedError
-from hyperreps.settings import Gan
+from hyperreps.gan import load, save
+from hyperreps.gan_training import STEPS_PER_EPOCH, GanTraining
+from hyperreps.settings import Gan, SettingsError
 from hyperreps.storage import DataFileError
 
 SMALL = Gan(noise=4, width=16, batch_size=16, epochs=2)
@@ -114,7 +114,7 @@ def test_divergence_is_named():
     with torch.no_grad():
         next(training.critic.parameters()).fill_(float("nan"))
     with pytest.raises(
-        DivergedError, match=r"GAN.* in epoch 1; lower gan\.learning_rate"
+        SettingsError, match=r"GAN.* in epoch 1; lower gan\.learning_rate"
     ):
         training.run_epoch()
 

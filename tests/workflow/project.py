@@ -21,16 +21,28 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 SMOKE = "config/smoke.yaml"
 RESULTS = "results/smoke"
-TABLES = ("in_distribution", "samplers")
-FIGURES = ("finetuning", "epoch_zero", "zoo", "samplers")
-RESULT_JOBS = {
-    **{f"table_{name}": 1 for name in TABLES},
-    **{f"figure_{name}": 1 for name in FIGURES},
+# the figures of each table
+FIGURES_OF = {
+    "in_distribution": ("finetuning", "epoch_zero", "zoo"),
+    "samplers": ("samplers",),
+    "transfer": ("transfer",),
 }
+TABLES = tuple(FIGURES_OF)
+FIGURES = tuple(figure for figures in FIGURES_OF.values() for figure in figures)
 GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
 UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}
 TRACEBACK = "Traceback (most recent call last)"
+
+
+def result_jobs(*tables: str) -> dict[str, int]:
+    """Returns the jobs that make tables and their figures."""
+    jobs = [f"table_{table}" for table in tables]
+    jobs += [f"figure_{figure}" for table in tables for figure in FIGURES_OF[table]]
+    return dict.fromkeys(jobs, 1)
+
+
+RESULT_JOBS = result_jobs(*TABLES)
 
 
 class Finished(NamedTuple):

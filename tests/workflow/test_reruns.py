@@ -6,16 +6,26 @@ import ast
 
 import pytest
 
-from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts
+from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts, result_jobs
 
 LIBRARY = "workflow/scripts/hyperreps"
 FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if "figure" in job}
-SAMPLING_JOBS = {"sample": 7, "finetune": 4, **RESULT_JOBS}
-ZOO_JOBS = {
-    "train_zoo": 2,
-    "merge_zoo": 1,
-    "align_zoo": 1,
+IN_DISTRIBUTION = result_jobs("in_distribution")
+# 9 in latent space and 4 in weight space; 4 in distribution and 2 transfers
+SAMPLING_JOBS = {"sample": 13, "finetune": 6, **RESULT_JOBS}
+# of these, one method and one transfer do not use a hyper-representation
+LATENT_JOBS = {
     "pretrain": 4,
+    "train_gan": 2,
+    "sample": 9,
+    "finetune": 5,
+    **RESULT_JOBS,
+}
+ZOO_JOBS = {
+    "train_zoo": 3,
+    "merge_zoo": 2,
+    "align_zoo": 1,
+    **LATENT_JOBS,
     **SAMPLING_JOBS,
 }
 
@@ -79,7 +89,7 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         pytest.param(
             f"{LIBRARY}/pretraining.py",
             *("PLATEAU_FACTOR = 0.3", "PLATEAU_FACTOR = 0.5"),
-            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            LATENT_JOBS,
             id="pretraining",
         ),
         pytest.param(
@@ -87,6 +97,12 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             *("bandwidth * noise", "2 * bandwidth * noise"),
             SAMPLING_JOBS,
             id="sampling",
+        ),
+        pytest.param(
+            f"{LIBRARY}/gan_training.py",
+            *("STEPS_PER_EPOCH = 100", "STEPS_PER_EPOCH = 50"),
+            {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
+            id="training of the GAN",
         ),
         pytest.param(
             f"{LIBRARY}/plotting.py",
@@ -114,41 +130,51 @@ def test_an_edit_reruns_the_stages_that_use_it(
     [
         pytest.param(
             {"methods": {"S_KDE30": {"options": {"bandwidth": 0.003}}}},
-            {"sample": 1, "finetune": 1, **RESULT_JOBS},
+            {"sample": 1, "finetune": 2, **RESULT_JOBS},
             id="option of one method",
         ),
         pytest.param(
             {"methods": {"noise_top30": {"options": {"sigma": 0.1}}}},
-            {"sample": 1, **RESULT_JOBS},
+            {"sample": 1, **result_jobs("in_distribution", "samplers")},
             id="option of a reference",
         ),
         pytest.param(
             # two seeds; B_KDE30 and B_KDE30_released
             {"variants": {"baseline": {"latent": 5}}},
-            {"pretrain": 2, "sample": 2, "finetune": 2, **RESULT_JOBS},
+            {"pretrain": 2, "sample": 2, "finetune": 2, **IN_DISTRIBUTION},
             id="one variant",
         ),
         pytest.param(
             {"zoos": {"digits": {"hyper_rep": {"latent": 5}}}},
-            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            LATENT_JOBS,
             id="hyper-representations of one zoo",
         ),
         pytest.param(
             # the new seed of two variants; all methods in latent space
             {"hyper_rep": {"seeds": [1, 2, 3]}},
-            {"pretrain": 2, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            {**LATENT_JOBS, "pretrain": 2, "train_gan": 1},
             id="one more seed",
         ),
         pytest.param(
             # the shards are gone by then: they are temporary
             {"zoos": {"digits": {"recipe": {"learning_rate": 0.04}}}},
-            ZOO_JOBS,
+            {**ZOO_JOBS, "train_zoo": 2, "merge_zoo": 1},
             id="recipe of the zoo",
         ),
         pytest.param(
             {"in_distribution": {"epochs": [0, 1, 2]}},
-            {"finetune": 4, **RESULT_JOBS},
+            {"finetune": 4, **IN_DISTRIBUTION},
             id="finetuning epochs",
+        ),
+        pytest.param(
+            {"transfer": {"epochs": [0, 2]}},
+            {"finetune": 2, **result_jobs("transfer")},
+            id="epochs of the transfer",
+        ),
+        pytest.param(
+            {"gan": {"width": 9}},
+            {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
+            id="setting of the GAN",
         ),
         pytest.param(
             {"datasets": {"digits": {"validation": 201}}},
@@ -179,12 +205,12 @@ def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) ->
     path = project.module("sampling")
     path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
     # sampling.py has other logic now, so every method is drawn again ...
-    everything = {"sample": 8, "finetune": 5, **RESULT_JOBS}
+    everything = {"sample": 14, "finetune": 7, **RESULT_JOBS}
     assert project.planned(overlay=overlay) == everything
     # ... unless we say that the old ones have not changed
     touched = project.smoke("--touch", "--cores", "1")
     assert touched.code == 0, touched.output
-    only_new = {"sample": 1, "finetune": 1, **RESULT_JOBS}
+    only_new = {"sample": 1, "finetune": 1, **IN_DISTRIBUTION}
     assert project.planned(overlay=overlay) == only_new
     result = f"{RESULTS}/samples/digits/best.h5"
     done = project.smoke(result, "--cores", "1", overlay=overlay)

@@ -25,7 +25,10 @@ from .project import (
 )
 
 FINETUNED = ("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released")
-SAMPLED = (*FINETUNED, "mean_top30", "noise_top30", "reconstruction")
+REFERENCES = ("mean_top30", "noise_top30", "reconstruction")
+COMPARED = ("S_U", "S_Neigh", "S_GAN30", "S_KDE_worst30", "B_F", "soup16_top30")
+SAMPLED = (*FINETUNED, *REFERENCES, *COMPARED)
+TRANSFERRED = ("B_F", "S_KDE30")
 TRAINED = [f"{kind}_seed{seed}" for kind in ("baseline", "normalized") for seed in "12"]
 PARAMETERS = 2464  # of the CNN with one channel, as in the paper
 
@@ -34,12 +37,15 @@ HDF5 = {
     "datasets/digits.h5": "dataset",
     "zoos/digits.h5": "zoo",
     "zoos/digits.aligned.h5": "zoo",
+    "zoos/digits_fan_in.h5": "zoo",
     **{f"samples/digits/{name}.h5": "samples" for name in SAMPLED},
     **{f"finetuned/digits-digits/{name}.h5": "finetuned" for name in FINETUNED},
+    **{f"finetuned/digits-digits_fan_in/{n}.h5": "finetuned" for n in TRANSFERRED},
 }
 OTHERS = {
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
+    *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
     *(
         f"tables/{name}.{suffix}"
         for name in TABLES
@@ -69,12 +75,13 @@ def test_all_jobs_run_in_the_time_that_is_promised(
     record_property("cpu_seconds", round(smoke_run.cpu))
     assert job_counts(smoke_run.output) == {
         "prepare_dataset": 1,
-        "train_zoo": 2,  # 8 models in shards of 4
-        "merge_zoo": 1,
+        "train_zoo": 3,  # 8 models in shards of 4, and 3
+        "merge_zoo": 2,
         "align_zoo": 1,
         "pretrain": 4,  # 2 variants, 2 seeds
-        "sample": 7,  # 4 methods, 3 references
-        "finetune": 4,
+        "train_gan": 2,
+        "sample": len(SAMPLED),
+        "finetune": len(FINETUNED) + len(TRANSFERRED),
         **RESULT_JOBS,
     }
     # what two idle cores would need: other load on this machine does not count
@@ -146,13 +153,29 @@ def test_the_table_holds_each_method_at_each_epoch(finished: Project) -> None:
     }
     assert epochs == {
         **{method: {"0", "1"} for method in ("B_T", *FINETUNED)},
-        **{method: {"0"} for method in SAMPLED[4:]},
+        **{method: {"0"} for method in REFERENCES},
     }
     for row in table:
         assert (row["source"], row["target"]) == ("digits", "digits")
         assert 0 <= float(row["mean"]) <= 1
     assert "</table>" in path.with_suffix(".html").read_text(encoding="utf-8")
     assert r"\end{tabular}" in path.with_suffix(".tex").read_text(encoding="utf-8")
+
+
+def test_the_other_tables_hold_their_methods(finished: Project) -> None:
+    samplers = rows_of(finished.results / "tables" / "samplers.csv")
+    apart = {"B_F", "noise_top30", "soup16_top30"}
+    assert {row["method"] for row in samplers if row["reference"] == "True"} == apart
+    compete = {row["method"] for row in samplers} - apart
+    assert compete == {"B_T", "S_KDE30", *COMPARED[:4]}
+    assert {row["epoch"] for row in samplers if row["method"] == "B_T"} == {"0", "2"}
+    transfer = rows_of(finished.results / "tables" / "transfer.csv")
+    assert [(row["epoch"], row["method"]) for row in transfer] == [
+        (epoch, method) for epoch in "01" for method in ("B_T", *TRANSFERRED)
+    ]
+    assert {(r["source"], r["target"]) for r in transfer} == {
+        ("digits", "digits_fan_in")
+    }
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -202,5 +225,5 @@ def test_the_report_is_one_file_with_the_table_and_the_figures(
 
 
 def test_each_stage_is_a_target(finished: Project) -> None:
-    stages = "datasets zoos hyper_reps samples finetuned tables figures"
+    stages = "datasets zoos hyper_reps generators samples finetuned tables figures"
     assert finished.planned(*stages.split()) == {}

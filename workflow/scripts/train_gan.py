@@ -6,10 +6,11 @@ from typing import Annotated
 
 import torch
 
-from hyperreps import gan
 from hyperreps.autoencoder import load
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
+from hyperreps.gan import save
+from hyperreps.gan_training import GanTraining
 from hyperreps.latents import pool_points
 from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.seeds import derived_seed
@@ -50,7 +51,7 @@ def main(
     _, points = pool_points(data, method, model)
     logging.info("%d points of %d dimensions", *points.shape)
     own_seed = derived_seed("gan", seed, data.name, name, model.seed)
-    training = gan.GanTraining(
+    training = GanTraining(
         torch.from_numpy(points).to(place), settings=settings, seed=own_seed
     )
     state = output.with_suffix(".state")
@@ -62,7 +63,7 @@ def main(
         pace=pace,
     )
     about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
-    gan.save(training.result, output, about=about)
+    save(training.result, output, about=about)
     state.unlink(missing_ok=True)
 
 

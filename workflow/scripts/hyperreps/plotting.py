@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,13 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     ]
     _finish(figure, handles, bool(data["published_mean"].notna().any()))
     return figure, data
+
+
+def transfer(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """The same on other images, as far as the networks from elsewhere are finetuned."""
+    epoch = inputs.populations["epoch"]
+    known = inputs.populations[epoch <= max(inputs.epochs)]
+    return finetuning(replace(inputs, populations=known))
 
 
 def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
@@ -354,7 +361,9 @@ def _panels(
     populations = data[["source", "target"]].drop_duplicates()
     columns = min(2, len(populations))
     lines = -(-len(populations) // columns)
-    size = (WIDE if columns == 2 else NARROW, height * lines + 0.35)
+    # below the panels a legend of one line, or of several where there is no width
+    width, legend = (WIDE, 0.35) if columns == 2 else (NARROW, 0.75)
+    size = (width, height * lines + legend)
     figure = Figure(figsize=size)
     grid = figure.subplots(
         lines, columns, squeeze=False, sharey="row" if share_y else False
@@ -469,11 +478,12 @@ def _finish(
     *,
     label: str = "published mean",
 ) -> None:
-    """Puts one legend below all panels."""
+    """Puts one legend below all panels, in one line if there is the width."""
     if published:
         style: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
         handles = [*handles, Line2D([], [], color="#4d4d4d", label=label, **style)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    ncols = len(handles) if figure.get_figwidth() == WIDE else 1
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols)
 
 
 FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
@@ -481,7 +491,7 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
     "epoch_zero": epoch_zero,
     "zoo": zoo,
     "samplers": samplers,
-    "transfer": finetuning,
+    "transfer": transfer,
     "architectures": architectures,
 }
 
