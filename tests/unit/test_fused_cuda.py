@@ -314,13 +314,12 @@ def test_the_reason_is_given_where_the_engine_does_not_fit(monkeypatch):
     short = Architecture("short", 1, network.layers[3:])
     assert "conv-pool" in unsupported(short)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "no GPU" in fused_cuda.supported(network, RECIPE)
+    assert "no GPU" in fused_cuda.unsupported_here(network, "tanh", "adam")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(fused_cuda.importlib.util, "find_spec", lambda name: None)
-    assert "cuda-bindings" in fused_cuda.supported(network, RECIPE)
+    assert "cuda-bindings" in fused_cuda.unsupported_here(network, "tanh", "adam")
     monkeypatch.undo()
-    sgd = RECIPE.model_copy(update={"optimizer": "sgd"})
-    assert "adam only" in fused_cuda.unsupported_recipe(sgd)
+    assert "adam only" in fused_cuda._unsupported(network, "tanh", "sgd")
 
 
 def test_bad_input_is_refused():

@@ -104,7 +104,29 @@ def on_gpu(data: dict) -> dict:
 
 
 def test_fused_cuda_is_supported():
-    assert fused_cuda.supported(build("cnn", channels=1), emulated.RECIPE) is None
+    network = build("cnn", channels=1)
+    assert fused_cuda.unsupported_here(network, "tanh", "adam") is None
+
+
+def test_engine_fused_trains_as_grouped_does():
+    """Through the interface that the scripts use."""
+    finals = []
+    for engine in ("grouped", "fused"):
+        training = PopulationTraining(
+            emulated.start(5, channels=1),
+            build("cnn", channels=1),
+            images=Images.by_split(
+                make_images(), mean=[0.5], std=[0.3], device=DEVICES[1]
+            ),
+            seeds=range(5),
+            recipe=emulated.RECIPE,
+            record=[1],
+            engine=engine,
+        )
+        training.run_epoch()
+        finals.append(torch.from_numpy(training.recorded[:, 0]))
+    start = emulated.start(5, channels=1)
+    assert (finals[0] - finals[1]).norm() < 1e-3 * (finals[0] - start).norm()
 
 
 @pytest.mark.parametrize("size", [1, 10, 37])

@@ -3,8 +3,8 @@
 A population is a matrix of weights, one network per row. An engine takes some of its
 rows at a time, a launch:
 
-* fused: the zoo's CNN on a CPU, one loop per network that leaves nothing to overhead
-  (fused.py).
+* fused: the zoo's CNN, one loop per network that leaves nothing to overhead, on a CPU
+  (fused.py) or a GPU (fused_cuda.py).
 * grouped: any declared architecture on any device; the networks of a launch become the
   groups of grouped convolutions in channels_last layout, the fastest way in plain
   PyTorch on a CPU.
@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import fused
+from . import fused, fused_cuda
 from .architectures import (
     Activation,
     Architecture,
@@ -55,6 +55,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 EVALUATION_BATCH = 100
 # Share of a GPU's free memory that a launch may be planned to fill.
 MEMORY_SHARE = 0.5
+# Memory of a network's batch order while it is sorted: five arrays of int64, for image
+# sets as large as any of the paper's.
+ORDER_BYTES = 5 * 8 * 100_000
 
 
 class Sums(NamedTuple):
@@ -115,14 +118,13 @@ def choose_engine(
         SettingsError: If the engine cannot do the work.
     """
     if name in ("auto", "fused"):
-        reason = (
-            f"it computes on a CPU, not on {device.type}"
-            if device.type != "cpu"
-            else fused.unsupported_here(architecture, activation, optimizer)
-        )
+        kind = FusedCudaEngine if device.type == "cuda" else FusedEngine
+        reason = kind.unsupported_here(architecture, activation, optimizer)
+        if reason is None and name == "auto" and kind is FusedCudaEngine:
+            reason = "never run on a GPU so far; ask for it by name"
         if reason is None:
             _say("fused", "")
-            return FusedEngine(architecture, activation)
+            return kind(architecture, activation)
         if name == "fused":
             raise SettingsError(f"engine fused: {reason}; or use auto")
         name = "grouped"
@@ -388,6 +390,7 @@ class FusedEngine:
     """The zoo's CNN on a CPU, trained with Adam; see fused.py."""
 
     name = "fused"
+    unsupported_here = staticmethod(fused.unsupported_here)
 
     def __init__(self, architecture: Architecture, activation: str) -> None:
         """Describes the networks."""
@@ -421,16 +424,31 @@ class FusedEngine:
     ) -> Sums:
         """Trains a launch in place; see Engine."""
         state = optimizer.state[rows]
+        moments = (state["exp_avg"], state["exp_avg_sq"])
+        steps = int(state["step"])
+        sums = self._train(rows.detach(), *moments, steps, images, order.int(), recipe)
+        state["step"] += -(-order.shape[1] // recipe.batch_size)
+        return sums
+
+    def _train(
+        self,
+        rows: Tensor,
+        first_moment: Tensor,
+        second_moment: Tensor,
+        step: int,
+        images: Images,
+        order: Tensor,
+        recipe: Recipe,
+    ) -> Sums:
         loss, correct = fused.train_epoch(
-            rows.detach().numpy(),
-            state["exp_avg"].numpy(),
-            state["exp_avg_sq"].numpy(),
-            int(state["step"]),
+            rows.numpy(),
+            first_moment.numpy(),
+            second_moment.numpy(),
+            step,
             recipe=recipe,
-            order=order.int().numpy(),
+            order=order.numpy(),
             **self._arguments(images),
         )
-        state["step"] += -(-order.shape[1] // recipe.batch_size)
         return Sums(torch.from_numpy(loss), torch.from_numpy(correct))
 
     def evaluate(
@@ -453,6 +471,60 @@ class FusedEngine:
             "std": images.std.numpy(),
             # what devices.py set for this process
             "threads": torch.get_num_threads(),
+        }
+
+
+class FusedCudaEngine(FusedEngine):
+    """The zoo's CNN on a GPU, trained with Adam; see fused_cuda.py."""
+
+    unsupported_here = staticmethod(fused_cuda.unsupported_here)
+
+    def launch_size(self, device: torch.device, *, batch_size: int) -> int:
+        """Returns how many networks the batch orders of an epoch leave room for."""
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(1, int(MEMORY_SHARE * free / ORDER_BYTES))
+
+    def _train(
+        self,
+        rows: Tensor,
+        first_moment: Tensor,
+        second_moment: Tensor,
+        step: int,
+        images: Images,
+        order: Tensor,
+        recipe: Recipe,
+    ) -> Sums:
+        return Sums(
+            *fused_cuda.train_epoch(
+                rows,
+                first_moment,
+                second_moment,
+                step,
+                recipe=recipe,
+                order=order.contiguous(),
+                **self._arguments(images),
+            )
+        )
+
+    def evaluate(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Sums:
+        """Evaluates a launch; see Engine."""
+        return Sums(
+            *fused_cuda.evaluate(
+                rows.detach().contiguous(),
+                activation=self.activation,
+                **self._arguments(images),
+            )
+        )
+
+    def _arguments(self, images: Images) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "pixels": images.pixels,
+            "labels": images.labels.to(torch.uint8),
+            "mean": images.mean,
+            "std": images.std,
         }
 
 

@@ -39,23 +39,26 @@ Argument = Tensor | int | float
 Kernels = Callable[[str, int, Sequence[Argument]], None]
 
 
-def supported(architecture: Architecture, recipe: Recipe) -> str | None:
-    """Returns None if this engine can train the network, else why not."""
+def unsupported_here(
+    architecture: Architecture, activation: str, optimizer: str
+) -> str | None:
+    """Returns why this engine cannot train such networks here; None: it can."""
     if not torch.cuda.is_available():
         return "torch finds no GPU"
     # without a package "cuda", asking for one inside it is an error
     if not all(importlib.util.find_spec(x) for x in ("cuda", "cuda.bindings")):
         return "cuda.bindings is not installed; pip install cuda-bindings"
-    return unsupported_recipe(recipe) or unsupported(architecture)
+    return _unsupported(architecture, activation, optimizer)
 
 
-def unsupported_recipe(recipe: Recipe) -> str | None:
-    """Returns why the kernel cannot follow a recipe; None: it can."""
-    if recipe.optimizer != "adam":
-        return f"the fused CUDA engine trains with adam only, not {recipe.optimizer}"
-    if recipe.activation not in ACTIVATIONS:
-        return f"the fused CUDA engine does not know {recipe.activation}"
-    return None
+def _unsupported(
+    architecture: Architecture, activation: str, optimizer: str
+) -> str | None:
+    if optimizer != "adam":
+        return f"the fused CUDA engine trains with adam only, not {optimizer}"
+    if activation not in ACTIVATIONS:
+        return f"the fused CUDA engine does not know {activation}"
+    return unsupported(architecture)
 
 
 def train_epoch(
@@ -96,7 +99,7 @@ def train_epoch(
         ValueError: If the recipe is not supported, the network does not fit the GPU, or
             a tensor has another type, shape or device.
     """
-    reason = unsupported_recipe(recipe) or unsupported(architecture)
+    reason = _unsupported(architecture, recipe.activation, recipe.optimizer)
     if reason:
         raise ValueError(reason)
     _check(architecture, weights, pixels, labels)

@@ -57,7 +57,8 @@ def unsupported(architecture: Architecture) -> str | None:
     layers = architecture.layers
     if tuple(type(layer) for layer in layers) != _LAYERS:
         return "the fused engine knows conv-pool-conv-pool-conv-linear-linear only"
-    if any(isinstance(x, MaxPool) and x.size != 2 for x in layers):
+    pools = [layer for layer in layers if isinstance(layer, MaxPool)]
+    if any(pool.size != 2 or pool.stride not in (None, 2) for pool in pools):
         return "the fused engine pools 2 x 2 only"
     if not all(item.layer.bias for item in architecture.weighted):
         return "the fused engine needs a bias in every layer"
