@@ -19,6 +19,9 @@ include: "rules/hyper_reps.smk"
 include: "rules/samples.smk"
 include: "rules/finetuned.smk"
 include: "rules/results.smk"
+include: "rules/ensembles.smk"
+include: "rules/reconstructions.smk"
+include: "rules/properties.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -31,6 +34,9 @@ localrules:
     hyper_reps,
     samples,
     finetuned,
+    ensembles,
+    reconstructions,
+    properties,
     tables,
     figures,
 

@@ -7,7 +7,9 @@ rule tables:
     """Makes all tables."""
     input:
         expand(
-            "<results>/tables/in_distribution.{suffix}", suffix=("csv", "tex", "html")
+            "<results>/tables/{table}.{suffix}",
+            table=["in_distribution", *get_experiments()[0]],
+            suffix=("csv", "tex", "html"),
         ),
 
 
@@ -16,7 +18,7 @@ rule figures:
     input:
         expand(
             "<results>/figures/{figure}.{suffix}",
-            figure=FIGURES,
+            figure=[*FIGURES, *get_experiments()[1]],
             suffix=("pdf", "png", "csv"),
         ),
 

@@ -295,6 +295,54 @@ class InDistribution(Strict):
         return self
 
 
+class Ensembles(Strict):
+    """Ensembles of sampled networks beside ensembles of the zoo's own."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    methods: tuple[Name, ...] = Field(
+        (),
+        description="Keys of methods; those that in_distribution does not finetune are"
+        " known at epoch 0 only.",
+    )
+    sizes: tuple[Count, ...] = Field(
+        (1, 2, 5, 10, 20, 30),
+        min_length=1,
+        description="Networks per ensemble; sizes above a population's are left out.",
+    )
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 1, 25),
+        min_length=1,
+        description="Finetuning epochs, among those of in_distribution.",
+    )
+    subsets: Count = Field(
+        200, description="Random ensembles drawn of each size, at least."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Ensembles:
+        for name in ("sizes", "epochs"):
+            values = list(getattr(self, name))
+            if values != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {values}")
+        return self
+
+
+class Reconstruction(Strict):
+    """Networks beside their reconstructions, layer by layer."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    variants: tuple[Name, ...] = Field((), description="Keys of variants.")
+
+
+class Properties(Strict):
+    """What linear probes read from weights, their statistics and latents."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    variants: tuple[Name, ...] = Field(
+        (), description="Keys of variants; the figure latents shows the first."
+    )
+
+
 class Statistics(Strict):
     """Uncertainty of every number."""
 
@@ -340,6 +388,11 @@ class Settings(Strict):
     )
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
+    ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
+    reconstruction: Reconstruction = Field(
+        Reconstruction(), description="The table reconstruction."
+    )
+    properties: Properties = Field(Properties(), description="The table properties.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[str, str] = Field(
@@ -415,6 +468,26 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     ):
         for name in getattr(settings.in_distribution, field):
             yield from unknown(f"in_distribution.{field}", name, known, field)
+    for section in ("ensembles", "reconstruction", "properties"):
+        for field, known in (
+            ("zoos", settings.zoos),
+            ("methods", settings.methods),
+            ("variants", settings.variants),
+        ):
+            for name in getattr(getattr(settings, section), field, ()):
+                yield from unknown(f"{section}.{field}", name, known, field)
+    missing = set(settings.ensembles.epochs) - set(settings.in_distribution.epochs)
+    if settings.ensembles.zoos and missing:
+        yield (
+            f"ensembles.epochs: {sorted(missing)} are not among in_distribution.epochs,"
+            " whose weights are kept"
+        )
+    untrained = set(settings.ensembles.methods) - set(settings.in_distribution.methods)
+    if untrained and 0 not in settings.ensembles.epochs:
+        yield (
+            f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
+            " among ensembles.epochs"
+        )
 
 
 def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:
