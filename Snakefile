@@ -22,6 +22,7 @@ include: "rules/results.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
+include: "rules/experiments.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -130,11 +130,33 @@ def get_hyper_reps(zoo, variant):
     ]
 
 
-def get_used_variants():
-    """Returns the variants that the methods of the config use."""
-    table = SETTINGS.in_distribution
-    methods = [SETTINGS.methods[name] for name in table.methods + table.references]
-    return sorted({method.hyper_rep for method in methods if method.hyper_rep})
+def get_used_zoos():
+    """Returns the zoos of all tables."""
+    tables = SETTINGS.comparisons.values()
+    pairs = [pair for table in tables for pair in table.populations]
+    return list(dict.fromkeys(zoo for pair in pairs for zoo in pair))
+
+
+def get_used_methods():
+    """Returns each zoo and method of all tables whose samples are needed."""
+    used = [
+        (source, method)
+        for table in SETTINGS.comparisons.values()
+        for source, _ in table.populations
+        for method in table.methods + table.references
+    ]
+    return list(dict.fromkeys(used))
+
+
+def get_used_hyper_reps():
+    """Returns the hyper-representations that the methods of all tables sample from."""
+    used = [(zoo, SETTINGS.methods[name].hyper_rep) for zoo, name in get_used_methods()]
+    return [
+        path
+        for zoo, variant in dict.fromkeys(used)
+        if variant
+        for path in get_hyper_reps(zoo, variant)
+    ]
 
 
 def get_pool(wildcards):
@@ -151,39 +173,51 @@ def get_latent_space(wildcards):
     return get_hyper_reps(wildcards.zoo, variant) if variant else []
 
 
-def get_finetuned():
-    """Returns the finetuned populations of the table in_distribution."""
+def get_samples(zoos, methods):
+    """Returns the samples of methods, not finetuned."""
+    return expand("<results>/samples/{zoo}/{method}.h5", zoo=zoos, method=methods)
+
+
+def get_finetuned(table):
+    """Returns the finetuned populations of a table."""
     return [
-        f"<results>/finetuned/{zoo}-{zoo}/{method}.h5"
-        for zoo in SETTINGS.in_distribution.zoos
-        for method in SETTINGS.in_distribution.methods
+        f"<results>/finetuned/{source}-{target}/{method}.h5"
+        for source, target in table.populations
+        for method in table.methods
+        if table.finetunes
     ]
 
 
-def get_references():
-    """Returns the populations that are evaluated at epoch 0 only."""
-    return expand(
-        "<results>/samples/{zoo}/{method}.h5",
-        zoo=SETTINGS.in_distribution.zoos,
-        method=SETTINGS.in_distribution.references,
-    )
+def finetuning_flags(source, target):
+    """Returns how the samples of a zoo are trained on the images of another, as flags."""
+    recipe, epochs = SETTINGS.finetuning(source, target)
+    return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
 
 
-def get_result_inputs():
-    """Returns the files that the table and the figures are made from, by flag."""
+def get_result_inputs(name):
+    """Returns the files that a table and its figures are made from, by flag.
+
+    Args:
+        name: Of the table: a key of SETTINGS.comparisons.
+    """
+    table = SETTINGS.comparisons[name]
+    sources = dict.fromkeys(source for source, _ in table.populations)
+    targets = dict.fromkeys(target for _, target in table.populations)
     return {
-        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=SETTINGS.in_distribution.zoos),
-        "finetuned": get_finetuned(),
-        "references": get_references(),
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
+        "finetuned": get_finetuned(table),
+        "samples": [] if table.finetunes else get_samples(sources, table.methods),
+        "references": get_samples(sources, table.references),
         "published": project_path("config", "published.yaml"),
     }
 
 
-def result_flags(**more):
-    """Returns the settings of the table and the figures as flags."""
+def result_flags(name, **more):
+    """Returns the settings of a table or one of its figures as flags."""
     return flags(
         **more,
-        epochs=SETTINGS.in_distribution.epochs,
+        table=name,
+        epochs=SETTINGS.comparisons[name].epochs,
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
     )
@@ -290,26 +324,32 @@ def probe_flags(wildcards):
     return flags(features=features, weight_threshold=threshold)
 
 
-def get_experiments():
-    """Returns the names of the tables and figures of the experiments in the config."""
-    tables, figures = [], []
-    if SETTINGS.ensembles.zoos:
-        tables.append("ensembles")
-        figures += ["ensembles", "calibration"]
-    if SETTINGS.reconstruction.zoos:
-        tables.append("reconstruction")
-        figures.append("reconstruction")
-    if SETTINGS.properties.zoos:
-        tables.append("properties")
-        figures.append("latents")
-    return tables, figures
+# the experiments beside the tables of accuracies, with what their files are made from
+EXPERIMENT_TABLES = {
+    table: inputs
+    for table, inputs in (
+        ("ensembles", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("properties", get_probes()),
+    )
+    if inputs
+}
+EXPERIMENT_FIGURES = {
+    figure: inputs
+    for figure, inputs in (
+        ("ensembles", get_ensembles()),
+        ("calibration", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("latents", get_latents()),
+    )
+    if inputs
+}
 
 
 def experiment_flags(**more):
     """Returns the settings of an experiment's table or figure as flags."""
     return flags(
         **more,
-        published=project_path("config", "published.yaml"),
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
     )

@@ -4,7 +4,7 @@
 rule datasets:
     """Makes all image sets that the config's zoos need."""
     input:
-        [get_dataset(zoo) for zoo in SETTINGS.in_distribution.zoos],
+        [get_dataset(zoo) for zoo in get_used_zoos()],
 
 
 rule prepare_dataset:

@@ -4,7 +4,11 @@
 rule finetuned:
     """Finetunes the samples of all methods of the config."""
     input:
-        get_finetuned(),
+        [
+            path
+            for table in SETTINGS.comparisons.values()
+            for path in get_finetuned(table)
+        ],
 
 
 rule finetune:
@@ -28,12 +32,7 @@ rule finetune:
     params:
         code=fingerprint("finetune.py"),
         script=script("finetune.py"),
-        flags=lambda w: flags(
-            target=w.target,
-            recipe=SETTINGS.zoos[w.target].recipe,
-            epochs=SETTINGS.in_distribution.epochs,
-            seed=SETTINGS.seed,
-        ),
+        flags=lambda w: finetuning_flags(w.source, w.target),
         where=where(),
     shell:
         """

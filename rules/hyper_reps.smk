@@ -4,12 +4,7 @@
 rule hyper_reps:
     """Trains all hyper-representations that the config's methods use."""
     input:
-        [
-            path
-            for zoo in SETTINGS.in_distribution.zoos
-            for variant in get_used_variants()
-            for path in get_hyper_reps(zoo, variant)
-        ],
+        get_used_hyper_reps(),
 
 
 rule pretrain:

@@ -1,4 +1,4 @@
-"""Zoo and hyper-representations -> <results>/properties, its table and figure."""
+"""Zoo, hyper-representations -> <results>/properties/{zoo}/{features}.h5."""
 
 
 rule properties:
@@ -39,79 +39,5 @@ rule probe:
             {params.flags} \
             --output {output:q} \
             {params.where} \
-            >{log:q} 2>&1
-        """
-
-
-rule table_properties:
-    """What linear probes read, beside published numbers."""
-    input:
-        get_probes(),
-    output:
-        csv="<results>/tables/properties.csv",
-        tex="<results>/tables/properties.tex",
-        html=report(
-            "<results>/tables/properties.html",
-            caption="../workflow/report/properties.rst",
-            category="Tables",
-            labels={"table": "properties"},
-        ),
-    log:
-        "<logs>/tables/properties.log",
-    benchmark:
-        "<benchmarks>/tables/properties.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_experiment_table.py"),
-        script=script("make_experiment_table.py"),
-        flags=experiment_flags(table="properties"),
-    shell:
-        """
-        python {params.script:q} \
-            --inputs {input:q} \
-            {params.flags} \
-            --output {output.csv:q} \
-            >{log:q} 2>&1
-        """
-
-
-rule figure_latents:
-    """Maps of the latents: PCA and UMAP."""
-    input:
-        get_latents(),
-    output:
-        pdf="<results>/figures/latents.pdf",
-        png=report(
-            "<results>/figures/latents.png",
-            caption="../workflow/report/latents.rst",
-            category="Figures",
-            labels={"figure": "latents"},
-        ),
-        csv="<results>/figures/latents.csv",
-    log:
-        "<logs>/figures/latents.log",
-    benchmark:
-        "<benchmarks>/figures/latents.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_experiment_figure.py"),
-        script=script("make_experiment_figure.py"),
-        flags=experiment_flags(figure="latents"),
-    shell:
-        """
-        python {params.script:q} \
-            --inputs {input:q} \
-            {params.flags} \
-            --output {output.pdf:q} \
             >{log:q} 2>&1
         """

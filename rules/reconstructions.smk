@@ -1,4 +1,4 @@
-"""Zoo and hyper-representations -> <results>/reconstructions, its table and figure."""
+"""Zoo, hyper-representations -> <results>/reconstructions/{zoo}/{variant}.h5."""
 
 
 rule reconstructions:
@@ -39,79 +39,5 @@ rule reconstruct:
             {params.flags} \
             --output {output:q} \
             {params.where} \
-            >{log:q} 2>&1
-        """
-
-
-rule table_reconstruction:
-    """Reconstruction by layer and its accuracy, beside the published peaks."""
-    input:
-        get_reconstructions(),
-    output:
-        csv="<results>/tables/reconstruction.csv",
-        tex="<results>/tables/reconstruction.tex",
-        html=report(
-            "<results>/tables/reconstruction.html",
-            caption="../workflow/report/reconstruction.rst",
-            category="Tables",
-            labels={"table": "reconstruction"},
-        ),
-    log:
-        "<logs>/tables/reconstruction.log",
-    benchmark:
-        "<benchmarks>/tables/reconstruction.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_experiment_table.py"),
-        script=script("make_experiment_table.py"),
-        flags=experiment_flags(table="reconstruction"),
-    shell:
-        """
-        python {params.script:q} \
-            --inputs {input:q} \
-            {params.flags} \
-            --output {output.csv:q} \
-            >{log:q} 2>&1
-        """
-
-
-rule figure_reconstruction:
-    """Accuracy, R2 by layer and distribution of reconstructed weights."""
-    input:
-        get_reconstructions(),
-    output:
-        pdf="<results>/figures/reconstruction.pdf",
-        png=report(
-            "<results>/figures/reconstruction.png",
-            caption="../workflow/report/reconstruction.rst",
-            category="Figures",
-            labels={"figure": "reconstruction"},
-        ),
-        csv="<results>/figures/reconstruction.csv",
-    log:
-        "<logs>/figures/reconstruction.log",
-    benchmark:
-        "<benchmarks>/figures/reconstruction.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_experiment_figure.py"),
-        script=script("make_experiment_figure.py"),
-        flags=experiment_flags(figure="reconstruction"),
-    shell:
-        """
-        python {params.script:q} \
-            --inputs {input:q} \
-            {params.flags} \
-            --output {output.pdf:q} \
             >{log:q} 2>&1
         """

@@ -1,6 +1,13 @@
 """Zoos, samples and finetuned networks -> <results>/tables and <results>/figures."""
 
-FIGURES = ("finetuning", "epoch_zero", "zoo")
+# the figures that show the populations of each table
+FIGURES_OF = {
+    "in_distribution": ("finetuning", "epoch_zero", "zoo"),
+    "samplers": ("samplers",),
+    "transfer": ("transfer",),
+}
+TABLES = tuple(SETTINGS.comparisons)
+FIGURES = {figure: table for table in TABLES for figure in FIGURES_OF[table]}
 
 
 rule tables:
@@ -8,7 +15,7 @@ rule tables:
     input:
         expand(
             "<results>/tables/{table}.{suffix}",
-            table=["in_distribution", *get_experiments()[0]],
+            table=[*TABLES, *EXPERIMENT_TABLES],
             suffix=("csv", "tex", "html"),
         ),
 
@@ -18,59 +25,63 @@ rule figures:
     input:
         expand(
             "<results>/figures/{figure}.{suffix}",
-            figure=[*FIGURES, *get_experiments()[1]],
+            figure=[*FIGURES, *EXPERIMENT_FIGURES],
             suffix=("pdf", "png", "csv"),
         ),
 
 
-rule make_table:
-    """Accuracy of each method at each epoch, beside the published numbers."""
-    input:
-        **get_result_inputs(),
-    output:
-        csv="<results>/tables/in_distribution.csv",
-        tex="<results>/tables/in_distribution.tex",
-        html=report(
-            "<results>/tables/in_distribution.html",
-            caption="../workflow/report/in_distribution.rst",
-            category="Tables",
-            labels={"table": "in_distribution"},
-        ),
-    log:
-        "<logs>/tables/in_distribution.log",
-    benchmark:
-        "<benchmarks>/tables/in_distribution.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=longer(30),
-    params:
-        code=fingerprint("make_table.py"),
-        script=script("make_table.py"),
-        flags=result_flags(),
-    shell:
-        """
-        python {params.script:q} \
-            --zoos {input.zoos:q} \
-            --finetuned {input.finetuned:q} \
-            --references {input.references:q} \
-            --published {input.published:q} \
-            {params.flags} \
-            --output {output.csv:q} \
-            >{log:q} 2>&1
-        """
+# one rule per table and figure: the caption of a report cannot contain a wildcard
+for table in TABLES:
+
+    rule:
+        name:
+            f"table_{table}"
+        input:
+            **get_result_inputs(table),
+        output:
+            csv=f"<results>/tables/{table}.csv",
+            tex=f"<results>/tables/{table}.tex",
+            html=report(
+                f"<results>/tables/{table}.html",
+                caption=f"../workflow/report/table_{table}.rst",
+                category="Tables",
+                labels={"table": table},
+            ),
+        log:
+            f"<logs>/tables/{table}.log",
+        benchmark:
+            f"<benchmarks>/tables/{table}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=growing(4000),
+            runtime=longer(30),
+        params:
+            code=fingerprint("make_table.py"),
+            script=script("make_table.py"),
+            flags=result_flags(table),
+        shell:
+            """
+            python {params.script:q} \
+                --zoos {input.zoos:q} \
+                --finetuned {input.finetuned:q} \
+                --samples {input.samples:q} \
+                --references {input.references:q} \
+                --published {input.published:q} \
+                {params.flags} \
+                --output {output.csv:q} \
+                >{log:q} 2>&1
+            """
 
 
-# one rule per figure: the caption of a report cannot contain a wildcard
-for figure in FIGURES:
+for figure, table in FIGURES.items():
 
     rule:
         name:
             f"figure_{figure}"
         input:
-            **get_result_inputs(),
+            **get_result_inputs(table),
         output:
             pdf=f"<results>/figures/{figure}.pdf",
             png=report(
@@ -93,12 +104,13 @@ for figure in FIGURES:
         params:
             code=fingerprint("make_figure.py"),
             script=script("make_figure.py"),
-            flags=result_flags(figure=figure),
+            flags=result_flags(table, figure=figure),
         shell:
             """
             python {params.script:q} \
                 --zoos {input.zoos:q} \
                 --finetuned {input.finetuned:q} \
+                --samples {input.samples:q} \
                 --references {input.references:q} \
                 --published {input.published:q} \
                 {params.flags} \

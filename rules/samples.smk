@@ -4,12 +4,11 @@
 rule samples:
     """Draws the samples of all methods of the config."""
     input:
-        expand(
-            "<results>/samples/{zoo}/{method}.h5",
-            zoo=SETTINGS.in_distribution.zoos,
-            method=SETTINGS.in_distribution.methods
-            + SETTINGS.in_distribution.references,
-        ),
+        [
+            path
+            for zoo, method in get_used_methods()
+            for path in get_samples(zoo, method)
+        ],
 
 
 rule sample:

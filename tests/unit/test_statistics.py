@@ -273,7 +273,7 @@ class TestSummarise:
     def test_columns_are_the_contract(self, tmp_path):
         columns = (
             "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,"
-            "published_std"
+            "published_std,median,published_median,reference"
         )
         summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns
@@ -340,7 +340,7 @@ class TestPublished:
             ("in_distribution", 40, ("svhn", "svhn", "S_KDE30", 0), 0.515, 0.059),
             ("in_distribution", 40, ("stl10", "stl10", "B_KDE30", 25), 0.384, 0.009),
             ("transfer", 9, ("svhn", "mnist", "B_F", 1), 0.844, 0.074),
-            ("transfer", 9, ("mnist", "mnist", "B_T", 50), 0.911, 0.01),
+            ("transfer", 9, ("svhn", "mnist", "B_T", 50), 0.911, 0.01),
             ("architectures", 18, ("svhn", "svhn", "4-conv (gen.)", 1), 0.44, 0.045),
             ("samplers", 9, ("mnist", "mnist", "S_KDE30", 0), 0.745, math.nan),
         ],
@@ -353,7 +353,7 @@ class TestPublished:
         np.testing.assert_equal(index.loc[key, "std"], std)
         assert numbers["value"].between(0, 1).all()
 
-    def test_medians_are_not_set_beside_means(self, tmp_path):
+    def test_medians_are_set_beside_medians(self, tmp_path):
         frame = evaluations.collect([zoo_file(tmp_path)])
         medians = evaluations.load_published(PUBLISHED, table="samplers")
         summary = statistics.summarise(
@@ -364,6 +364,10 @@ class TestPublished:
             seed=0,
         )
         assert summary["published_mean"].isna().all()
+        assert summary.loc[0, "published_median"] == 0.745
+        # of the test split at epoch 0
+        median = np.median(frame.loc[frame["epoch"] == 0, "accuracy"])
+        assert summary.loc[0, "median"] == pytest.approx(median)
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -396,23 +400,16 @@ class TestTables:
 
     @pytest.fixture
     def summary(self) -> pd.DataFrame:
+        nan = math.nan
+        cells = [
+            ("B_T", 0, 30, 0.1, 0.01, 0.09, 0.11, 0.1, nan),
+            ("S_KDE30", 0, 50, 0.686, 0.067, 0.667, 0.7, 0.6, 0.05),
+            ("mean_top", 0, 1, 0.9, 0, nan, nan, nan, nan),
+            ("B_T", 1, 30, 0.7, 0.01, 0.69, 0.71, 0.2, 0.016),
+            ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan),
+        ]
         rows = [
-            ("mnist", "mnist", "B_T", 0, 30, 0.1, 0.01, 0.09, 0.11, 0.1, math.nan),
-            ("mnist", "mnist", "S_KDE30", 0, 50, 0.686, 0.067, 0.667, 0.7, 0.6, 0.05),
-            ("mnist", "mnist", "mean_top", 0, 1, 0.9, 0, *[math.nan] * 4),
-            ("mnist", "mnist", "B_T", 1, 30, 0.7, 0.01, 0.69, 0.71, 0.2, 0.016),
-            (
-                "mnist",
-                "mnist",
-                "S_KDE30",
-                1,
-                50,
-                0.6,
-                0.01,
-                0.59,
-                0.61,
-                *[math.nan] * 2,
-            ),
+            ("mnist", "mnist", *cell, 0.7, nan, cell[0] == "mean_top") for cell in cells
         ]
         return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
 
@@ -436,11 +433,16 @@ class TestTables:
         summary[["published_mean", "published_std"]] = math.nan
         assert "published" not in tables.text_table(summary)
 
-    def test_epoch_zero_alone_has_no_references_unless_named(self, summary):
-        alone = summary[summary["epoch"] == 0]
-        assert "references mean_top" not in " ".join(tables.text_table(alone).split())
-        named = tables.text_table(alone, references=["mean_top"])
-        assert "references mean_top" in " ".join(named.split())
+    def test_published_median_stands_beside_our_median(self, summary):
+        summary.loc[1, ["published_mean", "published_std"]] = math.nan
+        summary.loc[1, "published_median"] = 0.745
+        text = " ".join(tables.text_table(summary).split())
+        assert "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] median 70.0 * median ≈ 74.5" in text
+        assert text.count("median") == 2
+
+    def test_a_method_alone_at_its_epoch_is_not_the_best(self, summary):
+        alone = summary.drop(index=4)
+        assert tables.text_table(alone).count("] *") == 1
 
     def test_latex(self, summary):
         latex = tables.latex_table(summary, statistics=FEW)

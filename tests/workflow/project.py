@@ -21,8 +21,12 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 SMOKE = "config/smoke.yaml"
 RESULTS = "results/smoke"
-FIGURES = ("finetuning", "epoch_zero", "zoo")
-RESULT_JOBS = {"make_table": 1, **{f"figure_{name}": 1 for name in FIGURES}}
+TABLES = ("in_distribution", "samplers")
+FIGURES = ("finetuning", "epoch_zero", "zoo", "samplers")
+RESULT_JOBS = {
+    **{f"table_{name}": 1 for name in TABLES},
+    **{f"figure_{name}": 1 for name in FIGURES},
+}
 GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
 UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}

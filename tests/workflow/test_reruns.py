@@ -9,7 +9,7 @@ import pytest
 from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts
 
 LIBRARY = "workflow/scripts/hyperreps"
-FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if job != "make_table"}
+FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if "figure" in job}
 SAMPLING_JOBS = {"sample": 7, "finetune": 4, **RESULT_JOBS}
 ZOO_JOBS = {
     "train_zoo": 2,

@@ -17,6 +17,7 @@ from .conftest import SmokeRun
 from .project import (
     FIGURES,
     RESULT_JOBS,
+    TABLES,
     Project,
     arrays,
     assert_same_arrays,
@@ -39,7 +40,11 @@ HDF5 = {
 OTHERS = {
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
-    *(f"tables/in_distribution.{suffix}" for suffix in ("csv", "tex", "html")),
+    *(
+        f"tables/{name}.{suffix}"
+        for name in TABLES
+        for suffix in ("csv", "tex", "html")
+    ),
     *(
         f"figures/{name}.{suffix}"
         for name in FIGURES
@@ -47,7 +52,8 @@ OTHERS = {
     ),
 }
 COLUMNS = (
-    "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std"
+    "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std,"
+    "median,published_median,reference"
 )
 
 
@@ -190,7 +196,7 @@ def test_the_report_is_one_file_with_the_table_and_the_figures(
     report = project.root / "report.html"
     text = report.read_text(encoding="utf-8")
     assert report.stat().st_size > 100_000
-    for name in ("Tables", "Figures", "in_distribution", *FIGURES):
+    for name in ("Tables", "Figures", *TABLES, *FIGURES):
         assert f'"{name}"' in text
     assert not re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"http", text)
 

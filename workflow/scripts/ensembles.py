@@ -58,7 +58,9 @@ def main(
     images, attributes = read_arrays(dataset, kind="dataset")
     mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
     test = Images.by_split(images, mean=mean, std=std, device=place)["test"]
-    weights, about = read_networks(networks, kind=kind, population=method, epochs=epochs)
+    weights, about = read_networks(
+        networks, kind=kind, population=method, epochs=epochs
+    )
     architecture = read_architecture(about, networks)
     count = weights.shape[1]
     fitting = [size for size in sizes if size <= count]
@@ -89,7 +91,12 @@ def main(
             "members": members,
             **{key: np.stack([part[key] for part in scores]) for key in scores[0]},
         },
-        attributes={"kind": "ensembles", "zoo": zoo, "method": method, "networks": count},
+        attributes={
+            "kind": "ensembles",
+            "zoo": zoo,
+            "method": method,
+            "networks": count,
+        },
     )
 
 

@@ -19,6 +19,7 @@ def main(
     output: Path,
     statistics: Statistics,
     finetuned: tuple[Path, ...] = (),
+    samples: tuple[Path, ...] = (),
     references: tuple[Path, ...] = (),
     epochs: tuple[int, ...] = (0, 1, 25, 50),
     seed: int = 0,
@@ -27,13 +28,15 @@ def main(
     """Draws a figure of a run as PDF and PNG, with a CSV of the numbers it shows.
 
     Args:
-        figure: finetuning, epoch_zero or zoo: an entry of FIGURES in plotting.py.
+        figure: finetuning, epoch_zero, zoo, samplers or transfer: an entry of FIGURES
+            in plotting.py.
         zoos: HDF5 files of the zoos.
         published: YAML file of the published numbers.
         output: PDF file to write; .png and .csv go beside it.
         statistics: Of the confidence intervals.
         finetuned: HDF5 files of the finetuned methods, in the order of the config.
-        references: HDF5 files of samples that are known at epoch 0 only.
+        samples: HDF5 files of samples that are compared at epoch 0 only.
+        references: HDF5 files of samples that are shown apart, at epoch 0.
         epochs: Finetuning epochs to mark on the axis.
         seed: Base seed of the bootstrap.
         table: Table of the YAML file to compare with.
@@ -46,7 +49,9 @@ def main(
     # its reports on every glyph would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     inputs = Inputs(
-        populations=evaluations.collect(zoos, finetuned, references=references),
+        populations=evaluations.collect(
+            zoos, finetuned, samples=samples, references=references
+        ),
         zoos=evaluations.collect_zoos(zoos),
         published=evaluations.load_published(published, table=table),
         epochs=epochs,

@@ -21,6 +21,7 @@ def main(
     output: Path,
     statistics: Statistics,
     finetuned: tuple[Path, ...] = (),
+    samples: tuple[Path, ...] = (),
     references: tuple[Path, ...] = (),
     epochs: tuple[int, ...] = (0, 1, 25, 50),
     seed: int = 0,
@@ -34,7 +35,8 @@ def main(
         output: CSV file to write; .tex and .html go beside it.
         statistics: Of the confidence intervals.
         finetuned: HDF5 files of the finetuned methods, in the order of the config.
-        references: HDF5 files of samples that are known at epoch 0 only.
+        samples: HDF5 files of samples that are compared at epoch 0 only.
+        references: HDF5 files of samples that are shown apart, at epoch 0.
         epochs: Finetuning epochs in the table.
         seed: Base seed of the bootstrap.
         table: Table of the YAML file to compare with.
@@ -42,27 +44,26 @@ def main(
     if output.suffix != ".csv":
         raise SettingsError(f"--output: {output} must end in .csv")
     paper = evaluations.load_published(published, table=table)
-    frame = evaluations.collect(zoos, finetuned, references=references)
+    frame = evaluations.collect(zoos, finetuned, samples=samples, references=references)
     summary = summarise(
         frame, epochs=epochs, published=paper, statistics=statistics, seed=seed
     )
-    sampled = evaluations.read_methods(finetuned, kind="finetuned")
-    apart = evaluations.read_methods(references, kind="samples")
+    methods = evaluations.read_methods(finetuned, kind="finetuned")
+    methods |= evaluations.read_methods([*samples, *references], kind="samples")
     page = tables.html_page(
         summary,
         frame,
-        methods=sampled | apart,
+        methods=methods,
         statistics=statistics,
         seed=seed,
         title=f"Accuracy of sampled networks: {table.replace('_', ' ')}",
-        references=list(apart),
     )
-    latex = tables.latex_table(summary, statistics=statistics, references=list(apart))
+    latex = tables.latex_table(summary, statistics=statistics)
     texts = {".html": page, ".tex": latex, ".csv": summary.to_csv(index=False)}
     for suffix, text in texts.items():
         with replacing(output.with_suffix(suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    print(tables.text_table(summary, references=list(apart)))
+    print(tables.text_table(summary))
 
 
 if __name__ == "__main__":

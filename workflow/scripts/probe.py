@@ -39,7 +39,9 @@ def main(
     """
     place = prepare_device(device, threads=threads)
     data = read_zoo(zoo)
-    pool, split = select_splits(data, epochs="window", weight_threshold=weight_threshold)
+    pool, split = select_splits(
+        data, epochs="window", weight_threshold=weight_threshold
+    )
     arrays = {"model": pool.model, "epoch": pool.epoch, "split": split}
     if hyper_reps:
         models = [load(path, device=place) for path in hyper_reps]
@@ -54,7 +56,9 @@ def main(
     wanted = targets(data, pool)
     for name, target in wanted.items():
         if target.kind == "number" and not np.isfinite(target.values).all():
-            raise SettingsError(f"{zoo}: property {name} has values that are not finite")
+            raise SettingsError(
+                f"{zoo}: property {name} has values that are not finite"
+            )
         probes = [fit_probe(matrix, target, split=split) for matrix in inputs]
         arrays[f"truth/{name}"] = target.values
         arrays[f"predicted/{name}"] = np.stack([probe.predicted for probe in probes])

@@ -147,14 +147,17 @@ def collect(
     zoos: Sequence[Path],
     finetuned: Sequence[Path] = (),
     *,
+    samples: Sequence[Path] = (),
     references: Sequence[Path] = (),
 ) -> pd.DataFrame:
-    """Gathers the accuracy of every network of a run.
+    """Gathers the accuracy of every network of a table.
 
     Args:
-        zoos: Files of kind "zoo"; the test split of each is the method B_T.
+        zoos: Files of kind "zoo"; the test split of each is the method B_T, for all
+            networks that are evaluated on its images.
         finetuned: Files of kind "finetuned", in the order of the config.
-        references: Files of kind "samples", known at epoch 0 only.
+        samples: Files of kind "samples", known at epoch 0 only.
+        references: The same, to be shown apart.
 
     Returns:
         One row per network and epoch, in the order given: source and target (zoos the
@@ -167,21 +170,34 @@ def collect(
     Raises:
         DataFileError: If a file is missing, damaged, or given twice.
     """
-    frames = [_baseline(collect_zoos(zoos))]
+    frames: list[pd.DataFrame] = []
     seen: dict[tuple[str, str, str], Path] = {}
-    for kind, paths in (("finetuned", finetuned), ("samples", references)):
+    files = (("finetuned", finetuned), ("samples", samples), ("samples", references))
+    for kind, paths in files:
         for path in paths:
-            frame = _sampled(path, kind)
+            frame = _sampled(path, kind).assign(reference=paths is references)
             key = tuple(frame.loc[0, ["source", "target", "method"]])
             if key[2] == BASELINE or key in seen:
                 other = seen.get(key, f"the zoo's own networks ({BASELINE})")
                 raise DataFileError(f"{path}: {key[2]} is already given by {other}")
             seen[key] = path
             frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat([*_baselines(zoos, list(seen)), *frames], ignore_index=True)
+
+
+def _baselines(
+    zoos: Sequence[Path], sampled: Sequence[tuple[str, str, str]]
+) -> Iterator[pd.DataFrame]:
+    """Yields B_T for each zoo with itself or, where there are, with its sources."""
+    own = _baseline(collect_zoos(zoos))
+    for zoo, frame in own.groupby("target", sort=False):
+        sources = [source for source, target, _ in sampled if target == zoo]
+        for source in dict.fromkeys(sources or [zoo]):
+            yield frame.assign(source=source)
 
 
 def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
+    """Returns the test split of each zoo, as networks of that zoo."""
     held_out = zoos[zoos["split"] == "test"]
     missing = set(zoos["zoo"]) - set(held_out["zoo"])
     if missing:
@@ -225,7 +241,6 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "epoch": epochs.ravel(),
         "accuracy": accuracy.ravel(),
         "published": _method(attributes, path).published or method,
-        "reference": kind == "samples",
     }
     return pd.DataFrame(columns)
 

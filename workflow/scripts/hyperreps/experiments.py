@@ -127,7 +127,8 @@ def _reconstructed(
             )
             yield quantity, layer, *counts, estimate, math.nan, *interval
     for quantity in ("original", "reconstruction"):
-        accuracy = np.float64(np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen])
+        accuracy = np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen]
+        accuracy = accuracy.astype(np.float64)
         estimate, *interval = crossed_estimate(
             weights @ accuracy.T, confidence=statistics.confidence, rng=rng
         )

@@ -48,7 +48,9 @@ def read_networks(
         weights = arrays["weights"].swapaxes(0, 1)[columns]
     else:
         if tuple(epochs) != (0,):
-            raise SettingsError(f"{path}: samples have epoch 0 only, not {list(epochs)}")
+            raise SettingsError(
+                f"{path}: samples have epoch 0 only, not {list(epochs)}"
+            )
         arrays, attributes = read_arrays(path, "weights", kind=kind)
         weights = arrays["weights"][None]
     finite = np.isfinite(weights).all(axis=(0, 2))

@@ -37,7 +37,7 @@ PALETTES = {
 # inches: the text width of a two-column page, and about half of it
 WIDE, NARROW = 6.75, 3.8
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-POPULATION = ["source", "target", "method", "published"]
+POPULATION = ["source", "target", "method", "epoch", "published"]
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,27 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     taken = dict.fromkeys(PALETTES, 0)
     colours = {}
     for method in dict.fromkeys(methods):
-        family = next(prefix for prefix in PALETTES if method.startswith(prefix))
-        family = "B_" if family == BASELINE != method else family
+        family = method_family(method)
         palette = PALETTES[family]
         colours[method] = palette[taken[family] % len(palette)]
         taken[family] += 1
     return colours
 
 
-def shown_name(method: str) -> str:
+def method_family(method: str) -> str:
+    """Returns the key of PALETTES that a method belongs to."""
+    family = next(prefix for prefix in PALETTES if method.startswith(prefix))
+    return "B_" if family == BASELINE != method else family
+
+
+def shown_name(method: str, epoch: int = 0) -> str:
     """Returns a method's name with the subscript of the paper, in mathtext."""
+    after = f", epoch {epoch}" if epoch else ""
     match = re.fullmatch(r"([A-Z])_(\w+)", method)
     if match is None:
-        return method.replace("_", " ")
+        return method.replace("_", " ") + after
     subscript = match[2].replace("_", r"\ ")
-    return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}$"
+    return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}${after}"
 
 
 def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
@@ -129,26 +135,37 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
 def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     """Distribution of accuracy before finetuning, per method and reference."""
     frame = inputs.populations[inputs.populations["epoch"] == 0]
-    methods = list(dict.fromkeys(frame["method"]))
-    colours = method_colours(methods)
-    known = inputs.published.query("epoch == 0 and statistic == 'mean'")
-    data = _epoch_zero_numbers(frame, known)
-    figure, panels = _panels(data, height=0.55 + 0.24 * len(methods), share_y=True)
+    return _distributions(frame, inputs, colours=method_colours(frame["method"]))
+
+
+def samplers(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """Distribution of accuracy per sampler and reference, and of B_T as it trains."""
+    frame = inputs.populations[inputs.populations["epoch"].isin(inputs.epochs)]
+    colours = {m: PALETTES[method_family(m)][0] for m in frame["method"].unique()}
+    return _distributions(frame, inputs, colours=colours)
+
+
+def _distributions(
+    frame: pd.DataFrame, inputs: Inputs, *, colours: dict[str, str]
+) -> tuple[Figure, pd.DataFrame]:
+    """Draws one box per method and epoch, the references below a line."""
+    data = _distribution_numbers(frame, inputs.published)
+    apart = frame.set_index(["method", "epoch"])["reference"]
+    rows = [*apart[~apart].index.unique(), *apart[apart].index.unique()]
+    figure, panels = _panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
     references = frame.loc[frame["reference"], "method"].nunique()
-    method: Any
+    key: Any
     for axes, part in panels:
-        for method, rows in part.groupby("method", sort=False):
-            _box(axes, rows, position=methods.index(method), colour=colours[method])
+        for key, numbers in part.groupby(["method", "epoch"], sort=False):
+            _box(axes, numbers, position=rows.index(key), colour=colours[key[0]])
         if references:
-            axes.axhline(
-                len(methods) - references - 0.5, color="#b3b3b3", linewidth=0.8
-            )
-        axes.set_yticks(range(len(methods)), [shown_name(m) for m in methods])
-        axes.set_ylim(len(methods) - 0.5, -0.5)
+            axes.axhline(len(rows) - references - 0.5, color="#b3b3b3", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [shown_name(*row) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
         _percent(axes.xaxis)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("test accuracy at epoch 0")
+        axes.set_xlabel("test accuracy, not finetuned")
     handles: list[Any] = [
         Line2D([], [], color="#4d4d4d", marker=".", linestyle="", label="network"),
         Patch(
@@ -157,31 +174,36 @@ def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
             label="quartiles and median; whiskers 5 to 95 %",
         ),
     ]
-    _finish(figure, handles, bool((data["statistic"] == "published_mean").any()))
+    shown = data["statistic"].drop_duplicates()
+    published = shown[shown.str.startswith("published")]
+    label = " or ".join(published.str.replace("_", " "))
+    _finish(figure, handles, bool(label), label=label)
     return figure, data
 
 
-def _epoch_zero_numbers(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Returns all plotted numbers: source, target, method, statistic, sample, accuracy.
+def _distribution_numbers(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Returns all plotted numbers.
 
-    sample is -1 for what belongs to the whole population.
+    Columns: source, target, method, epoch, statistic, sample, accuracy; sample is -1
+    for what belongs to the whole population.
     """
-    paper = known.set_index(["source", "target", "method"])["value"].to_dict()
+    keys = ["source", "target", "method", "epoch"]
+    paper = known.set_index(keys)[["statistic", "value"]].T.to_dict("list")
     rows: list[tuple[Any, ...]] = []
     cell: Any
     for cell, members in frame.groupby(POPULATION, sort=False):
-        source, target, method, compared = cell
+        source, target, method, epoch, compared = cell
         numbers = [
             ("sample", *m)
             for m in zip(members["sample"], members["accuracy"], strict=True)
         ]
         quantiles = members["accuracy"].quantile(list(QUANTILES.values()))
         numbers += [(n, -1, q) for n, q in zip(QUANTILES, quantiles, strict=True)]
-        if (source, target, compared) in paper:
-            numbers.append(("published_mean", -1, paper[source, target, compared]))
-        rows += [(source, target, method, *number) for number in numbers]
-    columns = ["source", "target", "method", "statistic", "sample", "accuracy"]
-    return pd.DataFrame(rows, columns=columns)
+        if (source, target, compared, epoch) in paper:
+            statistic, value = paper[source, target, compared, epoch]
+            numbers.append((f"published_{statistic}", -1, value))
+        rows += [(source, target, method, epoch, *number) for number in numbers]
+    return pd.DataFrame(rows, columns=[*keys, "statistic", "sample", "accuracy"])
 
 
 def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
@@ -222,8 +244,8 @@ def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
         linewidths=0,
         zorder=3,
     )
-    if "published_mean" in numbers:
-        _open_markers(axes, [numbers["published_mean"]], [position], colour)
+    for value in numbers[numbers.index.str.startswith("published")]:
+        _open_markers(axes, [value], [position], colour)
     axes.annotate(
         f"n = {len(samples)}",
         (1, position),
@@ -441,19 +463,33 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
     "finetuning": finetuning,
     "epoch_zero": epoch_zero,
     "zoo": zoo,
+    "samplers": samplers,
+    "transfer": finetuning,
 }
 
 
 def make_figure(name: str, inputs: Inputs, *, output: Path) -> None:
-    """Draws a figure and writes it as PDF and PNG, and its numbers as CSV.
+    """Draws a figure and writes it; see write_figure().
 
     Args:
         name: Key of FIGURES.
         inputs: What it is made from.
+        output: The PDF.
+    """
+    write_figure(lambda: FIGURES[name](inputs), output=output)
+
+
+def write_figure(
+    drawn: Callable[[], tuple[Figure, pd.DataFrame]], *, output: Path
+) -> None:
+    """Writes a figure as PDF and PNG, and its numbers as CSV.
+
+    Args:
+        drawn: Draws the figure, in the style that is set here.
         output: The PDF; the others go beside it. Equal inputs give equal bytes.
     """
     with matplotlib.style.context(STYLE):
-        figure, data = FIGURES[name](inputs)
+        figure, data = drawn()
         # without a date, files differ only where the figures do
         metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
         for suffix, about in metadata.items():

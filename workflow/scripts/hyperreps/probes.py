@@ -97,7 +97,9 @@ def fit_probe(
         alphas: Penalties to choose from; of equal ones the first wins.
     """
     train, val = split == "train", split == "val"
-    scaled = StandardScaler().fit(inputs[train].astype(np.float64)).transform(inputs)
+    # small penalties need double precision
+    exact = inputs.astype(np.float64)
+    scaled = StandardScaler().fit(exact[train]).transform(exact)
     model = Ridge if target.kind == "number" else RidgeClassifier
     fitted = [model(alpha=a).fit(scaled[train], target.values[train]) for a in alphas]
     scores = [probe.score(scaled[val], target.values[val]) for probe in fitted]

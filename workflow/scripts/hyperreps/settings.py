@@ -9,7 +9,7 @@ on a cluster parses the Snakefile, and with it this file, again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -274,13 +274,12 @@ class Method(Strict):
     )
 
 
-class InDistribution(Strict):
-    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
+class Comparison(Strict):
+    """What stands side by side in a table and its figures: methods on pairs of zoos."""
 
-    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
-    methods: tuple[Name, ...] = Field(
-        min_length=1, description="Keys of methods; their samples are finetuned."
-    )
+    # whether the samples of methods are finetuned
+    finetunes: ClassVar[bool] = True
+    methods: tuple[Name, ...] = Field((), description="Keys of methods.")
     references: tuple[Name, ...] = Field(
         (), description="Keys of methods that are evaluated at epoch 0 only."
     )
@@ -288,11 +287,60 @@ class InDistribution(Strict):
         (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Source and target: the zoo of the networks and that of their images."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
-    def _increasing(self) -> InDistribution:
+    def _increasing(self) -> Comparison:
         if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
             raise ValueError("epochs must start at 0 and increase")
         return self
+
+
+class InDistribution(Comparison):
+    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
+
+    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
+    methods: tuple[Name, ...] = Field(
+        min_length=1, description="Keys of methods; their samples are finetuned."
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class Samplers(Comparison):
+    """Samplers beside each other, before any finetuning (paper, box plot)."""
+
+    finetunes: ClassVar[bool] = False
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 25),
+        min_length=1,
+        description="Epochs of B_T, training from scratch, beside them.",
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class Transfer(Comparison):
+    """Networks of one zoo finetuned on the images of another."""
+
+    pairs: tuple[tuple[Name, Name], ...] = Field(
+        (), description="Source and target, keys of zoos; none: no such table."
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """The pairs."""
+        return self.pairs
 
 
 class Ensembles(Strict):
@@ -333,6 +381,12 @@ class Reconstruction(Strict):
     zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
     variants: tuple[Name, ...] = Field((), description="Keys of variants.")
 
+    @model_validator(mode="after")
+    def _some_variant(self) -> Reconstruction:
+        if self.zoos and not self.variants:
+            raise ValueError("variants must name one at least, or zoos none")
+        return self
+
 
 class Properties(Strict):
     """What linear probes read from weights, their statistics and latents."""
@@ -341,6 +395,12 @@ class Properties(Strict):
     variants: tuple[Name, ...] = Field(
         (), description="Keys of variants; the figure latents shows the first."
     )
+
+    @model_validator(mode="after")
+    def _some_variant(self) -> Properties:
+        if self.zoos and not self.variants:
+            raise ValueError("variants must name one at least, or zoos none")
+        return self
 
 
 class Statistics(Strict):
@@ -388,6 +448,8 @@ class Settings(Strict):
     )
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
+    samplers: Samplers = Field(Samplers(), description="The table samplers.")
+    transfer: Transfer = Field(Transfer(), description="The table transfer.")
     ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
     reconstruction: Reconstruction = Field(
         Reconstruction(), description="The table reconstruction."
@@ -399,12 +461,32 @@ class Settings(Strict):
         {}, description="Snakemake's path variables, to redirect a run."
     )
 
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """The sections that make a table of accuracies, by its name; no empty ones."""
+        sections = {
+            "in_distribution": self.in_distribution,
+            "samplers": self.samplers,
+            "transfer": self.transfer,
+        }
+        return {name: part for name, part in sections.items() if part.populations}
+
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
 
         The variant's own keys go before the zoo's, and these before hyper_rep.
         """
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
+
+    def finetuning(self, source: str, target: str) -> tuple[Recipe, tuple[int, ...]]:
+        """Returns how networks of a zoo are finetuned, and the epochs that are kept.
+
+        The recipe is the target's, but for the activation: that is part of the network.
+        """
+        activation = self.zoos[source].recipe.activation
+        recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
+        table = self.in_distribution if source == target else self.transfer
+        return recipe, table.epochs
 
     def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
         return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
@@ -438,10 +520,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     from .sampling import SAMPLERS, option_problems
     from .sources import SOURCES
 
-    def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
-        if name not in known:
-            yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
-
+    unknown = _unknown_problems
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
         yield from unknown(key, dataset.source, SOURCES, "sources.py")
@@ -461,33 +540,72 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
             )
-    for field, known in (
-        ("zoos", settings.zoos),
-        ("methods", settings.methods),
-        ("references", settings.methods),
-    ):
-        for name in getattr(settings.in_distribution, field):
-            yield from unknown(f"in_distribution.{field}", name, known, field)
-    for section in ("ensembles", "reconstruction", "properties"):
-        for field, known in (
-            ("zoos", settings.zoos),
-            ("methods", settings.methods),
-            ("variants", settings.variants),
+    for section, part in settings.comparisons.items():
+        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        for field, names, where in (
+            ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
+            ("methods", part.methods, "methods"),
+            ("references", part.references, "methods"),
         ):
+            for name in names:
+                known = getattr(settings, where)
+                yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _transfer_problems(settings)
+    yield from _experiment_problems(settings)
+
+
+def _unknown_problems(
+    key: str, name: str, known: Iterable[str], where: str
+) -> Iterable[str]:
+    if name not in known:
+        yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
+
+
+def _experiment_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name or epoch that the experiments cannot have."""
+    for section in ("ensembles", "reconstruction", "properties"):
+        for field in ("zoos", "methods", "variants"):
+            known = getattr(settings, field)
             for name in getattr(getattr(settings, section), field, ()):
-                yield from unknown(f"{section}.{field}", name, known, field)
-    missing = set(settings.ensembles.epochs) - set(settings.in_distribution.epochs)
-    if settings.ensembles.zoos and missing:
+                yield from _unknown_problems(f"{section}.{field}", name, known, field)
+    wanted, finetuned = settings.ensembles, settings.in_distribution
+    missing = set(wanted.epochs) - set(finetuned.epochs)
+    if wanted.zoos and missing:
         yield (
             f"ensembles.epochs: {sorted(missing)} are not among in_distribution.epochs,"
             " whose weights are kept"
         )
-    untrained = set(settings.ensembles.methods) - set(settings.in_distribution.methods)
-    if untrained and 0 not in settings.ensembles.epochs:
+    untrained = set(wanted.methods) - set(finetuned.methods)
+    if untrained and 0 not in wanted.epochs:
         yield (
             f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
             " among ensembles.epochs"
         )
+
+
+def _transfer_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each pair whose networks cannot see the target's images."""
+    from .sources import SOURCES
+
+    def channels(zoo: str) -> int:
+        dataset = settings.datasets[settings.zoos[zoo].dataset]
+        return 1 if dataset.grayscale else SOURCES[dataset.source].channels
+
+    for source, target in settings.transfer.pairs:
+        key = f"transfer.pairs: {source} -> {target}"
+        if source == target:
+            yield f"{key}: is one zoo; in_distribution is its table"
+            continue
+        try:
+            seen, given = channels(source), channels(target)
+        except KeyError:
+            continue  # an unknown name, which has its line already
+        # 0: not known before the file is read
+        if seen and given and seen != given:
+            yield (
+                f"{key}: networks of {source} take {seen} channel(s), the images of"
+                f" {target} have {given}"
+            )
 
 
 def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:

@@ -36,6 +36,7 @@ class Source:
     Args:
         read: Makes images and labels (integers of any type) from the files' content by
             unpacked name; load_images() checks them.
+        channels: Of its images; 0 if only the file tells.
         files: What it needs.
         folders: Where files may lie below data_dir; downloads go to the first.
         instead: Files that serve as well, used if they are there.
@@ -43,6 +44,7 @@ class Source:
     """
 
     read: Callable[[Mapping[str, Content]], RawImages]
+    channels: int
     files: Sequence[File] = ()
     folders: Sequence[str] = (".",)
     instead: Sequence[File] = ()
@@ -263,17 +265,20 @@ def _file(base: str, name: str, digest: str, unpacked: Mapping[str, str] = {}) -
 SOURCES: dict[str, Source] = {
     "mnist": Source(
         _mnist,
+        channels=1,
         files=_idx_files(MNIST_URL, MNIST_DIGESTS, MNIST_UNPACKED),
         folders=("mnist", ".", "MNIST/raw"),
     ),
     # named like MNIST's files: not looked for in data_dir itself, to not mix them up
     "fashion_mnist": Source(
         _mnist,
+        channels=1,
         files=_idx_files(FASHION_URL, FASHION_DIGESTS, unpacked=("",) * 4),
         folders=("fashion_mnist", "FashionMNIST/raw"),
     ),
     "svhn": Source(
         _svhn,
+        channels=3,
         files=(
             _file(
                 SVHN_URL,
@@ -290,6 +295,7 @@ SOURCES: dict[str, Source] = {
     ),
     "cifar10": Source(
         _cifar10,
+        channels=3,
         files=(
             _file(
                 CIFAR10_URL,
@@ -307,6 +313,7 @@ SOURCES: dict[str, Source] = {
     ),
     "stl10": Source(
         _stl10,
+        channels=3,
         files=(
             _file(
                 STL10_URL,
@@ -319,6 +326,7 @@ SOURCES: dict[str, Source] = {
     ),
     "usps": Source(
         _usps,
+        channels=1,
         files=(
             _file(
                 USPS_URL,
@@ -336,6 +344,6 @@ SOURCES: dict[str, Source] = {
         folders=("usps", "."),
         instead=(File("usps.h5"),),
     ),
-    "digits": Source(_digits),
-    "npz": Source(_npz, takes_path=True),
+    "digits": Source(_digits, channels=1),
+    "npz": Source(_npz, channels=0, takes_path=True),
 }

@@ -25,6 +25,9 @@ SUMMARY_COLUMNS = [
     "ci_high",
     "published_mean",
     "published_std",
+    "median",
+    "published_median",
+    "reference",
 ]
 
 
@@ -141,14 +144,15 @@ def summarise(
     Args:
         frame: As collect() returns it.
         epochs: Epochs wanted; a population that ends before one has no row there.
-        published: As load_published() returns it; medians are left out.
+        published: As load_published() returns it.
         statistics: Of the confidence intervals.
         seed: Base seed; each cell draws from its own stream, so that its interval does
             not depend on the other cells.
 
     Returns:
-        One row per source, target, epoch and method, in the order of frame: n, mean,
-        std (ddof 0), ci_low, ci_high, published_mean, published_std; all in [0, 1].
+        One row per source, target, epoch and method, in the order of frame: n; in
+        [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
+        median, published_median; reference.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -159,37 +163,50 @@ def summarise(
             f"epochs: got {list(epochs)}, but the networks were trained to epoch"
             f" {last}; leave later epochs out, or train longer"
         )
-    means = published[published["statistic"] == "mean"]
     keys = ("source", "target", "method", "epoch")
-    names = zip(*(means[key] for key in keys), strict=True)
-    paper = dict(
-        zip(names, zip(means["value"], means["std"], strict=True), strict=True)
-    )
-    cell_keys = [*keys, "published"]
+    paper = {
+        tuple(getattr(row, key) for key in keys): {
+            f"published_{row.statistic}": row.value,
+            "published_std": row.std,
+        }
+        for row in published.itertuples()
+    }
+    cell_keys = [*keys, "published", "reference"]
     wanted = frame[frame["epoch"].isin(epochs)]
-    cells: list[tuple[Any, ...]] = []
+    cells: list[dict[str, Any]] = []
     key: Any
     for key, members in wanted.groupby(cell_keys, sort=False):
-        *cell, compared = key
-        numbers = _summary(members, statistics, numpy_generator(seed, *map(str, cell)))
-        beside = paper.get((*cell[:2], compared, cell[3]), (math.nan, math.nan))
-        cells.append((*cell, *numbers, *beside))
+        *cell, compared, reference = key
+        rng = numpy_generator(seed, *map(str, cell))
+        cells.append(
+            dict(zip(keys, cell, strict=True))
+            | _summary(members, statistics, rng)
+            | paper.get((*cell[:2], compared, cell[3]), {})
+            | {"reference": reference}
+        )
     return _in_table_order(pd.DataFrame(cells, columns=SUMMARY_COLUMNS))
 
 
 def _summary(
     members: pd.DataFrame, statistics: Statistics, rng: np.random.Generator
-) -> tuple[int, float, float, float, float]:
-    """Returns n, mean, std (ddof 0) and both ends of the interval of the mean."""
+) -> dict[str, int | float]:
+    """Returns n, mean, std (ddof 0), both ends of the mean's interval, and median."""
     accuracy = members["accuracy"].to_numpy(np.float64)
-    interval = bootstrap_interval(
+    low, high = bootstrap_interval(
         accuracy,
         members["group"].to_numpy(),
         resamples=statistics.resamples,
         confidence=statistics.confidence,
         rng=rng,
     )
-    return len(accuracy), float(accuracy.mean()), float(accuracy.std()), *interval
+    return {
+        "n": len(accuracy),
+        "mean": float(accuracy.mean()),
+        "std": float(accuracy.std()),
+        "ci_low": low,
+        "ci_high": high,
+        "median": float(np.median(accuracy)),
+    }
 
 
 def _in_table_order(summary: pd.DataFrame) -> pd.DataFrame:

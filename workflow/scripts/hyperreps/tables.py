@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jinja2
@@ -65,14 +65,22 @@ LATEX = Layout(
 
 
 def _ours(row: Any, layout: Layout) -> str:
-    """Returns "68.6 ± 6.7 [66.8, 70.4]" in percent; a single network has no spread."""
+    """Returns "68.6 ± 6.7 [66.8, 70.4]" in percent; a single network has no spread.
+
+    The median follows where the published number is one.
+    """
     if row.n == 1:
         return f"{100 * row.mean:.1f} {layout.interval('[n = 1]')}"
     interval = layout.interval(f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]")
-    return f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
+    text = f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
+    if not math.isnan(row.published_median):
+        text += f" median {100 * row.median:.1f}"
+    return text
 
 
 def _theirs(row: Any, layout: Layout) -> str:
+    if not math.isnan(row.published_median):
+        return f"median {layout.about}{100 * row.published_median:.1f}"
     if math.isnan(row.published_mean):
         return NOT_KNOWN
     if math.isnan(row.published_std):
@@ -81,49 +89,37 @@ def _theirs(row: Any, layout: Layout) -> str:
     return f"{mean:.1f}{layout.plus_minus}{std:.1f}"
 
 
-def _laid_out(
-    summary: pd.DataFrame, layout: Layout, references: Sequence[str] | None
-) -> pd.DataFrame:
+def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Turns a summary into text: adds heading, block, name, ours, theirs and best.
 
-    References are methods known at epoch 0 only, unless they are given; they follow
-    the methods of epoch 0 in a block of their own and are never marked as best.
+    References follow the methods of epoch 0 in a block of their own. They are never
+    marked as best, nor is a method that is alone at its epoch.
     """
-    if references is None:
-        last = summary.groupby("method")["epoch"].max()
-        references = list(last.index[last == 0]) if last.any() else []
     table = summary.copy()
     rows: list[Any] = list(table.itertuples())
     table["heading"] = [layout.heading(display_name(r.source, r.target)) for r in rows]
-    table["reference"] = table["method"].isin(references)
     block = "epoch " + table["epoch"].astype(str)
     table["block"] = block.mask(table["reference"], "references")
     table["name"] = table["method"].map(layout.name)
     table["ours"] = [_ours(row, layout) for row in rows]
     table["theirs"] = [_theirs(row, layout) for row in rows]
     means = table["mean"].mask(table["reference"])
-    best = means.groupby([table["heading"], table["epoch"]]).transform("max")
-    table["best"] = means == best
+    rivals = means.groupby([table["heading"], table["epoch"]])
+    table["best"] = (means == rivals.transform("max")) & (rivals.transform("count") > 1)
     return table.sort_values(["epoch", "reference"], kind="stable")
 
 
-def text_table(
-    summary: pd.DataFrame, *, references: Sequence[str] | None = None
-) -> str:
+def text_table(summary: pd.DataFrame) -> str:
     """Sets a summary as plain text in percent, one block per population.
 
     Args:
         summary: As summarise() returns it, or as read back from its CSV.
-        references: Methods to show apart; None: those that are known at epoch 0 only
-            while others have more epochs.
 
     Returns:
         Lines of about 80 characters; * marks the best mean of an epoch.
     """
     blocks = []
-    for heading, part in _laid_out(summary, TEXT, references).groupby(
-        "heading", sort=False
-    ):
+    for heading, part in _laid_out(summary, TEXT).groupby("heading", sort=False):
         shown = pd.DataFrame(
             {
                 "": part["block"].mask(part["block"] == part["block"].shift(), ""),
@@ -133,7 +129,7 @@ def text_table(
                 "published": part["theirs"],
             }
         )
-        if part["published_mean"].isna().all():
+        if part["theirs"].eq(NOT_KNOWN).all():
             shown = shown.drop(columns="published")
         pad = {
             str(name): f"{{:<{column.str.len().max()}}}".format
@@ -148,17 +144,15 @@ def text_table(
     return "\n\n".join([*blocks, note])
 
 
-def _styled(
-    summary: pd.DataFrame, layout: Layout, references: Sequence[str] | None
-) -> Styler:
+def _styled(summary: pd.DataFrame, layout: Layout) -> Styler:
     """Returns the wide table: a row per epoch and method, columns per population."""
-    table = _laid_out(summary, layout, references)
+    table = _laid_out(summary, layout)
     headings = list(dict.fromkeys(table["heading"]))
     rows = pd.MultiIndex.from_frame(table[["block", "name"]].drop_duplicates())
     wide = table.pivot(
         index=["block", "name"],
         columns="heading",
-        values=["n", "ours", "theirs", "best", "published_mean"],
+        values=["n", "ours", "theirs", "best"],
     ).reindex(index=rows)
     cells = pd.DataFrame(index=rows, columns=pd.MultiIndex.from_tuples([("", "n")]))
     cells["", "n"] = wide["n"].apply(_joined, axis=1)
@@ -167,8 +161,9 @@ def _styled(
         cells[heading, "this run"] = wide["ours", heading].fillna(NOT_KNOWN)
         best = wide["best", heading].eq(True)
         css[heading, "this run"] = best.map({True: "font-weight: bold", False: ""})
-        if wide["published_mean", heading].notna().any():
-            cells[heading, "published"] = wide["theirs", heading].fillna(NOT_KNOWN)
+        theirs = wide["theirs", heading].fillna(NOT_KNOWN)
+        if theirs.ne(NOT_KNOWN).any():
+            cells[heading, "published"] = theirs
             css[heading, "published"] = ""
     columns: list[Any] = list(cells.columns)
     classes = pd.DataFrame(
@@ -183,12 +178,7 @@ def _joined(counts: pd.Series) -> str:
     return " / ".join(dict.fromkeys(str(int(n)) for n in counts.dropna()))
 
 
-def latex_table(
-    summary: pd.DataFrame,
-    *,
-    statistics: Statistics,
-    references: Sequence[str] | None = None,
-) -> str:
+def latex_table(summary: pd.DataFrame, *, statistics: Statistics) -> str:
     """Sets a summary as LaTeX tables in percent; see text_table().
 
     Two populations stand side by side in each table, so that it can be read in print.
@@ -197,23 +187,29 @@ def latex_table(
     names = list(dict.fromkeys(populations))
     parts: list[str] = []
     for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
-        styler = _styled(summary[populations.isin(pair)], LATEX, references)
-        tabular = styler.to_latex(
-            hrules=True,
-            clines="skip-last;data",
-            convert_css=True,
-            multicol_align="c",
-            multirow_align="t",
-            column_format="ll" + "r" * len(styler.columns),
-        )
-        # \cline touches booktabs' rules, and none is wanted above the last of those
-        tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
-        tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
         caption = "Continued." if parts else caption_text(statistics, LATEX)
-        parts.append(LATEX_TABLE.format(caption=caption, tabular=tabular.strip()))
-    return "\n".join(["% needs \\usepackage{adjustbox,booktabs,multirow}", *parts])
+        styler = _styled(summary[populations.isin(pair)], LATEX)
+        parts.append(latex_float(styler, caption=caption))
+    return "\n".join([LATEX_NEEDS, *parts])
 
 
+def latex_float(styler: Styler, *, caption: str) -> str:
+    """Sets one table of two levels of rows, as wide as the text at most."""
+    tabular = styler.to_latex(
+        hrules=True,
+        clines="skip-last;data",
+        convert_css=True,
+        multicol_align="c",
+        multirow_align="t",
+        column_format="ll" + "r" * len(styler.columns),
+    )
+    # \cline touches booktabs' rules, and none is wanted above the last of those
+    tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
+    tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
+    return LATEX_TABLE.format(caption=caption, tabular=tabular.strip())
+
+
+LATEX_NEEDS = "% needs \\usepackage{adjustbox,booktabs,multirow}"
 LATEX_TABLE = r"""\begin{{table}}
 \caption{{{caption}}}
 \smallskip
@@ -237,7 +233,8 @@ def caption_text(statistics: Statistics, layout: Layout) -> str:
         f" ({statistics.resamples} bootstrap resamples, first of the"
         " hyper-representations or zoo models that networks come from, then of"
         f" networks). Published: {mean_std}standard deviation of Schürholt et al. 2022;"
-        f" {layout.about}where only an approximate value is given. Bold: best mean of"
+        f" {layout.about}where only an approximate value is given, medians where they"
+        " were read off a plot by eye. Bold: best mean of"
         " this run at its epoch. References are not finetuned: they are known at epoch"
         " 0 and do not compete."
     )
@@ -272,7 +269,6 @@ def html_page(
     statistics: Statistics,
     seed: int,
     title: str,
-    references: Sequence[str] | None = None,
 ) -> str:
     """Sets a summary as a web page of its own, in percent; see text_table().
 
@@ -283,9 +279,8 @@ def html_page(
         statistics: Of the intervals.
         seed: Base seed of the run, stated in the caption.
         title: Heading of the page.
-        references: As in text_table().
     """
-    styler = _styled(summary, HTML, references)
+    styler = _styled(summary, HTML)
     table = styler.set_uuid("table").to_html(sparse_index=True)
     notes = {HTML.name(BASELINE): "the zoo's test split, from its own training"}
     for name, method in methods.items():
