@@ -26,7 +26,7 @@ def explained_variance(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     squared_deviation: Float[np.ndarray, "models layers"],
     weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples hyper_reps layers"]:
+) -> Float[np.ndarray, "resamples hyper_reps layers+1"]:
     """Returns R2 of each layer against predicting the training mean.
 
     Args:
@@ -48,7 +48,7 @@ def mean_squared_error(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     sizes: Int[np.ndarray, "layers"],
     weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples hyper_reps layers"]:
+) -> Float[np.ndarray, "resamples hyper_reps layers+1"]:
     """Returns the mean squared error per weight of each layer, and last of all.
 
     Args:
