@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.decomposition import PCA
 
 from . import experiments
@@ -27,7 +27,9 @@ from .settings import Statistics
 from .shapes import Float
 from .storage import read_arrays
 
-GREY = "#4d4d4d"
+GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
+# the zoo's best networks, beside all of its test split
+BEST_OF_ZOO = "B_T30"
 ORIGINAL = "original"
 METRIC_NAMES = {
     "accuracy": "test accuracy",
@@ -58,19 +60,24 @@ def calibration(
     )
     last = data["epoch"].max()
     data = data[(data["epoch"] == last) & (data["metric"] != "accuracy")]
-    columns = [
-        (f"{METRIC_NAMES[metric]}, epoch {last}", {"metric": metric})
-        for metric in _unique(data["metric"])
-    ]
+    columns = [("", {"metric": metric}) for metric in _unique(data["metric"])]
     return _size_panels(data, columns, statistics), data
 
 
 def _size_panels(
     data: pd.DataFrame, columns: Sequence[tuple[str, dict]], statistics: Statistics
 ) -> Figure:
-    """Draws a curve over size per method, with the range of single ensembles."""
+    """Draws a curve over size per method, with the range of single ensembles.
+
+    Args:
+        data: As experiments.ensembles() returns it.
+        columns: Title and selected values of each column of panels; without a title
+            panels are named on their axis.
+        statistics: Of the range.
+    """
     zoos, methods = _unique(data["zoo"]), _unique(data["method"])
-    colours = method_colours(methods)
+    colours = method_colours([m for m in methods if m != BEST_OF_ZOO])
+    colours[BEST_OF_ZOO] = LIGHT_GREY
     figure, grid = _grid(len(zoos), len(columns), height=1.75)
     for line, zoo in zip(grid, zoos, strict=True):
         for axes, (title, chosen) in zip(line, columns, strict=True):
@@ -84,11 +91,20 @@ def _size_panels(
                 axes.fill_between(curve["size"], *band, color=colour, alpha=0.12, lw=0)
                 # a marker, for methods that have one size only
                 axes.plot(curve["size"], curve["mean"], ".-", color=colour, ms=3)
-            axes.set_title(f"{display_name(zoo, zoo)}, {title}", fontsize=8)
+            axes.set_xscale("log")
             axes.set_xlim(1, max(data["size"].max(), 2))
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-            _value_axis(axes, _unique(part["metric"]))
-        line[0].set_ylabel(_row_label(data))
+            axes.xaxis.set_major_locator(FixedLocator(_unique(data["size"])))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+            metric = part["metric"].iloc[0]
+            if metric != "nll":
+                axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            if title or axes is line[0]:
+                name = display_name(zoo, zoo)
+                axes.set_title(f"{name}, {title}" if title else name, fontsize=8)
+            if not title or axes is line[0]:
+                axes.set_ylabel(METRIC_NAMES[metric])
     for axes in grid[-1]:
         axes.set_xlabel("networks per ensemble")
     level = f"{100 * statistics.confidence:g} %"
@@ -98,17 +114,6 @@ def _size_panels(
     handles.append(Patch(color=GREY, alpha=0.2, label=f"{level} of ensembles"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
-
-
-def _row_label(data: pd.DataFrame) -> str:
-    metrics = _unique(data["metric"])
-    return METRIC_NAMES[metrics[0]] if len(metrics) == 1 else ""
-
-
-def _value_axis(axes: Axes, metrics: Sequence[str]) -> None:
-    if "nll" not in metrics:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
 
 
 def reconstruction(
@@ -197,7 +202,7 @@ def _accuracy_steps(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> 
     axes.set_xlim(0, min(1, 0.05 + data["value"].max()))
     axes.set_ylim(bottom=0)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="test accuracy", ylabel="networks")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .shapes import Float, Int
 
-HISTOGRAM_BINS = 60
+HISTOGRAM_BINS = 40
 
 
 def layer_sums(
