@@ -16,6 +16,7 @@ include: "rules/common.smk"
 include: "rules/datasets.smk"
 include: "rules/zoos.smk"
 include: "rules/hyper_reps.smk"
+include: "rules/generators.smk"
 include: "rules/samples.smk"
 include: "rules/finetuned.smk"
 include: "rules/results.smk"
@@ -33,6 +34,7 @@ localrules:
     datasets,
     zoos,
     hyper_reps,
+    generators,
     samples,
     finetuned,
     ensembles,

@@ -10,6 +10,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from hyperreps.fingerprint import code_fingerprint
+from hyperreps.sampling import needs_generator
 from hyperreps.settings import SettingsError, load_settings
 
 try:
@@ -80,9 +81,10 @@ def flags(**values):
     return " ".join(words)
 
 
-def where():
-    """Returns the flags that say where a job computes."""
-    return flags(device=SETTINGS.compute.device, threads=SETTINGS.compute.threads)
+def where(**more):
+    """Returns the flags that say where a job computes, and how."""
+    compute = SETTINGS.compute
+    return flags(device=compute.device, threads=compute.threads, **more)
 
 
 def gpus():
@@ -171,6 +173,17 @@ def get_latent_space(wildcards):
     """Returns the hyper-representations a method samples from; none in weight space."""
     variant = SETTINGS.methods[wildcards.method].hyper_rep
     return get_hyper_reps(wildcards.zoo, variant) if variant else []
+
+
+def get_generators(zoo, name):
+    """Returns the trained generators that a method samples from; for sampler gan."""
+    method = SETTINGS.methods[name]
+    if not needs_generator(method.sampler):
+        return []
+    return [
+        f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
+    ]
 
 
 def get_samples(zoos, methods):

@@ -33,7 +33,7 @@ rule finetune:
         code=fingerprint("finetune.py"),
         script=script("finetune.py"),
         flags=lambda w: finetuning_flags(w.source, w.target),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

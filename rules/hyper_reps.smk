@@ -35,7 +35,7 @@ rule pretrain:
             ),
             seed=w.seed,
         ),
-        where=where(),
+        where=where(compiled=SETTINGS.compute.compiled),
     shell:
         """
         python {params.script:q} \

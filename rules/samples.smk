@@ -17,6 +17,7 @@ rule sample:
         zoo=get_pool,
         dataset=lambda w: get_dataset(w.zoo),
         hyper_reps=get_latent_space,
+        generators=lambda w: get_generators(w.zoo, w.method),
     output:
         "<results>/samples/{zoo}/{method}.h5",
     log:
@@ -35,13 +36,14 @@ rule sample:
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
         ),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             --hyper-reps {input.hyper_reps:q} \
+            --generators {input.generators:q} \
             {params.flags} \
             --output {output:q} \
             {params.where} \

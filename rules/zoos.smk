@@ -33,7 +33,7 @@ rule train_zoo:
             first_seed=w.first,
             models=int(w.last) - int(w.first) + 1,
         ),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

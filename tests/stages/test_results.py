@@ -220,6 +220,153 @@ def figures(inputs, tmp_path_factory) -> dict[str, pd.DataFrame]:
     return data
 
 
+@pytest.fixture(scope="module")
+def samplers(tmp_path_factory) -> list[str]:
+    """Returns the flags of the table samplers: nothing is finetuned."""
+    folder = tmp_path_factory.mktemp("samplers")
+    rng = np.random.default_rng(1)
+    methods = {"S_U": 0.12, "S_Neigh30": 0.3, "S_GAN30": 0.4, "S_KDE30": 0.7}
+    references = {"B_F": 0.8, "B_F30": 0.85, "soup": 0.5}
+    files = {}
+    for method, level in (methods | references).items():
+        count = 1 if method == "soup" else 8
+        accuracy = rng.normal(level, 0.04, count).clip(0, 1)
+        arrays = {
+            "accuracy/test": accuracy.astype(np.float32),
+            "hyper_rep_seed": np.repeat([1, 2], 4)[:count],
+            "source_model": np.full((count, 5), -1),
+        }
+        about = {"kind": "samples", "source": "mnist", "method": method}
+        settings = json.dumps({"sampler": "kde"})
+        path = folder / f"{method}.h5"
+        files[method] = write(path, arrays, settings=settings, **about)
+    flags = {
+        "--zoos": [write_zoo(folder, "mnist", rng)],
+        "--samples": [files[name] for name in methods],
+        "--references": [files[name] for name in references],
+        "--published": [ROOT / "config" / "published.yaml"],
+        "--statistics.resamples": [200],
+        "--epochs": [0, 3],
+        "--table": ["samplers"],
+    }
+    return [str(part) for flag, values in flags.items() for part in (flag, *values)]
+
+
+class TestSamplers:
+    """The table and the figure of samplers."""
+
+    def test_table(self, samplers, tmp_path):
+        output = tmp_path / "samplers.csv"
+        printed = run("make_table.py", *samplers, "--output", output)
+        summary = pd.read_csv(output).set_index(["method", "epoch"])
+        # B_T at both epochs, all others as they are sampled
+        assert len(summary) == 2 + 4 + 3
+        for path in paths(samplers, "--samples") + paths(samplers, "--references"):
+            row, values = summary.loc[(path.stem, 0)], accuracy(path)
+            assert row["n"] == len(values)
+            assert row["mean"] == pytest.approx(values.mean())
+            assert row["std"] == pytest.approx(values.std(ddof=0))
+            assert row["median"] == pytest.approx(np.median(values))
+        zoo = accuracy(paths(samplers, "--zoos")[0])[-4:]
+        for epoch in (0, 3):
+            row = summary.loc[("B_T", epoch)]
+            assert row["mean"] == pytest.approx(zoo[:, epoch].mean())
+        assert summary.loc[("S_KDE30", 0), "published_median"] == 0.745
+        assert summary["published_mean"].isna().all()
+        apart = summary.index[summary["reference"]].get_level_values("method")
+        assert list(apart) == ["B_F", "B_F30", "soup"]
+        # references are better here, but do not compete
+        assert re.search(r"S_KDE30 .* median 7\d\.\d \* +median ≈ 74\.5", printed)
+        html = output.with_suffix(".html").read_text()
+        assert "read off a plot by eye" in html
+
+    def test_figure(self, samplers, tmp_path):
+        output = tmp_path / "samplers.pdf"
+        run(
+            *("make_figure.py", "--figure", "samplers", *samplers),
+            *("--output", output),
+        )
+        data = pd.read_csv(output.with_suffix(".csv"))
+        shown = data.set_index(["method", "epoch", "statistic"]).sort_index()[
+            "accuracy"
+        ]
+        for path in paths(samplers, "--samples"):
+            values = accuracy(path)
+            np.testing.assert_allclose(shown.loc[(path.stem, 0, "sample")], values)
+            median = shown.loc[(path.stem, 0, "median")].item()
+            assert median == pytest.approx(np.median(values))
+        assert shown.loc[("S_GAN30", 0, "published_median")].item() == 0.37
+        assert len(shown.loc[("B_T", 3, "sample")]) == 4
+
+
+@pytest.fixture(scope="module")
+def transfer(tmp_path_factory) -> list[str]:
+    """Returns the flags of a transfer in both directions and its zoos."""
+    folder = tmp_path_factory.mktemp("transfer")
+    rng = np.random.default_rng(2)
+    pairs = (("svhn", "mnist"), ("mnist", "svhn"))
+    files = []
+    for source, target in pairs:
+        for method in ("B_F", "S_KDE30"):
+            arrays = {
+                "accuracy/test": rng.uniform(0.2, 0.7, (6, 4)).astype(np.float32),
+                "hyper_rep_seed": np.full(6, -1),
+                "source_model": np.arange(6),
+            }
+            about = {"source": source, "target": target, "method": method}
+            path = folder / f"finetuned/{source}-{target}/{method}.h5"
+            settings = json.dumps({"sampler": "identity"})
+            files.append(
+                write(path, arrays, kind="finetuned", settings=settings, **about)
+            )
+    flags = {
+        "--zoos": [write_zoo(folder, target, rng) for _, target in pairs],
+        "--finetuned": files,
+        "--published": [ROOT / "config" / "published.yaml"],
+        "--statistics.resamples": [200],
+        "--epochs": [0, 1, 3],
+        "--table": ["transfer"],
+    }
+    return [str(part) for flag, values in flags.items() for part in (flag, *values)]
+
+
+class TestTransfer:
+    """The table and the figure of transfer."""
+
+    def test_table(self, transfer, tmp_path):
+        output = tmp_path / "transfer.csv"
+        printed = run("make_table.py", *transfer, "--output", output)
+        keys = ["source", "target", "method", "epoch"]
+        summary = pd.read_csv(output).set_index(keys)
+        assert len(summary) == 2 * 3 * 3
+        for path in paths(transfer, "--zoos"):
+            # from scratch is the target's own zoo, whatever the source
+            (source,) = {"mnist", "svhn"} - {path.stem}
+            row = summary.loc[(source, path.stem, "B_T", 3)]
+            assert row["mean"] == pytest.approx(accuracy(path)[-4:, 3].mean())
+        for path in paths(transfer, "--finetuned"):
+            pair = path.parent.name.split("-")
+            row = summary.loc[(*pair, path.stem, 1)]
+            assert row["mean"] == pytest.approx(accuracy(path)[:, 1].mean())
+        assert summary.loc[("svhn", "mnist", "B_T", 1), "published_mean"] == 0.206
+        assert summary.loc[("svhn", "mnist", "B_F", 0), "published_mean"] == 0.334
+        assert summary.loc[("mnist", "svhn")]["published_mean"].isna().all()
+        assert printed.index("SVHN → MNIST") < printed.index("MNIST → SVHN")
+
+    def test_figure(self, transfer, tmp_path):
+        output = tmp_path / "transfer.pdf"
+        run(
+            *("make_figure.py", "--figure", "transfer", *transfer),
+            *("--output", output),
+        )
+        keys = ["source", "target", "method", "epoch"]
+        data = pd.read_csv(output.with_suffix(".csv")).set_index(keys).sort_index()
+        assert len(data) == 2 * 3 * 4
+        for path in paths(transfer, "--finetuned"):
+            shown = data.loc[(*path.parent.name.split("-"), path.stem), "mean"]
+            np.testing.assert_allclose(shown, accuracy(path).mean(axis=0))
+
+
 class TestFigure:
     """make_figure.py."""
 
@@ -279,7 +426,7 @@ class TestFigure:
         message = run(
             "make_figure.py", "--figure", "zo", *inputs, "--output", output, fails=True
         )
-        assert "unknown 'zo'; plotting.py has finetuning, epoch_zero, zoo" in message
+        assert "unknown 'zo'; plotting.py has finetuning, epoch_zero, zoo," in message
 
     def test_output_must_be_pdf(self, inputs, tmp_path):
         output = tmp_path / "figure.png"

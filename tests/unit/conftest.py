@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hyperreps.architectures import Architecture, build
-from hyperreps.population import Images
+from hyperreps.images import Images
 
 # tests share their cores with other processes
 torch.set_num_threads(1)

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +19,9 @@ from hyperreps.autoencoder import (
     normalization,
     token_index,
 )
+from hyperreps.engines import forward
 from hyperreps.losses import nt_xent, r_squared, reconstruction_loss
-from hyperreps.population import forward, initial_weights
+from hyperreps.population import initial_weights
 from hyperreps.pretraining import DivergedError, Pretraining
 from hyperreps.settings import HyperRep
 from hyperreps.storage import DataFileError
@@ -310,3 +315,72 @@ def test_a_loss_that_is_not_finite_stops(cnn):
     training.weights[0, 0] = torch.inf
     with pytest.raises(DivergedError, match=r"epoch 1.*learning_rate"):
         training.run_epoch()
+
+
+def plain_settings(**changes):
+    """Without anything random in a step."""
+    return SMALL.model_copy(
+        update={
+            "dropout": 0.0,
+            "permutation": False,
+            "erase_probability": 0.0,
+            "contrast_weight": 0.0,
+            **changes,
+        }
+    )
+
+
+def parameters_after_an_epoch(cnn, settings, **options):
+    weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(10))
+    training = Pretraining(
+        weights, weights[:2], cnn, settings=settings, seed=1, **options
+    )
+    entry = training.run_epoch()
+    rows = [p.detach().flatten() for p in training.model.parameters()]
+    return torch.cat(rows), entry["loss"]
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch(cnn):
+    whole = parameters_after_an_epoch(cnn, plain_settings(batch_size=10))
+    parts = parameters_after_an_epoch(cnn, plain_settings(batch_size=10, micro_batch=4))
+    # Adam's first step is the sign of the gradient, where that is not near zero
+    close = (whole[0] - parts[0]).abs() < 1e-6
+    assert close.double().mean() > 0.99
+    assert parts[1] == pytest.approx(whole[1], rel=1e-5)
+
+
+COMPILED = """
+import functools, sys, torch
+sys.path.insert(0, sys.argv[1])
+from hyperreps.architectures import build
+from hyperreps.population import initial_weights
+from hyperreps.pretraining import Pretraining
+from hyperreps.settings import HyperRep
+
+torch.set_num_threads(1)
+torch.compile = functools.partial(torch.compile, backend="aot_eager")
+cnn = build("cnn", channels=1)
+weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(8))
+settings = HyperRep.model_validate_json(sys.argv[2])
+losses = []
+for compiled in (False, True):
+    training = Pretraining(
+        weights, weights[:2], cnn, settings=settings, seed=1, compiled=compiled
+    )
+    losses.append([training.run_epoch()["loss"] for _ in range(2)])
+print(*losses[0], *losses[1])
+"""
+
+
+def test_a_compiled_step_is_the_same():
+    """The compiler's own tracing and autograd, without generated machine code.
+
+    In a process of its own: shapes that are checked at run time cannot be traced.
+    """
+    scripts = Path(autoencoder.__file__).parents[1]
+    settings = plain_settings(contrast_weight=0.1).model_dump_json()
+    words = [sys.executable, "-c", COMPILED, str(scripts), settings]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    first, second, *compiled = map(float, result.stdout.split())
+    assert compiled == pytest.approx([first, second], rel=1e-4)
+    assert second != first

@@ -211,15 +211,16 @@ def test_stale_samples_of_a_chunk_do_not_matter():
 
 def test_the_reason_is_given_where_the_engine_does_not_fit(monkeypatch):
     network = build("cnn", channels=1)
-    assert fused.supported(network, RECIPE) is None
-    sgd = RECIPE.model_copy(update={"optimizer": "sgd"})
-    assert "adam only" in fused.supported(network, sgd)
+    assert fused.unsupported_here(network, "tanh", "adam") is None
+    assert "adam only" in fused.unsupported_here(network, "tanh", "sgd")
     wide = (Convolution(16, 5), *network.layers[1:])
-    assert "8 channels" in fused.supported(Architecture("wide", 1, wide), RECIPE)
+    assert "8 channels" in fused.unsupported_here(
+        Architecture("wide", 1, wide), "tanh", "adam"
+    )
     short = Architecture("short", 1, network.layers[3:])
-    assert "conv-pool" in fused.supported(short, RECIPE)
+    assert "conv-pool" in fused.unsupported_here(short, "tanh", "adam")
     monkeypatch.setattr(fused.importlib.util, "find_spec", lambda name: None)
-    assert "numba" in fused.supported(network, RECIPE)
+    assert "numba" in fused.unsupported_here(network, "tanh", "adam")
 
 
 def test_bad_input_is_refused():

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from hyperreps.architectures import build
-from hyperreps.population import Images, PopulationTraining, forward, initial_weights
+from hyperreps.engines import forward
+from hyperreps.images import Images
+from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.pretraining import Pretraining
 from hyperreps.randomness import batch_order, mix
 from hyperreps.settings import HyperRep, Recipe

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hyperreps.fingerprint import code_fingerprint
-from hyperreps.resuming import EXIT_UNFINISHED, input_digest, run_to_end
+from hyperreps.resuming import EXIT_UNFINISHED, Pace, input_digest, run_to_end
 from hyperreps.storage import (
     DataFileError,
     opened,
@@ -165,8 +165,7 @@ def run(training, state, digest="d", epochs=4, minutes=None):
         epochs=epochs,
         state=state,
         digest=digest,
-        save_every=0.0,
-        minutes=minutes,
+        pace=Pace(save_every=0.0, minutes=minutes),
     )
 
 

@@ -1,4 +1,7 @@
+import contextlib
+import copy
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -6,16 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hyperreps import engines
 from hyperreps.architectures import build
-from hyperreps.population import (
+from hyperreps.engines import (
     ACTIVATIONS,
-    PopulationTraining,
+    FusedEngine,
+    TorchEngine,
+    choose_engine,
     evaluate,
     forward,
-    initial_weights,
 )
+from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.randomness import batch_order, mix
-from hyperreps.settings import Recipe
+from hyperreps.settings import Recipe, SettingsError
 
 from .conftest import make_images, on_cpu, plain_model
 
@@ -28,7 +34,10 @@ RECIPE = Recipe(
 )
 
 
-def train(seeds, *, recipe=RECIPE, channels=1, counts=(60, 30, 30)):
+ENGINES = ("loop", "grouped", "fused")
+
+
+def train(seeds, *, recipe=RECIPE, channels=1, counts=(60, 30, 30), engine="grouped"):
     network = build("cnn", channels=channels)
     start = initial_weights(network, initialization=recipe.initialization, seeds=seeds)
     training = PopulationTraining(
@@ -38,6 +47,7 @@ def train(seeds, *, recipe=RECIPE, channels=1, counts=(60, 30, 30)):
         seeds=seeds,
         recipe=recipe,
         record=range(recipe.epochs + 1),
+        engine=engine,
     )
     while training.epoch < recipe.epochs:
         training.run_epoch()
@@ -162,21 +172,28 @@ def loop_oracle(training, seed, row, *, recipe, channels):
 
 
 @pytest.mark.parametrize(
-    ("channels", "changes"),
+    ("engine", "channels", "changes"),
     [
-        (1, {}),
-        (3, {"activation": "gelu", "weight_decay": 1e-2}),
-        (1, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-2}),
-        (1, {"optimizer": "rmsprop", "momentum": 0.5, "learning_rate": 1e-4}),
+        *((engine, 1, {}) for engine in ENGINES),
+        *((e, 3, {"activation": "gelu", "weight_decay": 1e-2}) for e in ENGINES),
+        ("loop", 1, {"optimizer": "sgd", "learning_rate": 1e-2}),
+        ("grouped", 1, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1e-2}),
+        (
+            "grouped",
+            1,
+            {"optimizer": "rmsprop", "momentum": 0.5, "learning_rate": 1e-4},
+        ),
     ],
 )
-def test_population_equals_the_per_model_loop(channels, changes):
+def test_population_equals_the_per_model_loop(engine, channels, changes):
     """Same weights after more than 50 steps, for every optimiser and a short batch."""
     recipe = RECIPE.model_copy(
         update={"epochs": 3, "initialization": "kaiming_uniform", **changes}
     )
     seeds = [11, 12, 13]
-    training = train(seeds, recipe=recipe, channels=channels, counts=(125, 20, 20))
+    training = train(
+        seeds, recipe=recipe, channels=channels, counts=(125, 20, 20), engine=engine
+    )
     for k, seed in enumerate(seeds):
         start = torch.from_numpy(training.recorded[k, 0])
         vector, loss, accuracy = loop_oracle(
@@ -188,36 +205,40 @@ def test_population_equals_the_per_model_loop(channels, changes):
         assert training.accuracy["train"][k, -1] == pytest.approx(accuracy, abs=0.01)
 
 
-def test_a_model_gets_the_same_bits_alone_and_in_company():
-    company = train(range(40))
-    alone = train([17])
-    half = train(range(10, 23))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_gets_the_same_bits_alone_and_in_company(engine):
+    company = train(range(40), engine=engine)
+    alone = train([17], engine=engine)
+    half = train(range(10, 23), engine=engine)
     assert (company.recorded[17] == alone.recorded[0]).all()
     assert (company.recorded[10:23] == half.recorded).all()
     for name, values in company.metrics().items():
         np.testing.assert_array_equal(values[10:23], half.metrics()[name])
 
 
-def test_resumed_training_is_bitwise_equal():
-    whole = train(range(18))
-    first = train(range(18), recipe=RECIPE.model_copy(update={"epochs": 2}))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_resumed_training_is_bitwise_equal(engine):
+    whole = train(range(18), engine=engine)
+    first = train(range(18), engine=engine)
     # a fresh object that takes over after epoch 1
     half = PopulationTraining(
         torch.from_numpy(first.recorded[:, 0]),
-        first.architecture,
+        build("cnn", channels=1),
         images=first.images,
         seeds=range(18),
         recipe=RECIPE,
         record=range(3),
+        engine=engine,
     )
     half.run_epoch()
     again = PopulationTraining(
         torch.zeros_like(half.weights),
-        first.architecture,
+        build("cnn", channels=1),
         images=first.images,
         seeds=range(18),
         recipe=RECIPE,
         record=range(3),
+        engine=engine,
     )
     again.load_state_dict(half.state_dict())
     again.run_epoch()
@@ -226,10 +247,11 @@ def test_resumed_training_is_bitwise_equal():
         np.testing.assert_array_equal(values, again.metrics()[name])
 
 
-def test_evaluation_equals_a_hand_count(cnn):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_evaluation_equals_a_hand_count(cnn, engine):
     weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(3))
     images = on_cpu(make_images(counts=(10, 10, 257)))["test"]
-    loss, accuracy = evaluate(cnn, weights, images, activation="relu")
+    loss, accuracy = evaluate(cnn, weights, images, activation="relu", engine=engine)
     for k, row in enumerate(weights):
         model = plain_model(row, channels=1, activation="relu")
         scores = model(images.normalized(slice(None)))
@@ -271,3 +293,162 @@ def test_training_does_not_change_the_start(cnn):
     )
     training.run_epoch()
     assert (start == before).all()
+
+
+def test_auto_takes_the_fastest_engine_and_says_why_not(cnn, caplog, monkeypatch):
+    on = {"device": torch.device("cpu")}
+    chosen = choose_engine("auto", cnn, activation="tanh", **on)
+    assert isinstance(chosen, FusedEngine)
+    monkeypatch.setattr(engines, "_say", engines._say.__wrapped__)
+    with caplog.at_level("INFO"):
+        chosen = choose_engine("auto", cnn, activation="tanh", optimizer="sgd", **on)
+    assert chosen.name == "grouped"
+    assert [r.message for r in caplog.records] == [
+        "engine: grouped (not fused: the fused engine trains with adam only, not sgd)"
+    ]
+    with pytest.raises(SettingsError, match=r"engine fused: .* adam only"):
+        choose_engine("fused", cnn, activation="tanh", optimizer="sgd", **on)
+
+
+def test_two_threads_give_the_bits_of_one():
+    one = train(range(5), engine="fused")
+    torch.set_num_threads(2)
+    try:
+        two = train(range(5), engine="fused")
+    finally:
+        torch.set_num_threads(1)
+    assert (one.recorded == two.recorded).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_diverged_model_is_frozen_and_the_others_train_on(engine):
+    """Model 2 starts beyond the limit, model 5 with NaN; the others are as alone."""
+    network = build("cnn", channels=1)
+    start = initial_weights(network, initialization="uniform", seeds=range(7))
+    start[2, 10] = 2e3
+    start[5, 2000] = torch.nan
+    training = PopulationTraining(
+        start,
+        network,
+        images=on_cpu(make_images()),
+        seeds=range(7),
+        recipe=RECIPE,
+        record=range(3),
+        engine=engine,
+    )
+    training.run_epoch()
+    summary = training.run_epoch()
+    assert training.diverged.tolist() == [-1, -1, 0, -1, -1, 0, -1]
+    assert summary["diverged"] == 2
+    np.testing.assert_array_equal(training.weights[[2, 5]], start[[2, 5]])
+    np.testing.assert_array_equal(
+        training.accuracy["train"][5, 0], training.accuracy["train"][5, 2]
+    )
+    healthy = train(range(7), engine=engine)
+    keep = [0, 1, 3, 4, 6]
+    assert (training.recorded[keep] == healthy.recorded[keep]).all()
+
+
+def test_a_model_that_diverges_in_training_keeps_its_last_good_weights():
+    largest = np.abs(train(range(30)).recorded).max(2)
+    limit = float(np.median(largest[:, 2]))
+    recipe = RECIPE.model_copy(update={"weight_limit": limit})
+    training = train(range(30), recipe=recipe)
+    expected = np.where((largest > limit).any(1), (largest > limit).argmax(1), -1)
+    np.testing.assert_array_equal(training.diverged, expected)
+    assert 0 < (training.diverged > 0).sum() < 30
+    for row, epoch in zip(training.recorded, training.diverged, strict=True):
+        if epoch > 0:
+            np.testing.assert_array_equal(row[epoch - 1], row[-1])
+
+
+def test_all_models_diverged_is_an_error():
+    recipe = RECIPE.model_copy(update={"weight_limit": 0.5})
+    with pytest.raises(SettingsError, match=r"all 2 models .* lower the recipe's"):
+        train(range(2), recipe=recipe)
+
+
+def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
+    whole = train(range(11))
+    step, evaluation = TorchEngine.train_epoch, TorchEngine.evaluate
+
+    def scarce(function):
+        def limited(self, rows, *args, **kwargs):
+            if len(rows) > 4:
+                raise torch.OutOfMemoryError
+            return function(self, rows, *args, **kwargs)
+
+        return limited
+
+    monkeypatch.setattr(TorchEngine, "train_epoch", scarce(step))
+    monkeypatch.setattr(TorchEngine, "evaluate", scarce(evaluation))
+    with caplog.at_level("INFO"):
+        parts = train(range(11))
+    assert [len(launch.rows) for launch in parts.launches] == [3, 3, 3, 2]
+    assert "out of memory; training 3 models at a time" in caplog.text
+    assert (parts.recorded == whole.recorded).all()
+    np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])
+
+
+def test_not_even_one_model_fits(monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(TorchEngine, "train_epoch", fail)
+    with pytest.raises(SettingsError, match="out of memory with one model; lower"):
+        train(range(3))
+
+
+def test_memory_of_a_model_counts_its_feature_maps(cnn):
+    sizes = [4608, 1152, 1152, 384, 96, 96, 36, 36, 20, 20, 10]
+    assert cnn.feature_sizes == sizes
+    expected = 4 * (5 * 2464 + 3 * 128 * sum(sizes))
+    assert TorchEngine(cnn, "tanh").bytes_per_model(128) == expected
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
+    """The logic around a CUDA graph, with a graph that calls the step again."""
+    recipe = RECIPE.model_copy(
+        update={"optimizer": optimizer, "momentum": 0.5, "learning_rate": 1e-3}
+    )
+    expected = train(range(3), recipe=recipe)
+    steps = []
+
+    class Graph:
+        def replay(self):
+            steps[-1]._run()
+
+    @contextlib.contextmanager
+    def recorded(_graph):
+        # recording runs nothing on a GPU, so what ran here is undone
+        step = steps[-1]
+        state = step.optimizer.state[step.rows]
+        kept = copy.deepcopy((step.rows.detach(), state))
+        yield
+        with torch.no_grad():
+            step.rows.copy_(kept[0])
+        for name, value in kept[1].items():
+            if torch.is_tensor(value):
+                state[name].copy_(value)
+        step.loss.zero_()
+        step.correct.zero_()
+
+    class Step(engines._Step):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if len(self.images.labels) >= self.index.shape[1] > 4:
+                steps.append(self)
+                self.capture()
+
+    stream = mock.MagicMock()
+    monkeypatch.setattr(torch.cuda, "Stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recorded)
+    monkeypatch.setattr(engines, "_Step", Step)
+    found = train(range(3), recipe=recipe)
+    assert len(steps) == 2  # epochs
+    assert (found.recorded == expected.recorded).all()
+    np.testing.assert_array_equal(found.loss["train"], expected.loss["train"])

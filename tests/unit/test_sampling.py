@@ -1,11 +1,24 @@
 import re
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from scipy.spatial import Delaunay
+from scipy.stats import kstest
 from sklearn.neighbors import KernelDensity
 
-from hyperreps.sampling import SAMPLERS, draw, option_problems
+from hyperreps import sampling
+from hyperreps.sampling import SAMPLERS, draw, needs_generator, option_problems
 from hyperreps.seeds import numpy_generator
+from hyperreps.settings import SettingsError, load_settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ImportWarning)
+    from umap import umap_
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 POINTS = np.random.default_rng(0).normal(size=(60, 12)).astype(np.float32)
 OPTIONS = {
@@ -13,7 +26,20 @@ OPTIONS = {
     "identity": {},
     "mean": {},
     "noise": {"sigma": 0.1},
+    "soup": {"members": 5},
+    "uniform": {},
+    "neighbours": {},
+    "gan": {},
 }
+
+
+class Doubling:
+    """Stands in for a trained generator."""
+
+    noise = 12
+
+    def points(self, noise):
+        return 2 * noise
 
 
 def sample(name, count=200, seed=1, points=POINTS, **options):
@@ -23,6 +49,7 @@ def sample(name, count=200, seed=1, points=POINTS, **options):
         count=count,
         rng=numpy_generator("test", seed),
         options={**OPTIONS[name], **options},
+        generator=Doubling(),
     )
 
 
@@ -38,7 +65,7 @@ def test_samplers_are_seeded_and_keep_shape_and_type(name):
     assert one.points.shape[1] == POINTS.shape[1]
     assert one.points.dtype == POINTS.dtype
     assert len(one.rows) == len(one.points)
-    if name in ("kde", "noise"):
+    if name not in ("identity", "mean"):
         assert len(one.points) == 200
         assert (one.points != other.points).any()
 
@@ -113,6 +140,134 @@ def test_noise_has_the_declared_scale():
     drawn = sample("noise", count=3000, sigma=0.1)
     residual = drawn.points - POINTS[drawn.rows]
     assert residual.std() == pytest.approx(0.1, rel=0.02)
+
+
+def test_soup_is_the_mean_of_different_members():
+    drawn = sample("soup", members=16)
+    assert drawn.rows.shape == (200, 16)
+    assert all(len(set(rows)) == 16 for rows in drawn.rows)
+    for point, rows in zip(drawn.points[:5], drawn.rows, strict=False):
+        by_hand = sum(POINTS[row].astype(float) for row in rows) / 16
+        np.testing.assert_allclose(point, by_hand, atol=1e-6)
+    # means of 16 of 60 without replacement: var / 16 * (60 - 16) / (60 - 1)
+    expected = POINTS.var(0, ddof=0).mean() / 16 * 44 / 59
+    assert sample("soup", count=3000, members=16).points.var(0).mean() == pytest.approx(
+        expected, rel=0.05
+    )
+
+
+def test_soup_of_all_is_the_mean():
+    np.testing.assert_allclose(
+        sample("soup", count=1, members=60).points, sample("mean").points, atol=1e-6
+    )
+    with pytest.raises(SettingsError, match=r"members must be 1 to 60.*got 61"):
+        sample("soup", members=61)
+
+
+def test_uniform_fills_its_bounds_and_no_more():
+    unit = sample("uniform", count=5000).points
+    assert -1 <= unit.min() < -0.99
+    assert 0.99 < unit.max() <= 1
+    # mean 0 and variance (1 - -1)^2 / 12 in every dimension, dimensions unrelated
+    np.testing.assert_allclose(unit.mean(0), 0, atol=0.05)
+    np.testing.assert_allclose(np.cov(unit.T), np.eye(12) / 3, atol=0.03)
+    low, high = POINTS.min(0), POINTS.max(0)
+    pool = (sample("uniform", count=5000, bounds="pool").points - low) / (high - low)
+    assert 0 <= pool.min() <= pool.max() <= 1
+    for d in range(12):
+        assert kstest(pool[:, d], "uniform").pvalue > 1e-4
+
+
+class TestNeighbours:
+    """Places in a UMAP embedding, mapped back."""
+
+    # two clusters that are far apart in the first dimension
+    CLUSTERS = POINTS + np.float32(30) * (np.arange(60) % 2)[:, None] * np.eye(12)[0]
+    CLUSTERS = CLUSTERS.astype(np.float32)
+
+    @pytest.fixture
+    def places(self, monkeypatch):
+        """Records the embedding and the places that are mapped back."""
+        seen = {}
+        inverse = umap_.UMAP.inverse_transform
+
+        def recording(reducer, places):
+            seen.update(embedded=reducer.embedding_, places=places)
+            return inverse(reducer, places)
+
+        monkeypatch.setattr(umap_.UMAP, "inverse_transform", recording)
+        return seen
+
+    def test_simplex_lies_between_neighbours(self, places):
+        drawn = sample("neighbours", points=self.CLUSTERS, count=100)
+        embedded = places["embedded"]
+        nearest = np.sort(pdist_to(embedded, embedded), axis=1)[:, 3].max()
+        # no further from some point than the third neighbour of any
+        assert pdist_to(places["places"], embedded).min(1).max() <= nearest
+        assert (Delaunay(embedded).find_simplex(places["places"]) >= 0).mean() > 0.95
+        # on one of the clusters, not in between
+        first = drawn.points[:, 0]
+        assert (np.minimum(abs(first), abs(first - 30)) < 5).mean() > 0.95
+        assert 20 < (first > 15).sum() < 80
+
+    def test_cube_is_around_the_whole_embedding(self, places):
+        sample("neighbours", points=self.CLUSTERS, count=2000, region="cube")
+        low, high = places["embedded"].min(), places["embedded"].max()
+        spread = (places["places"] - low) / (high - low)
+        assert 0 <= spread.min() <= spread.max() <= 1
+        for axis in range(3):
+            assert kstest(spread[:, axis], "uniform").pvalue > 1e-4
+
+    def test_pool_that_is_too_small(self):
+        with pytest.raises(SettingsError, match=r"pool has 5 points.*needs 6"):
+            sample("neighbours", points=POINTS[:5])
+        assert sample("neighbours", points=POINTS[:6], count=3).points.shape == (3, 12)
+
+
+def pdist_to(one, other):
+    return np.linalg.norm(one[:, None] - other[None], axis=2)
+
+
+def test_gan_feeds_unit_noise_to_its_generator():
+    drawn = sample("gan", count=4000)
+    np.testing.assert_allclose(np.cov(drawn.points.T), 4 * np.eye(12), atol=0.45)
+    assert set(drawn.rows) == {-1}
+
+
+def test_only_a_sampler_that_asks_for_a_generator_gets_one():
+    assert [name for name in SAMPLERS if needs_generator(name)] == ["gan"]
+    (problem,) = option_problems("gan", {"generator": "mine"})
+    assert "generator" in problem
+
+
+def test_a_registered_function_is_a_sampler(monkeypatch):
+    """As docs/extending.md promises: a function and its options, nothing else."""
+    monkeypatch.setattr(sampling, "SAMPLERS", dict(SAMPLERS))
+
+    @sampling.sampler
+    def gaussian(points, *, count, rng, shrink: float = 1.0):
+        drawn = rng.multivariate_normal(
+            points.mean(0), shrink * np.cov(points.T), count
+        )
+        return sampling.Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+    drawn = draw(
+        "gaussian",
+        POINTS,
+        count=20000,
+        rng=np.random.default_rng(0),
+        options={"shrink": 1},
+    )
+    np.testing.assert_allclose(np.cov(drawn.points.T), np.cov(POINTS.T), atol=0.06)
+    methods = {"mine": {"sampler": "gaussian", "options": {"shrink": 0.5}}}
+    text = (CONFIG / "config.yaml").read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    config["methods"] |= methods
+    config["samplers"]["methods"] = ["mine"]
+    assert load_settings(config).comparisons["samplers"].methods == ("mine",)
+    methods["mine"]["options"] = {"shrnk": 0.5}
+    with pytest.raises(SettingsError, match=r"methods\.mine\.options: .*'shrnk'"):
+        load_settings(config)
 
 
 @pytest.mark.parametrize(

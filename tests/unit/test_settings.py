@@ -105,6 +105,35 @@ def test_every_field_is_described():
         ("methods/S_KDE30/sampler", "kd", r"S_KDE30\.sampler: unknown 'kd'.*identity"),
         ("methods/S_KDE30/top", 1.5, r"methods\.S_KDE30\.top: .*less than or equal"),
         ("methods/S_KDE30/hyper_rep", "x", r"hyper_rep: unknown 'x'.*normalized"),
+        ("methods/S_KDE30/bottom", 0.5, r"methods\.S_KDE30: top and bottom: leave one"),
+        (
+            "methods/S_GAN/hyper_rep",
+            "",
+            r"S_GAN\.hyper_rep: sampler gan needs a latent",
+        ),
+        ("methods/S_U/options", {"bounds": "box"}, r"S_U\.options: bounds: .*'unit'"),
+        ("gan/averaging", 1, r"gan\.averaging: .*less than 1"),
+        (
+            "samplers/references",
+            ["sup"],
+            r"samplers\.references: unknown 'sup'.*soup16",
+        ),
+        ("samplers/epochs", [25], r"samplers: epochs must start at 0"),
+        (
+            "transfer/pairs",
+            [["svhn", "mnst"]],
+            r"transfer\.pairs: unknown 'mnst'; zoos has.*mnist",
+        ),
+        (
+            "transfer/pairs",
+            [["mnist", "mnist"]],
+            r"transfer\.pairs: mnist -> mnist: is one zoo",
+        ),
+        (
+            "transfer/pairs",
+            [["svhn", "cifar10"]],
+            r"svhn -> cifar10: networks of svhn take 1 channel.*of cifar10 have 3",
+        ),
         ("in_distribution/zoos", ["mnst"], r"in_distribution\.zoos: unknown 'mnst'"),
         ("in_distribution/epochs", [1, 5], r"in_distribution: epochs must start at 0"),
         ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
@@ -146,3 +175,20 @@ def test_missing_key_is_named():
         SettingsError, match=r"zoos\.stl10\.recipe\.learning_rate: miss"
     ):
         load_settings(config)
+
+
+def test_a_transfer_has_the_targets_recipe_and_the_sources_activation():
+    settings = load_settings(changed("transfer/epochs", [0, 7]))
+    recipe, epochs = settings.finetuning("cifar10", "stl10")
+    assert epochs == (0, 7)
+    assert recipe.activation == "gelu"
+    assert recipe.weight_decay == settings.zoos["stl10"].recipe.weight_decay
+    own, epochs = settings.finetuning("stl10", "stl10")
+    assert own == settings.zoos["stl10"].recipe
+    assert epochs == settings.in_distribution.epochs
+
+
+def test_an_empty_section_makes_no_table():
+    config = changed("transfer/pairs", [])
+    config["samplers"]["zoos"] = []
+    assert list(load_settings(config).comparisons) == ["in_distribution"]

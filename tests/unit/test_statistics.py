@@ -470,6 +470,12 @@ class TestTables:
                 " split (epochs of the zoo's window)",
             ),
             (
+                {"sampler": "identity", "bottom": 0.3, "split": "test"},
+                "sampler identity in weight space, from the worst 30 % by validation"
+                " accuracy of the models of the test split (epochs of the zoo's"
+                " window)",
+            ),
+            (
                 {"sampler": "identity", "split": "test", "epochs": "last"},
                 "sampler identity in weight space, from all models of the test split"
                 " (last epoch)",

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from hyperreps.alignment import weight_matching
 from hyperreps.architectures import ARCHITECTURES, build
-from hyperreps.population import forward, initial_weights
+from hyperreps.engines import forward
+from hyperreps.population import initial_weights
 from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
 
 NETWORKS = [(name, channels) for name in ARCHITECTURES for channels in (1, 3)]

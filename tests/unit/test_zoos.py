@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hyperreps.settings import Recipe, Zoo
-from hyperreps.zoos import ZooData, assign_splits, select
+from hyperreps.settings import Method, Recipe, Zoo
+from hyperreps.zoos import ZooData, assign_splits, select, select_for
 
 RECIPE = Recipe(
     initialization="uniform",
@@ -62,6 +62,18 @@ def test_top_fraction_is_the_best_by_the_chosen_accuracy(zoo, on):
     np.testing.assert_allclose(
         pool.weights[:, 0], (pool.model + 1) / 100 + (pool.epoch - 3) / 1000, rtol=1e-5
     )
+
+
+def test_bottom_fraction_is_the_worst(zoo):
+    pool = select(zoo, split="train", bottom=0.3)
+    train = np.flatnonzero(zoo.split == "train")
+    chosen = zoo.accuracy["val"][pool.model, pool.epoch - 3]
+    assert len(chosen) == pytest.approx(0.3 * 3 * len(train), abs=1)
+    everything = np.sort(zoo.accuracy["val"][train].ravel())
+    np.testing.assert_array_equal(np.sort(chosen), everything[: len(chosen)])
+    method = Method(sampler="kde", bottom=0.3)
+    same = select_for(zoo, method, weight_threshold=np.inf)
+    np.testing.assert_array_equal(same.weights, pool.weights)
 
 
 def test_last_epoch_only(zoo):

@@ -1,14 +1,15 @@
 """Trains sampled networks on the images of a target zoo, by the zoo's recipe."""
 
-import json
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
-from hyperreps.population import Images, PopulationTraining
-from hyperreps.resuming import input_digest, run_to_end
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.images import read_images
+from hyperreps.population import PopulationTraining
+from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.seeds import derived_seed
 from hyperreps.settings import Recipe
 from hyperreps.storage import read_arrays, write_arrays
@@ -24,10 +25,8 @@ def main(
     epochs: tuple[int, ...],
     output: Path,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 1,
-    save_every: float = 60.0,
-    minutes: float | None = None,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
+    pace: Annotated[Pace, UNPREFIXED] = Pace(),
 ) -> None:
     """Finetunes all samples of a method, each with its own batch order.
 
@@ -40,15 +39,13 @@ def main(
         epochs: Epochs whose weights are kept, increasing.
         output: HDF5 file to write. The state of an interrupted run lies beside it.
         seed: Base seed of the batch orders.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
-        save_every: Seconds between saved states.
-        minutes: Time budget; exit code 75 says that it ended before the training.
+        machine: Where it computes.
+        pace: Time budget and saving; exit code 75 says that the budget ended before
+            the training.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     sampled, origin = read_arrays(samples, kind="samples")
-    images, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
+    images = read_images(dataset)
     recipe = recipe.model_copy(update={"epochs": epochs[-1]})
     # the same for all methods, so that they are compared on equal batch orders
     seeds = [
@@ -58,10 +55,11 @@ def main(
     training = PopulationTraining(
         torch.from_numpy(sampled["weights"]),
         read_architecture(origin, samples),
-        images=Images.by_split(images, mean=mean, std=std, device=place),
+        images=images.on(place),
         seeds=seeds,
         recipe=recipe,
         record=epochs,
+        engine=machine.engine,
     )
     state = output.with_suffix(".state")
     run_to_end(
@@ -69,18 +67,23 @@ def main(
         epochs=recipe.epochs,
         state=state,
         digest=input_digest(
-            {**recipe.model_dump(), "epochs": epochs, "seeds": seeds},
+            {
+                **recipe.model_dump(),
+                "epochs": epochs,
+                "seeds": seeds,
+                "engine": machine.engine,
+            },
             sampled["weights"],
-            *images.values(),
+            *images.arrays.values(),
         ),
-        save_every=save_every,
-        minutes=minutes,
+        pace=pace,
     )
     write_arrays(
         output,
         {
             "weights": training.recorded,
             "epochs": list(epochs),
+            "diverged": training.diverged,
             **training.metrics(),
             **{key: sampled[key] for key in ("hyper_rep_seed", "source_model")},
         },

@@ -40,7 +40,7 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
     }
     with created(output, attributes=attributes) as file:
         for key, shape in shapes.items():
-            kind = "i8" if key == "seed" else "f4"
+            kind = "i8" if key in ("seed", "diverged") else "f4"
             file.create_dataset(key, (settings.models, *shape), kind)
         start = 0
         for path in shards:
@@ -49,8 +49,11 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
             raise DataFileError(f"shards hold {start} models, not {settings.models}")
         split = assign_splits(file["seed"][()].tolist(), fractions=settings.split)
         file["split"] = split.astype("S")
+        lost = int((file["diverged"][()] >= 0).sum())
     counts = ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
-    logging.info("%s: %d models (%s)", output, settings.models, counts)
+    logging.info(
+        "%s: %d models (%s), %d diverged", output, settings.models, counts, lost
+    )
 
 
 def _append(file: h5py.File, path: Path, start: int, common: dict) -> int:
@@ -67,7 +70,7 @@ def _append(file: h5py.File, path: Path, start: int, common: dict) -> int:
 
 def _datasets(shard: h5py.File) -> list[str]:
     parts = [f"{name}/{part}" for name in ("accuracy", "loss") for part in shard[name]]
-    return ["weights", "seed", *parts]
+    return ["weights", "seed", "diverged", *parts]
 
 
 if __name__ == "__main__":

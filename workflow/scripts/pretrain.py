@@ -3,14 +3,15 @@
 import csv
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from hyperreps.autoencoder import save
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
 from hyperreps.pretraining import Pretraining
-from hyperreps.resuming import input_digest, run_to_end
+from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.settings import HyperRep
 from hyperreps.storage import replacing
 from hyperreps.zoos import read_zoo, select
@@ -22,10 +23,9 @@ def main(
     settings: HyperRep,
     seed: int,
     output: Path,
-    device: str = "auto",
-    threads: int = 1,
-    save_every: float = 60.0,
-    minutes: float | None = None,
+    compiled: bool = False,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
+    pace: Annotated[Pace, UNPREFIXED] = Pace(),
 ) -> None:
     """Trains one hyper-representation with one seed.
 
@@ -35,12 +35,12 @@ def main(
         seed: Of initialisation, order, augmentation and dropout.
         output: Safetensors file to write; the training curve lies beside it as .csv,
             the state of an interrupted run as .state.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
-        save_every: Seconds between saved states.
-        minutes: Time budget; exit code 75 says that it ended before the training.
+        compiled: Whether torch.compile fuses the operations of a step.
+        machine: Where it computes.
+        pace: Time budget and saving; exit code 75 says that the budget ended before
+            the training.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     data = read_zoo(zoo)
     threshold = settings.weight_threshold
     train = select(data, split="train", weight_threshold=threshold)
@@ -53,6 +53,7 @@ def main(
         settings=settings,
         seed=seed,
         zoo=data.name,
+        compiled=compiled,
     )
     state = output.with_suffix(".state")
     run_to_end(
@@ -60,10 +61,11 @@ def main(
         epochs=settings.epochs,
         state=state,
         digest=input_digest(
-            {**settings.model_dump(), "seed": seed}, train.weights, held_out.weights
+            {**settings.model_dump(), "seed": seed, "compiled": compiled},
+            train.weights,
+            held_out.weights,
         ),
-        save_every=save_every,
-        minutes=minutes,
+        pace=pace,
     )
     with (
         replacing(output.with_suffix(".csv")) as temporary,

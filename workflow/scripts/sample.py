@@ -1,21 +1,25 @@
 """Draws new networks by one method and evaluates them untrained."""
 
-import json
 import logging
+from itertools import zip_longest
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
+from hyperreps import gan
 from hyperreps.autoencoder import HyperRepresentation, load
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
-from hyperreps.population import Images, evaluate
-from hyperreps.sampling import draw
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.engines import evaluate
+from hyperreps.images import read_images
+from hyperreps.latents import pool_points
+from hyperreps.sampling import draw, needs_generator
 from hyperreps.seeds import numpy_generator
-from hyperreps.settings import Method
-from hyperreps.storage import read_arrays, write_arrays
-from hyperreps.zoos import ZooData, read_zoo, select_for
+from hyperreps.settings import Method, SettingsError
+from hyperreps.storage import write_arrays
+from hyperreps.zoos import ZooData, read_zoo
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,12 +29,12 @@ def main(
     zoo: Path,
     dataset: Path,
     hyper_reps: tuple[Path, ...] = (),
+    generators: tuple[Path, ...] = (),
     method: Method,
     name: str,
     output: Path,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 1,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Samples from the latent space of each hyper-representation, or in weight space.
 
@@ -38,28 +42,37 @@ def main(
         zoo: zoos/{zoo}.h5, or its aligned form.
         dataset: Images for the accuracy at epoch 0.
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
+        generators: Files of train_gan.py for sampler gan, one per hyper-representation.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
         seed: Base seed of the draws.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
+        machine: Where it computes.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     data = read_zoo(zoo)
     models = [load(path, device=place) for path in hyper_reps] or [None]
-    drawn = [_draw(data, method, model, (seed, data.name, name)) for model in models]
+    trained = [gan.load(path, device=place) for path in generators]
+    if len(trained) != needs_generator(method.sampler) * len(models):
+        raise SettingsError(
+            f"--generators: sampler {method.sampler} needs"
+            f" {needs_generator(method.sampler) * len(models)}, got {len(trained)}"
+        )
+    seeds = (seed, data.name, name)
+    drawn = [
+        _draw(data, method, model, seeds, generator)
+        for model, generator in zip_longest(models, trained)
+    ]
     arrays = {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
     weights = torch.from_numpy(arrays["weights"]).to(place)
-    images, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
-    on_device = Images.by_split(images, mean=mean, std=std, device=place)
+    images = read_images(dataset).on(place)
     for split in ("val", "test"):
         arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
             data.architecture,
             weights,
-            on_device[split],
+            images[split],
             activation=data.settings.recipe.activation,
+            engine=machine.engine,
         )
     accuracy = arrays["accuracy/test"]
     logging.info(
@@ -89,18 +102,18 @@ def _draw(
     method: Method,
     model: HyperRepresentation | None,
     seeds: tuple[int | str, ...],
+    generator: gan.Generator | None,
 ) -> Arrays:
     """Draws the samples of one hyper-representation, or those in weight space."""
-    threshold = model.settings.weight_threshold if model else np.inf
-    pool = select_for(data, method, weight_threshold=threshold)
+    pool, points = pool_points(data, method, model)
     seed = model.seed if model else -1
-    rng = numpy_generator("sample", *seeds, seed)
-    points = pool.weights
-    if model:
-        rows = torch.from_numpy(points).to(model.mean.device)
-        points = model.map("encode", rows).cpu().numpy()
     drawn = draw(
-        method.sampler, points, count=method.samples, rng=rng, options=method.options
+        method.sampler,
+        points,
+        count=method.samples,
+        rng=numpy_generator("sample", *seeds, seed),
+        options=method.options,
+        generator=generator,
     )
     arrays = {
         "source_model": np.where(drawn.rows < 0, -1, pool.model[drawn.rows]),

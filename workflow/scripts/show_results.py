@@ -1,4 +1,4 @@
-"""Prints the table of a finished run and says where its figures and report are."""
+"""Prints the tables of a finished run and says where its figures and report are."""
 
 from pathlib import Path
 
@@ -8,19 +8,22 @@ from hyperreps.commands import run
 from hyperreps.storage import DataFileError
 from hyperreps.tables import text_table
 
+TABLES = ("in_distribution", "samplers", "transfer")
+
 
 def main(*, results: Path) -> None:
-    """Prints tables/in_distribution.csv and the folder's other results.
+    """Prints the tables of accuracies and says where the other results are.
 
     Args:
         results: Folder of the run, such as results/demo.
     """
-    table = results / "tables" / "in_distribution.csv"
-    if not table.exists():
-        raise DataFileError(f"{table}: no such file; run snakemake first")
-    print(text_table(pd.read_csv(table)))
-    print()
-    for path in (table.parent, results / "figures", results / "report.html"):
+    tables = results / "tables"
+    found = [path for name in TABLES if (path := tables / f"{name}.csv").exists()]
+    if not found:
+        raise DataFileError(f"{tables}: holds no table; run snakemake first")
+    for path in found:
+        print(f"=== {path.stem}\n\n{text_table(pd.read_csv(path))}\n")
+    for path in (tables, results / "figures", results / "report.html"):
         if path.exists():
             print(f"{path.name.removesuffix('.html'):8} {path}")
 

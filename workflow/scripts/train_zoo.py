@@ -1,15 +1,16 @@
 """Trains a shard of a zoo: networks that differ in their seed only."""
 
-import json
 from pathlib import Path
+from typing import Annotated
 
 from hyperreps.architectures import build
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
-from hyperreps.population import Images, PopulationTraining, initial_weights
-from hyperreps.resuming import input_digest, run_to_end
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.images import read_images
+from hyperreps.population import PopulationTraining, initial_weights
+from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.settings import Recipe
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.storage import write_arrays
 
 
 def main(
@@ -20,10 +21,8 @@ def main(
     first_seed: int,
     models: int,
     output: Path,
-    device: str = "auto",
-    threads: int = 1,
-    save_every: float = 60.0,
-    minutes: float | None = None,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
+    pace: Annotated[Pace, UNPREFIXED] = Pace(),
 ) -> None:
     """Trains networks with seeds first_seed, first_seed + 1, ... side by side.
 
@@ -34,26 +33,25 @@ def main(
         first_seed: Seed of the first network.
         models: Number of networks.
         output: HDF5 file to write. The state of an interrupted run lies beside it.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
-        save_every: Seconds between saved states.
-        minutes: Time budget; exit code 75 says that it ended before the training.
+        machine: Where it computes.
+        pace: Time budget and saving; exit code 75 says that the budget ended before
+            the training.
     """
-    place = prepare_device(device, threads=threads)
-    arrays, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[name]) for name in ("mean", "std"))
-    network = build(architecture, channels=len(mean))
+    place = machine.prepare()
+    images = read_images(dataset)
+    network = build(architecture, channels=images.channels)
     seeds = range(first_seed, first_seed + models)
     training = PopulationTraining(
         initial_weights(network, initialization=recipe.initialization, seeds=seeds),
         network,
-        images=Images.by_split(arrays, mean=mean, std=std, device=place),
+        images=images.on(place),
         seeds=seeds,
         recipe=recipe,
         record=range(recipe.epochs + 1),
+        engine=machine.engine,
     )
     settings = {
-        "dataset": str(attributes["dataset"]),
+        "dataset": images.name,
         "architecture": network.name,
         "channels": network.channels,
         "recipe": recipe.model_dump(),
@@ -64,15 +62,25 @@ def main(
         epochs=recipe.epochs,
         state=state,
         digest=input_digest(
-            {**settings, "seeds": [*seeds], "mean": mean, "std": std},
-            *arrays.values(),
+            {
+                **settings,
+                "seeds": [*seeds],
+                "mean": images.mean,
+                "std": images.std,
+                "engine": machine.engine,
+            },
+            *images.arrays.values(),
         ),
-        save_every=save_every,
-        minutes=minutes,
+        pace=pace,
     )
     write_arrays(
         output,
-        {"weights": training.recorded, "seed": list(seeds), **training.metrics()},
+        {
+            "weights": training.recorded,
+            "seed": list(seeds),
+            "diverged": training.diverged,
+            **training.metrics(),
+        },
         attributes={"kind": "zoo_shard", **settings},
     )
     state.unlink(missing_ok=True)

@@ -13,6 +13,9 @@ import tyro
 from .settings import SettingsError
 from .storage import DataFileError
 
+# for a group of flags in main's signature: --device instead of --machine.device
+UNPREFIXED = tyro.conf.arg(name="")
+
 
 def run(main: Callable[..., Any]) -> None:
     """Runs main with flags made from its signature, and reports bad input in one line.

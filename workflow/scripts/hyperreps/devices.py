@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from .settings import SettingsError
+from .settings import Engine, SettingsError
 
 
-def prepare_device(name: str, *, threads: int) -> torch.device:
-    """Returns the device to compute on and fixes the number of CPU threads.
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where a job computes, and how.
 
-    Args:
-        name: cpu, cuda, or auto: a GPU where there is one.
-        threads: Of one operation on the CPU; results can depend on it.
-
-    Raises:
-        SettingsError: If cuda is asked for and there is none.
+    Attributes:
+        device: auto takes a GPU where there is one.
+        threads: CPU threads; results can depend on them.
+        engine: What trains and evaluates networks; see engines.py.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device cuda: torch finds no GPU; use cpu or auto")
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
+    engine: Engine = "auto"
+
+    def prepare(self) -> torch.device:
+        """Returns the device; sets threads and memory of this process.
+
+        Raises:
+            SettingsError: If cuda is asked for and there is none.
+        """
+        found = torch.cuda.is_available()
+        if self.device == "cuda" and not found:
+            raise SettingsError("device cuda: torch finds no GPU; use cpu or auto")
+        torch.set_num_threads(self.threads)
+        keep_freed_memory()
+        if self.device == "auto":
+            return torch.device("cuda" if found else "cpu")
+        return torch.device(self.device)
 
 
 def keep_freed_memory() -> None:

@@ -2,7 +2,7 @@
 
 Twenty times the speed of one model at a time in PyTorch: see bench/zoo.py. The kernel
 is written for an architecture and a CPU (fused_kernel.py) and compiled by numba once
-per machine. numba is optional; `supported` tells whether this engine can be used.
+per machine. numba is optional; `unsupported_here` tells why the engine cannot be used.
 
 A model's results do not depend on the number of threads nor on its company. They
 do depend on the CPU: sums are ordered differently for different vector lengths.
@@ -36,14 +36,16 @@ if TYPE_CHECKING:
     from . import fused_steps, vectors  # noqa: F401
 
 
-def supported(architecture: Architecture, recipe: Recipe) -> str | None:
-    """Returns None if this engine can train the network, else why not."""
+def unsupported_here(
+    architecture: Architecture, activation: str, optimizer: str
+) -> str | None:
+    """Returns why this engine cannot train such networks here; None: it can."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed; pip install numba"
-    if recipe.optimizer != "adam":
-        return f"the fused engine trains with adam only, not {recipe.optimizer}"
-    if recipe.activation not in ACTIVATIONS:
-        return f"the fused engine does not know the activation {recipe.activation}"
+    if optimizer != "adam":
+        return f"the fused engine trains with adam only, not {optimizer}"
+    if activation not in ACTIVATIONS:
+        return f"the fused engine does not know the activation {activation}"
     return unsupported(architecture)
 
 
@@ -86,7 +88,7 @@ def train_epoch(
         ValueError: If the recipe is not supported, or an array has another type or
             shape, or an index is out of range.
     """
-    reason = supported(architecture, recipe)
+    reason = unsupported_here(architecture, recipe.activation, recipe.optimizer)
     if reason:
         raise ValueError(reason)
     _check_images(architecture, pixels, labels)
@@ -222,9 +224,13 @@ def load_kernel(
     import llvmlite.binding
     import numba
 
-    features = llvmlite.binding.get_host_cpu_features()
-    cpu = llvmlite.binding.get_host_cpu_name()
-    wide = features.get("avx512f", False)
+    # numba's own settings, for one result on machines of different kinds
+    features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    if features is None:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    chosen = numba.config.CPU_NAME  # type: ignore[attr-defined]
+    cpu = chosen or llvmlite.binding.get_host_cpu_name()
+    wide = "+avx512f" in features
     plan = Plan(
         architecture,
         lanes=lanes or (16 if wide else 8),
@@ -234,9 +240,8 @@ def load_kernel(
     key = hashlib.sha256()
     vectors_source = Path(__file__).with_name("vectors.py").read_text(encoding="utf-8")
     for text in (
-        *(source, vectors_source, cpu, features.flatten()),
+        *(source, vectors_source, cpu, features),
         *(numba.__version__, llvmlite.__version__, sys.version),
-        *(os.environ.get(f"NUMBA_CPU_{x}", "") for x in ("NAME", "FEATURES")),
     ):
         key.update(text.encode() + b"\0")
     name = f"hyperreps_kernel_{key.hexdigest()[:16]}"

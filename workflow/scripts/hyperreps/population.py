@@ -1,82 +1,31 @@
-"""Training and evaluating many small networks side by side, as one matrix of weights.
+"""Training a population of networks from their seeds, resumable after every epoch.
 
-The networks of a launch become the groups of grouped convolutions in channels_last
-layout, the fastest way in plain PyTorch on a CPU. Every model has its own
-initialisation and batch order, functions of its seed and the epoch alone.
+Every model has its own initialisation and batch order, functions of its seed and the
+epoch alone, so that it does not matter which models are trained together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import copy
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .architectures import Activation, Architecture, Convolution, Linear, MaxPool
+from .architectures import Architecture
+from .engines import Engine, Sums, choose_engine, evaluate_with, padded
+from .images import SPLITS, Images
 from .randomness import batch_order
-from .settings import Recipe
-from .shapes import Float, Int, UInt8
+from .settings import Engine as EngineName
+from .settings import Recipe, SettingsError
+from .shapes import Float, Int
+
+log = logging.getLogger(__name__)
 
 INITIAL_BIAS = 0.01
-SPLITS = ("train", "val", "test")
-# Models per launch on a CPU: the fastest of 1, 8, 16, 32 and 50.
-CPU_LAUNCH = 16
-EVALUATION_BATCH = 100
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": F.relu,
-    "leaky_relu": F.leaky_relu,
-    "sigmoid": torch.sigmoid,
-    "silu": F.silu,
-    "gelu": F.gelu,
-}
-
-
-class Images(NamedTuple):
-    """A set of images on a device.
-
-    Attributes:
-        pixels: Raw intensities.
-        labels: Classes.
-        mean: Of the pixels in [0, 1], per channel, subtracted in the batch.
-        std: Of the pixels in [0, 1], per channel.
-    """
-
-    pixels: UInt8[Tensor, "images channels height width"]
-    labels: Int[Tensor, images]
-    mean: Float[Tensor, channels]
-    std: Float[Tensor, channels]
-
-    @classmethod
-    def by_split(
-        cls,
-        arrays: Mapping[str, np.ndarray],
-        *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        device: torch.device,
-    ) -> dict[str, Images]:
-        """Returns the images of each split of a dataset file, on a device."""
-        return {
-            split: cls(
-                torch.from_numpy(arrays[f"{split}/images"]).to(device),
-                torch.from_numpy(arrays[f"{split}/labels"]).long().to(device),
-                torch.tensor(mean, device=device),
-                torch.tensor(std, device=device),
-            )
-            for split in SPLITS
-        }
-
-    def normalized(
-        self, index: Int[Tensor, ...] | slice
-    ) -> Float[Tensor, "... channels height width"]:
-        """Returns the indexed images as float, shifted and scaled."""
-        pixels = self.pixels[index].float() / 255
-        return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
 
 
 def initial_weights(
@@ -117,120 +66,22 @@ def _draw(
     return initialize(weight, generator=generator)
 
 
-def forward(
-    architecture: Architecture,
-    weights: Float[Tensor, "models parameters"],
-    images: Float[Tensor, "batch planes height width"],
-    *,
-    activation: str,
-) -> Float[Tensor, "models batch classes"]:
-    """Computes the class scores of every model.
+class Launch(NamedTuple):
+    """Models that are trained together: their weights and the optimiser of these.
 
-    Args:
-        architecture: The network.
-        weights: One model per row.
-        images: Either one batch that all models share (planes = channels), or one batch
-            per model, side by side in the planes (planes = models * channels).
-        activation: A key of ACTIVATIONS.
+    Rows beyond the number of models are padding.
     """
-    models = len(weights)
-    items = architecture.weighted
-    sizes = [s.stop - s.start for item in items for s in (item.weight, item.bias)]
-    pieces = iter(weights.split(sizes, dim=1))
-    remaining = iter(items)
-    shared = images.shape[1] == architecture.channels
-    x = images.to(memory_format=torch.channels_last)
-    for layer in architecture.layers:
-        if isinstance(layer, MaxPool):
-            x = F.max_pool2d(x, layer.size)
-        elif isinstance(layer, Activation):
-            x = ACTIVATIONS[activation](x)
-        else:
-            item = next(remaining)
-            weight, bias = next(pieces), next(pieces)
-            if isinstance(layer, Convolution):
-                shape = (models * item.units, item.inputs, layer.kernel, layer.kernel)
-                x = F.conv2d(
-                    x,
-                    weight.reshape(shape),
-                    bias.flatten() if layer.bias else None,
-                    groups=1 if shared else models,
-                )
-                shared = False
-            else:
-                x = _linear(x, weight, bias, layer, shared=shared)
-                shared = False
-    return x
 
-
-def _linear(
-    x: Tensor, weight: Tensor, bias: Tensor, layer: Linear, *, shared: bool
-) -> Tensor:
-    models = len(weight)
-    if x.dim() == 4:
-        x = x.reshape(len(x), 1 if shared else models, -1).transpose(0, 1)
-        x = x.expand(models, -1, -1)
-    weight = weight.view(models, layer.features, -1).transpose(1, 2)
-    return torch.baddbmm(bias[:, None], x, weight) if layer.bias else x.bmm(weight)
-
-
-@torch.no_grad()
-def evaluate(
-    architecture: Architecture,
-    weights: Float[Tensor, "models parameters"],
-    images: Images,
-    *,
-    activation: str,
-) -> tuple[Float[np.ndarray, models], Float[np.ndarray, models]]:
-    """Returns the mean cross-entropy and the accuracy in [0, 1] of every model."""
-    losses, accuracies = [], []
-    for rows in weights.split(_launch_size(weights)):
-        padded = _padded(rows)
-        loss = torch.zeros(len(padded), dtype=torch.float64, device=weights.device)
-        correct = torch.zeros_like(loss)
-        for start in range(0, len(images.labels), EVALUATION_BATCH):
-            batch = slice(start, start + EVALUATION_BATCH)
-            scores = forward(
-                architecture, padded, images.normalized(batch), activation=activation
-            )
-            batch_loss, batch_correct = _score(scores, images.labels[batch])
-            loss += batch_loss
-            correct += batch_correct
-        losses.append(loss[: len(rows)] / len(images.labels))
-        accuracies.append(correct[: len(rows)] / len(images.labels))
-    return _numpy(torch.cat(losses)), _numpy(torch.cat(accuracies))
-
-
-def _score(
-    scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*any batch"]
-) -> tuple[Float[Tensor, models], Int[Tensor, models]]:
-    """Returns the summed cross-entropy and the number of correct answers per model."""
-    labels = labels.expand(scores.shape[:2])
-    loss = F.cross_entropy(
-        scores.flatten(0, 1), labels.flatten(), reduction="none"
-    ).view_as(labels)
-    return loss.sum(1), (scores.argmax(2) == labels).sum(1)
-
-
-def _numpy(values: Tensor) -> np.ndarray:
-    return values.float().cpu().numpy()
-
-
-def _launch_size(weights: Tensor) -> int:
-    return CPU_LAUNCH if weights.device.type == "cpu" else len(weights)
-
-
-def _padded(rows: Tensor) -> Tensor:
-    """Returns rows with a lone model doubled.
-
-    Convolutions in one group take another path than grouped ones; with two groups or
-    more a model gets the same bits whatever its company.
-    """
-    return rows.repeat(2, 1) if len(rows) == 1 else rows
+    rows: Float[Tensor, "padded parameters"]
+    optimizer: torch.optim.Optimizer
+    models: int
 
 
 class PopulationTraining:
     """The training of a population, resumable after every epoch.
+
+    A model whose loss or weights are not finite, or with a weight beyond the recipe's
+    weight_limit, has diverged: it stays as it was an epoch before and is marked.
 
     Attributes:
         epoch: Epochs done.
@@ -240,6 +91,7 @@ class PopulationTraining:
         accuracy: Accuracy in [0, 1] by split, float32 [models, epochs + 1]. On the
             training images both are running means over the epoch, as in the release;
             at epoch 0 they are evaluated.
+        diverged: Epoch in which a model diverged, -1 for never: int64 [models].
     """
 
     def __init__(
@@ -251,6 +103,7 @@ class PopulationTraining:
         seeds: Sequence[int],
         recipe: Recipe,
         record: Sequence[int],
+        engine: EngineName = "auto",
     ) -> None:
         """Prepares the training; epoch 0 is evaluated and recorded.
 
@@ -261,20 +114,29 @@ class PopulationTraining:
             seeds: One per model, for its batch order.
             recipe: Optimiser and length; weights must already be initialised.
             record: Epochs whose weights are kept, increasing.
+            engine: A name that choose_engine knows.
+
+        Raises:
+            SettingsError: If the engine cannot train these networks.
         """
-        self.architecture = architecture
         self.images = images
         self.recipe = recipe
         self.record = list(record)
         device = images["train"].labels.device
         self.epoch = 0
         self.seeds = torch.tensor(list(seeds), device=device)
-        start = weights.to(device)
+        self.engine: Engine = choose_engine(
+            engine,
+            architecture,
+            activation=recipe.activation,
+            device=device,
+            optimizer=recipe.optimizer,
+        )
+        size = self.engine.launch_size(device, batch_size=recipe.batch_size)
         self.launches = [
-            _padded(rows).clone().requires_grad_()
-            for rows in start.split(_launch_size(start))
+            self._launch(padded(self.engine, rows), models=len(rows))
+            for rows in weights.to(device).split(size)
         ]
-        self.optimizers = [_optimizer(rows, recipe) for rows in self.launches]
         models = len(weights)
         shape = (models, recipe.epochs + 1)
         self.recorded = np.full(
@@ -283,11 +145,26 @@ class PopulationTraining:
         self.loss = {split: np.full(shape, np.nan, np.float32) for split in SPLITS}
         self.accuracy = {split: np.full(shape, np.nan, np.float32) for split in SPLITS}
         self._evaluate(*SPLITS)
+        broken = self._broken(self.weights, torch.from_numpy(self.loss["train"][:, 0]))
+        self.diverged = np.where(broken.cpu().numpy(), 0, -1)
+
+    def _launch(
+        self,
+        rows: Tensor,
+        *,
+        models: int,
+        optimizer_state: dict[str, Any] | None = None,
+    ) -> Launch:
+        leaf = rows.to(self.seeds.device).clone().requires_grad_()
+        optimizer = self.engine.optimizer(leaf, self.recipe)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        return Launch(leaf, optimizer, models)
 
     @property
     def weights(self) -> Float[Tensor, "models parameters"]:
         """The current weights, without padding."""
-        return torch.cat([rows.detach() for rows in self.launches])[: len(self.seeds)]
+        return torch.cat([x.rows.detach()[: x.models] for x in self.launches])
 
     def metrics(self) -> dict[str, Float[np.ndarray, "models epochs"]]:
         """Returns loss and accuracy by the names they have in files."""
@@ -298,55 +175,111 @@ class PopulationTraining:
         }
 
     def run_epoch(self) -> dict[str, float]:
-        """Trains every model for one epoch; returns means over the models."""
+        """Trains every model for one epoch; returns means over the models.
+
+        Raises:
+            SettingsError: If every model has diverged, or one alone needs more memory
+                than there is.
+        """
         self.epoch += 1
+        waiting, self.launches = self.launches[::-1], []
         start = 0
-        for rows, optimizer in zip(self.launches, self.optimizers, strict=True):
-            seeds = self.seeds[start : start + len(rows)]
-            loss, correct = self._train_epoch(rows, optimizer, seeds)
-            models = slice(start, start + len(seeds))
-            total = len(self.images["train"].labels)
-            self.loss["train"][models, self.epoch] = _numpy(loss / total)[: len(seeds)]
-            accuracy = _numpy(correct / total)[: len(seeds)]
-            self.accuracy["train"][models, self.epoch] = accuracy
-            start += len(rows)
+        while waiting:
+            launch = waiting.pop()
+            before = copy.deepcopy(
+                (launch.rows.detach(), launch.optimizer.state_dict())
+            )
+            stop = start + launch.models
+            try:
+                sums = self._train(launch, self.seeds[start:stop])
+            except torch.OutOfMemoryError:
+                # the memory of the attempt is free again only behind this block
+                sums = None
+            if sums is None:
+                waiting += self._halves(*before, models=launch.models)[::-1]
+                continue
+            self._take(launch, before[0], sums, slice(start, stop))
+            self.launches.append(launch)
+            start = stop
         self._evaluate("val", "test")
-        return {
+        return self._summary()
+
+    def _train(self, launch: Launch, seeds: Int[Tensor, models]) -> Sums:
+        train = self.images["train"]
+        order = batch_order(seeds, epoch=self.epoch, images=len(train.labels))
+        return self.engine.train_epoch(
+            launch.rows,
+            launch.optimizer,
+            train,
+            order=order.expand(len(launch.rows), -1),
+            recipe=self.recipe,
+        )
+
+    def _halves(
+        self, rows: Tensor, optimizer_state: dict[str, Any], *, models: int
+    ) -> list[Launch]:
+        if models == 1:
+            raise SettingsError(
+                "out of memory with one model; lower recipe.batch_size or use device"
+                " cpu"
+            )
+        half = -(-models // 2)
+        log.info("out of memory; training %d models at a time", half)
+        halves = []
+        for index in torch.arange(models).split(half):
+            part = padded(self.engine, rows[index])
+            state = _part(optimizer_state, index.expand(len(part)))
+            launch = self._launch(part, models=len(index), optimizer_state=state)
+            halves.append(launch)
+        return halves
+
+    def _take(self, launch: Launch, before: Tensor, sums: Sums, models: slice) -> None:
+        """Records what a launch did; diverged models go back to where they were."""
+        count = launch.models
+        total = len(self.images["train"].labels)
+        loss = (sums.loss[:count] / total).float().cpu()
+        rows = launch.rows.detach()
+        broken = self._broken(rows[:count], loss)
+        known = self.diverged[models] >= 0
+        new = broken.cpu().numpy() & ~known
+        self.diverged[models][new] = self.epoch
+        frozen = torch.from_numpy(new | known).to(rows.device)
+        rows[:count][frozen] = before[:count][frozen]
+        if count < len(rows):
+            rows[count:] = rows[:1]
+        kept = new | known
+        for values, measured in (
+            (self.loss["train"], loss),
+            (self.accuracy["train"], (sums.correct[:count] / total).float().cpu()),
+        ):
+            previous = values[models, self.epoch - 1]
+            values[models, self.epoch] = np.where(kept, previous, measured.numpy())
+
+    def _broken(
+        self, rows: Float[Tensor, "models parameters"], loss: Float[Tensor, models]
+    ) -> Tensor:
+        # written so that NaN counts as broken
+        small = rows.abs().amax(1) <= self.recipe.weight_limit
+        return ~(small & loss.isfinite().to(rows.device))
+
+    def _summary(self) -> dict[str, float]:
+        count = int((self.diverged >= 0).sum())
+        if count == len(self.diverged):
+            raise SettingsError(
+                f"all {count} models have diverged by epoch {self.epoch}: weights or"
+                " losses are not finite or beyond weight_limit; lower the recipe's"
+                " learning_rate"
+            )
+        summary = {
             f"{split} accuracy": float(self.accuracy[split][:, self.epoch].mean())
             for split in SPLITS
         }
-
-    def _train_epoch(
-        self, rows: Tensor, optimizer: torch.optim.Optimizer, seeds: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        train = self.images["train"]
-        order = batch_order(seeds, epoch=self.epoch, images=len(train.labels))
-        order = order.expand(len(rows), -1)
-        loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-        correct = torch.zeros_like(loss)
-        for index in order.split(self.recipe.batch_size, dim=1):
-            # models innermost among the planes of an image: [batch, models * channels]
-            images = train.normalized(index.T).flatten(1, 2)
-            scores = forward(
-                self.architecture, rows, images, activation=self.recipe.activation
-            )
-            batch_loss, batch_correct = _score(scores, train.labels[index])
-            optimizer.zero_grad()
-            (batch_loss.sum() / index.shape[1]).backward()
-            optimizer.step()
-            loss += batch_loss.detach()
-            correct += batch_correct
-        return loss, correct
+        return summary | ({"diverged": count} if count else {})
 
     def _evaluate(self, *splits: str) -> None:
         weights = self.weights
         for split in splits:
-            loss, accuracy = evaluate(
-                self.architecture,
-                weights,
-                self.images[split],
-                activation=self.recipe.activation,
-            )
+            loss, accuracy = evaluate_with(self.engine, weights, self.images[split])
             self.loss[split][:, self.epoch] = loss
             self.accuracy[split][:, self.epoch] = accuracy
         if self.epoch in self.record:
@@ -356,33 +289,38 @@ class PopulationTraining:
         """Returns all that load_state_dict needs to go on as if never stopped."""
         return {
             "epoch": self.epoch,
-            "launches": [rows.detach() for rows in self.launches],
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "launches": [
+                {
+                    "rows": launch.rows.detach(),
+                    "models": launch.models,
+                    "optimizer_state": launch.optimizer.state_dict(),
+                }
+                for launch in self.launches
+            ],
             "recorded": torch.from_numpy(self.recorded),
+            "diverged": torch.from_numpy(self.diverged),
             "metrics": {k: torch.from_numpy(v) for k, v in self.metrics().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state of the same training."""
         self.epoch = state["epoch"]
-        with torch.no_grad():
-            for rows, saved in zip(self.launches, state["launches"], strict=True):
-                rows.copy_(saved)
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self.launches = [self._launch(**saved) for saved in state["launches"]]
         self.recorded[:] = state["recorded"].numpy()
+        self.diverged[:] = state["diverged"].numpy()
         for name, values in self.metrics().items():
             values[:] = state["metrics"][name].numpy()
 
 
-def _optimizer(weights: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
-    common: dict[str, Any] = {
-        "lr": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
+def _part(
+    optimizer_state: dict[str, Any], models: Int[Tensor, models]
+) -> dict[str, Any]:
+    """Returns the state of the optimiser of some models of a launch."""
+    state = {
+        key: {
+            name: value[models] if torch.is_tensor(value) and value.dim() else value
+            for name, value in values.items()
+        }
+        for key, values in optimizer_state["state"].items()
     }
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam([weights], fused=True, **common)
-    common["momentum"] = recipe.momentum
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD([weights], fused=True, **common)
-    return torch.optim.RMSprop([weights], **common)
+    return {**optimizer_state, "state": state}

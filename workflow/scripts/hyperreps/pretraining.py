@@ -45,6 +45,7 @@ class Pretraining:
         settings: HyperRep,
         seed: int,
         zoo: str = "",
+        compiled: bool = False,
     ) -> None:
         """Prepares the training on the device of weights.
 
@@ -55,6 +56,7 @@ class Pretraining:
             settings: Shape of the model and its training.
             seed: Of initialisation, order, augmentation and dropout.
             zoo: Name of the zoo, kept with the model.
+            compiled: Whether torch.compile fuses the model's operations.
 
         Raises:
             SettingsError: If there are too few samples for one batch of two.
@@ -77,6 +79,8 @@ class Pretraining:
         self.scheduler = _scheduler(
             self.optimizer, settings, total_steps=self.steps * settings.epochs
         )
+        compute = self._compute_losses
+        self._losses = torch.compile(compute) if compiled else compute
         self.epoch = 0
         self.curve: list[dict[str, float]] = []
 
@@ -119,14 +123,28 @@ class Pretraining:
         return {k: v for k, v in entry.items() if k != "epoch" and "_layer" not in k}
 
     def _step(self, weights: Tensor, generator: torch.Generator) -> Tensor:
+        settings = self.settings
+        self.optimizer.zero_grad()
+        total = torch.zeros(3, device=self.device)
+        for part in weights.split(settings.micro_batch or len(weights)):
+            view, target = augmented_views(
+                part,
+                self.model.architecture,
+                views=2 if settings.contrast_weight > 0 else 1,
+                settings=settings,
+                generator=generator,
+            )
+            losses = self._losses(view, target) * (len(part) / len(weights))
+            losses[0].backward()
+            total += losses.detach()
+        self.optimizer.step()
+        if settings.schedule == "onecycle":
+            self.scheduler.step()
+        return total
+
+    def _compute_losses(self, view: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss and its two parts."""
         settings, model = self.settings, self.model
-        view, target = augmented_views(
-            weights,
-            model.architecture,
-            views=2 if settings.contrast_weight > 0 else 1,
-            settings=settings,
-            generator=generator,
-        )
         half = settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             latents = model.encode(view)
@@ -142,12 +160,7 @@ class Pretraining:
             projections = model.projection(latents.float())
             contrast = nt_xent(projections, temperature=settings.temperature)
         loss = (1 - gamma) * reconstruction + gamma * contrast
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if settings.schedule == "onecycle":
-            self.scheduler.step()
-        return torch.stack([loss, reconstruction, contrast]).detach()
+        return torch.stack([loss, reconstruction, contrast])
 
     def _r_squared(self, name: str, weights: Tensor) -> dict[str, float]:
         latents = self.model.map("encode", weights)

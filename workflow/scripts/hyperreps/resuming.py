@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,20 @@ from .storage import replacing
 log = logging.getLogger(__name__)
 
 EXIT_UNFINISHED = 75  # EX_TEMPFAIL: run the same command again to go on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long a job may train, and how often it saves what it has.
+
+    Attributes:
+        save_every: Seconds between two saved states; 0 saves after each epoch.
+        minutes: Time budget; when it is used up the process saves and ends with exit
+            code 75. None: no limit.
+    """
+
+    save_every: float = 60.0
+    minutes: float | None = None
 
 
 @runtime_checkable
@@ -64,8 +79,7 @@ def run_to_end(
     epochs: int,
     state: Path,
     digest: str,
-    save_every: float,
-    minutes: float | None,
+    pace: Pace,
 ) -> None:
     """Runs the epochs that are missing, saving the state on the way.
 
@@ -76,9 +90,7 @@ def run_to_end(
         epochs: Where it ends.
         state: File of the state.
         digest: From input_digest().
-        save_every: Seconds between two saved states; 0 saves after each epoch.
-        minutes: Time budget; when it is used up the process saves and ends with exit
-            code 75. None: no limit.
+        pace: Time budget and saving.
     """
     _resume(training, state, digest)
     started = saved = time.monotonic()
@@ -90,8 +102,8 @@ def run_to_end(
             log.info("epoch %d/%d  %s", training.epoch, epochs, shown)
             progress.update()
             now = time.monotonic()
-            late = minutes is not None and now - started > 60 * minutes
-            if training.epoch < epochs and (late or now - saved >= save_every):
+            late = pace.minutes is not None and now - started > 60 * pace.minutes
+            if training.epoch < epochs and (late or now - saved >= pace.save_every):
                 _save(training, state, digest)
                 saved = now
             if late and training.epoch < epochs:

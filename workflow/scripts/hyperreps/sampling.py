@@ -1,15 +1,17 @@
 """Samplers: from a pool of points, in latent or in weight space, to new points.
 
 A sampler is a function in SAMPLERS. It gets the pool as a matrix, the number of samples
-and a generator, and returns new points together with the rows of the pool it drew from.
-Its further keyword arguments are the options of a method in config.yaml.
+and a source of randomness, and returns new points together with the rows of the pool it
+drew from. Its further keyword arguments are the options of a method in config.yaml,
+except `generator`: a sampler that has it gets a model trained in a stage of its own.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -23,12 +25,26 @@ class Drawn(NamedTuple):
 
     Attributes:
         points: One per row.
-        rows: Rows of the pool each point was drawn from: [samples], or, where every
-            dimension is drawn on its own, [samples, dimensions]; -1 for none.
+        rows: Rows of the pool each point was drawn from: [samples]; [samples,
+            dimensions] where every dimension is drawn on its own; [samples, members]
+            where several rows are mixed; -1 for none.
     """
 
     points: Float[np.ndarray, "samples dimensions"]
     rows: Int[np.ndarray, samples * dimensions]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A trained model that turns noise into points, such as gan.Generator."""
+
+    noise: int
+
+    def points(
+        self, noise: Float[np.ndarray, "samples noise"]
+    ) -> Float[np.ndarray, "samples dimensions"]:
+        """Returns one point per row of standard normal noise."""
+        ...
 
 
 Sampler = Callable[..., Drawn]
@@ -48,22 +64,46 @@ def draw(
     count: int,
     rng: np.random.Generator,
     options: dict[str, Any],
+    generator: Generator | None = None,
 ) -> Drawn:
     """Runs a sampler.
 
+    Args:
+        name: Key of SAMPLERS.
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        options: Keyword arguments of the sampler.
+        generator: Trained model, for a sampler that needs one.
+
     Raises:
-        SettingsError: If the options are not those of the sampler.
+        SettingsError: If the options are not those of the sampler, or do not fit the
+            pool.
     """
     if problems := list(option_problems(name, options)):
         raise SettingsError("; ".join(problems))
-    return SAMPLERS[name](points, count=count, rng=rng, **options)
+    function = SAMPLERS[name]
+    types = get_type_hints(function)
+    given = {
+        key: TypeAdapter(types.get(key, Any)).validate_python(value)
+        for key, value in options.items()
+    }
+    if needs_generator(name):
+        given["generator"] = generator
+    return function(points, count=count, rng=rng, **given)
+
+
+def needs_generator(name: str) -> bool:
+    """Tells whether a sampler draws from a model that is trained beforehand."""
+    return "generator" in inspect.signature(SAMPLERS[name]).parameters
 
 
 def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
     """Yields what is wrong with the options of a sampler: names and types."""
     function = SAMPLERS[name]
+    trained = {"generator": None} if needs_generator(name) else {}
     try:
-        inspect.signature(function).bind((), count=1, rng=None, **options)
+        inspect.signature(function).bind((), count=1, rng=None, **trained, **options)
     except TypeError as error:
         yield f"{error} among those of sampler {name}"
         return
@@ -146,3 +186,122 @@ def noise(
     rows = rng.integers(len(points), size=count)
     drawn = points[rows] + sigma * rng.standard_normal((count, points.shape[1]))
     return Drawn(drawn.astype(points.dtype), rows)
+
+
+@sampler
+def soup(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    members: int,
+) -> Drawn:
+    """Means of so many random points each: 2 is the middle between two points.
+
+    Raises:
+        SettingsError: If the pool is smaller than one soup.
+    """
+    if not 1 <= members <= len(points):
+        raise SettingsError(
+            f"soup: members must be 1 to {len(points)} (the pool), got {members}"
+        )
+    rows = np.array(
+        [rng.choice(len(points), members, replace=False) for _ in range(count)]
+    )
+    return Drawn(points[rows].mean(1), rows)
+
+
+@sampler
+def uniform(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    bounds: Literal["unit", "pool"] = "unit",
+) -> Drawn:
+    """Every dimension uniform, on its own.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        bounds: "unit": -1 to 1, as the authors' code does, whatever the pool. "pool":
+            from the smallest to the largest value of the dimension in the pool.
+    """
+    low, high = (points.min(0), points.max(0)) if bounds == "pool" else (-1.0, 1.0)
+    drawn = rng.uniform(low, high, (count, points.shape[1]))
+    return Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+
+@sampler
+def neighbours(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    region: Literal["simplex", "cube"] = "simplex",
+    components: int = 3,
+    n_neighbors: int = 15,
+    min_dist: float = 0.01,
+) -> Drawn:
+    """Random places in a UMAP embedding of the pool, mapped back (McInnes et al. 2018).
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        region: Where places lie. "cube": uniform between the smallest and the largest
+            coordinate of the whole embedding, as in the authors' code, so that most are
+            far from any point. "simplex": uniform between a random embedded point and
+            its nearest neighbours, as many as there are components.
+        components: Dimensions of the embedding.
+        n_neighbors: Of UMAP's graph; fewer in a small pool.
+        min_dist: Of UMAP's layout.
+
+    Raises:
+        SettingsError: If the pool has too few points for the embedding.
+    """
+    with warnings.catch_warnings():
+        # says that tensorflow is not there for a part that is not used
+        warnings.simplefilter("ignore", ImportWarning)
+        from umap import UMAP
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(points) < components + 3:
+        raise SettingsError(
+            f"neighbours: the pool has {len(points)} points, but an embedding in"
+            f" {components} components needs {components + 3}; use a larger pool"
+        )
+    seed = int(rng.integers(2**31))
+    reducer = UMAP(
+        n_neighbors=min(n_neighbors, len(points) - 1),
+        n_components=components,
+        min_dist=min_dist,
+        random_state=seed,
+        transform_seed=seed,
+        n_jobs=1,
+    )
+    embedded = reducer.fit_transform(points)
+    if region == "cube":
+        places = rng.uniform(embedded.min(), embedded.max(), (count, components))
+    else:
+        anchors = embedded[rng.integers(len(points), size=count)]
+        search = NearestNeighbors(n_neighbors=components + 1).fit(embedded)
+        corners = embedded[search.kneighbors(anchors, return_distance=False)]
+        shares = rng.dirichlet(np.ones(components + 1), size=count)
+        places = np.einsum("sk,skd->sd", shares, corners)
+    drawn = reducer.inverse_transform(places.astype(np.float32))
+    return Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+
+@sampler
+def gan(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    generator: Generator,
+) -> Drawn:
+    """Noise through a generator that train_gan.py has trained on the pool."""
+    noise = rng.standard_normal((count, generator.noise)).astype(np.float32)
+    return Drawn(generator.points(noise), np.full(count, -1))

@@ -23,6 +23,9 @@ Epoch = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
 
 
+Engine = Literal["auto", "loop", "grouped", "fused"]
+
+
 class SettingsError(ValueError):
     """A configuration that cannot be used; the message names each key."""
 
@@ -98,6 +101,11 @@ class Recipe(Strict):
         description="Images per step; the last batch may be short."
     )
     epochs: Count = Field(description="Passes over the training images.")
+    weight_limit: Positive = Field(
+        1000.0,
+        description="A network with a larger absolute weight has diverged: it is kept"
+        " as it was an epoch before, marked, and left out of what follows.",
+    )
 
 
 class Zoo(Strict):
@@ -213,6 +221,11 @@ class HyperRep(Strict):
     batch_size: Annotated[int, Field(ge=2)] = Field(
         500, description="Models per step; each gives two views."
     )
+    micro_batch: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Models per forward pass, to save memory; gradients are summed over"
+        " the batch. Contrast and batch norm then see this many models. 0: all.",
+    )
     epochs: Count = Field(500, description="Passes over the training samples.")
     evaluate_every: Count = Field(
         10, description="Epochs between evaluations on held-out models."
@@ -255,6 +268,9 @@ class Method(Strict):
     top: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Best fraction of them that is kept."
     )
+    bottom: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Worst fraction of them that is kept, instead of the best."
+    )
     select_on: Literal["val", "test"] = Field(
         "val",
         description="Accuracy that ranks them; test is what the release used.",
@@ -265,13 +281,35 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
-    options: dict[str, float | str] = Field(
+    options: dict[str, int | float | str] = Field(
         {}, description="Keyword arguments of the sampler."
     )
     published: str = Field(
         "",
         description="Method in published.yaml to compare with; empty: the same name.",
     )
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Method:
+        if self.top < 1 and self.bottom < 1:
+            raise ValueError("top and bottom: leave one of them out, or at 1")
+        return self
+
+
+class Gan(Strict):
+    """The generative adversarial network of sampler gan: two small perceptrons."""
+
+    noise: Count = Field(64, description="Size of the noise that is fed in.")
+    width: Count = Field(256, description="Units of each of the two hidden layers.")
+    learning_rate: Positive = Field(5e-4, description="Step size of Adam, both.")
+    penalty: NotNegative = Field(
+        1.0, description="Weight of the discriminator's gradient penalty R1."
+    )
+    averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99, description="Decay of the average of the generator that is kept."
+    )
+    batch_size: Count = Field(64, description="Points per step.")
+    epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
 
 
 class Comparison(Strict):
@@ -420,11 +458,22 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one."
     )
+    engine: Engine = Field(
+        "auto",
+        description="What trains and evaluates networks; auto takes the fastest that"
+        " can: fused (the cnn on a CPU, with numba) or grouped (anything). loop is"
+        " plain PyTorch, one network at a time.",
+    )
+    compiled: bool = Field(
+        False,
+        description="Let torch.compile fuse the hyper-representation's training step;"
+        " for large models on a GPU.",
+    )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
     threads: Count = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
-        " sums depend on it.",
+        " sums can depend on it.",
     )
 
 
@@ -446,6 +495,7 @@ class Settings(Strict):
     variants: dict[Name, dict[str, Any]] = Field(
         description="Hyper-representations by name: the keys of hyper_rep they change."
     )
+    gan: Gan = Field(Gan(), description="Training of sampler gan.")
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
     samplers: Samplers = Field(Samplers(), description="The table samplers.")
@@ -517,7 +567,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
     from .architectures import ARCHITECTURES
-    from .sampling import SAMPLERS, option_problems
+    from .sampling import SAMPLERS, needs_generator, option_problems
     from .sources import SOURCES
 
     unknown = _unknown_problems
@@ -536,6 +586,8 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         if method.sampler in SAMPLERS:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
+            if needs_generator(method.sampler) and not method.hyper_rep:
+                yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"

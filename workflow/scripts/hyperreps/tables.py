@@ -250,10 +250,11 @@ def describe(method: Method) -> str:
             space += ", aligned by weight matching"
     accuracy = {"val": "validation", "test": "test"}[method.select_on]
     pool = f"all models of the {method.split} split"
-    if method.top < 1:
+    if min(method.top, method.bottom) < 1:
+        end, kept = ("best", method.top) if method.top < 1 else ("worst", method.bottom)
         pool = (
-            f"the best {100 * method.top:g} % by {accuracy} accuracy of the models of"
-            f" the {method.split} split"
+            f"the {end} {100 * kept:g} % by {accuracy} accuracy of the models of the"
+            f" {method.split} split"
         )
     epochs = {"window": "epochs of the zoo's window", "last": "last epoch"}
     options = ", ".join(f"{key} {value}" for key, value in method.options.items())

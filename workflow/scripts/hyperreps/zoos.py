@@ -130,6 +130,7 @@ def select(
     split: str,
     epochs: str = "window",
     top: float = 1.0,
+    bottom: float = 1.0,
     select_on: str = "val",
     weight_threshold: float = np.inf,
 ) -> Pool:
@@ -140,6 +141,7 @@ def select(
         split: Models: train, val or test.
         epochs: "window": all of the zoo's window; "last": its last.
         top: Fraction of all selected networks with the best accuracy that is kept.
+        bottom: Fraction of those with the worst that is kept.
         select_on: Images whose accuracy ranks them: val, or test as in the release.
         weight_threshold: Networks with a larger absolute weight are left out, as are
             those with a weight that is not finite.
@@ -160,8 +162,9 @@ def select(
             f" weight above weight_threshold ({weight_threshold:g}) or is not finite"
         )
     accuracy = zoo.accuracy[select_on][model, column]
-    best = accuracy >= np.quantile(accuracy, 1 - top)
-    return Pool(weights[best], model[best], zoo.epochs[column[best]])
+    low, high = np.quantile(accuracy, [1 - top, bottom])
+    kept = (accuracy >= low) & (accuracy <= high)
+    return Pool(weights[kept], model[kept], zoo.epochs[column[kept]])
 
 
 def select_for(zoo: ZooData, method: Method, *, weight_threshold: float) -> Pool:
@@ -171,6 +174,7 @@ def select_for(zoo: ZooData, method: Method, *, weight_threshold: float) -> Pool
         split=method.split,
         epochs=method.epochs,
         top=method.top,
+        bottom=method.bottom,
         select_on=method.select_on,
         weight_threshold=weight_threshold,
     )

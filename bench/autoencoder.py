@@ -1,0 +1,201 @@
+"""A training step of the hyper-representation: ours against the plain way to write it.
+
+    python bench/autoencoder.py --width 800 --latent 700 --batch-size 64
+
+A sample is one network, seen in two views. The plain way loops over tokens and over the
+networks of a batch in Python, encodes the views one after the other and uses PyTorch's
+default Adam. Dropout is on, precision float32; --compiled adds torch.compile to ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import tyro
+from common import Case, Run, report
+from torch import Tensor, nn
+
+from hyperreps.architectures import Architecture, build
+from hyperreps.augmentation import erase_blocks
+from hyperreps.autoencoder import HyperRepresentation, normalization
+from hyperreps.losses import nt_xent
+from hyperreps.population import initial_weights
+from hyperreps.pretraining import Pretraining
+from hyperreps.settings import HyperRep
+from hyperreps.symmetry import permutation_index, random_permutations
+
+
+def multiplications(architecture: Architecture, settings: HyperRep) -> int:
+    """Counts fused multiply-adds of encoding and decoding one network once."""
+    tokens = sum(item.units for item in architecture.weighted)
+    width, latent = settings.width, settings.latent
+    token_maps = sum(
+        item.units * (item.fan_in + item.layer.bias) * width
+        for item in architecture.weighted
+    )
+    total = 2 * token_maps + latent * tokens * width
+    by_token = settings.compression == "token"
+    total += latent * width * (1 if by_token else tokens)
+    for length in (tokens + by_token, tokens):
+        per_token = 4 * width**2 + 2 * width * settings.feedforward
+        attention = 2 * length**2 * width
+        total += settings.blocks * (length * per_token + attention)
+    return total
+
+
+class PlainModel(nn.Module):
+    """The autoencoder with a Python loop over tokens, around our transformer blocks."""
+
+    def __init__(self, model: HyperRepresentation) -> None:
+        super().__init__()
+        self.inner = model
+        self.places = []
+        for layer, item in enumerate(model.architecture.weighted):
+            for unit in range(item.units):
+                start = item.weight.start + unit * item.fan_in
+                self.places.append((layer, start, item.fan_in, item.bias.start + unit))
+
+    def forward(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns latent vectors and reconstructed weights."""
+        encoder, decoder = self.inner.encoder, self.inner.decoder
+        tokens = []
+        for layer, start, size, bias in self.places:
+            pieces = [weights[:, start : start + size], weights[:, bias : bias + 1]]
+            tokens.append(encoder.tokenizer.maps[layer](torch.cat(pieces, 1)))
+        tokens = [encoder.compression.expand(len(weights), -1), *tokens]
+        x = encoder.transformer(torch.stack(tokens, 1) + encoder.position)
+        latents = encoder.bottleneck(x[:, 0])
+        y = decoder.bottleneck(latents).unflatten(1, decoder.position.shape)
+        y = decoder.transformer(y + decoder.position)
+        output = torch.zeros_like(weights)
+        for k, (layer, start, size, bias) in enumerate(self.places):
+            token = decoder.detokenizer.maps[layer](y[:, k])
+            output[:, start : start + size] = token[:, :size]
+            output[:, bias] = token[:, size]
+        return latents, output
+
+
+def plain_run(weights: Tensor, training: Pretraining) -> Run:
+    """Returns a run of one step, written the plain way."""
+    settings, inner = training.settings, training.model
+    model = PlainModel(inner)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, foreach=False)
+    generator = torch.Generator().manual_seed(0)
+
+    def view() -> Tensor:
+        rows = []
+        for row in weights:
+            drawn = random_permutations(inner.architecture, 1, generator=generator)
+            index = permutation_index(inner.architecture, drawn)[0]
+            rows.append(row[index])
+        return erase_blocks(
+            torch.stack(rows),
+            probability=settings.erase_probability,
+            fraction=settings.erase_fraction,
+            generator=generator,
+        )
+
+    def run() -> int:
+        views = [view(), view()]
+        results = [model(x) for x in views]
+        errors = [
+            ((output - x) / inner.layer_std).square().mean()
+            for x, (_, output) in zip(views, results, strict=True)
+        ]
+        projections = inner.projection(torch.cat([latents for latents, _ in results]))
+        contrast = nt_xent(projections, temperature=settings.temperature)
+        gamma = settings.contrast_weight
+        loss = (1 - gamma) * sum(errors) / 2 + gamma * contrast
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return len(weights)
+
+    return run
+
+
+def pretraining(weights: Tensor, settings: HyperRep, **options: bool) -> Pretraining:
+    """Returns the training of a new model on CNN weights."""
+    cnn = build("cnn", channels=1)
+    model = Pretraining(weights, weights[:2], cnn, settings=settings, seed=1, **options)
+    model.model.train()
+    return model
+
+
+def our_run(weights: Tensor, training: Pretraining) -> Run:
+    """Returns a run of one step of pretraining.py."""
+    generator = torch.Generator().manual_seed(0)
+
+    def run() -> int:
+        training._step(weights, generator)
+        return len(weights)
+
+    return run
+
+
+def cases(
+    settings: HyperRep, threads: tuple[int, ...], *, compiled: bool
+) -> Iterator[Case]:
+    """Yields the baseline, then ours."""
+    cnn = build("cnn", channels=1)
+    rows = initial_weights(
+        cnn, initialization="kaiming_uniform", seeds=range(settings.batch_size)
+    )
+    # two views; the backward pass is twice the forward pass
+    flop = 2 * 3 * 2 * multiplications(cnn, settings)
+    count = settings.batch_size
+    yield Case("plain", count, 1, plain_run(rows, pretraining(rows, settings)), flop)
+    for number in threads:
+        run = our_run(rows, pretraining(rows, settings))
+        yield Case("ours", count, number, run, flop)
+    if compiled:
+        run = our_run(rows, pretraining(rows, settings, compiled=True))
+        yield Case("ours, compiled", count, 1, run, flop)
+
+
+def main(
+    width: int = 128,
+    latent: int = 100,
+    feedforward: int = 144,
+    batch_size: int = 64,
+    threads: tuple[int, ...] = (1,),
+    compiled: bool = False,
+    seconds: float = 1.0,
+    rounds: int = 3,
+    output: Path | None = None,
+) -> None:
+    """Prints a table.
+
+    Args:
+        width: Of the transformer; the paper's size is 800.
+        latent: Size of the latent vector; the paper's is 700.
+        feedforward: Hidden width of a block; the paper's is 900.
+        batch_size: Networks per step; the paper's is 500.
+        threads: CPU threads of ours.
+        compiled: Measure torch.compile as well.
+        seconds: Per case and round.
+        rounds: Measurements of each case.
+        output: CSV file to write.
+    """
+    settings = HyperRep(
+        width=width, latent=latent, feedforward=feedforward, batch_size=batch_size
+    )
+    cnn = build("cnn", channels=1)
+    rows = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(4))
+    model = HyperRepresentation(
+        cnn, settings, normalization(rows, cnn, centering=False)
+    )
+    size = sum(p.numel() for p in model.parameters())
+    report(
+        f"autoencoder step, {size / 1e6:.1f} million parameters, batch {batch_size}",
+        cases(settings, threads, compiled=compiled),
+        seconds=seconds,
+        rounds=rounds,
+        output=output,
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

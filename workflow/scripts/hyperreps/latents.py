@@ -1,0 +1,29 @@
+"""What a sampler sees: the networks of a method's pool, as points of a space."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .autoencoder import HyperRepresentation
+from .settings import Method
+from .shapes import Float
+from .zoos import Pool, ZooData, select_for
+
+
+def pool_points(
+    zoo: ZooData, method: Method, model: HyperRepresentation | None
+) -> tuple[Pool, Float[np.ndarray, "pool dimensions"]]:
+    """Returns the pool of a method and its points in latent or in weight space.
+
+    Args:
+        zoo: Where the networks come from.
+        method: Which of them.
+        model: Encodes them; None: weight space.
+    """
+    threshold = model.settings.weight_threshold if model else np.inf
+    pool = select_for(zoo, method, weight_threshold=threshold)
+    if model is None:
+        return pool, pool.weights
+    rows = torch.from_numpy(pool.weights).to(model.mean.device)
+    return pool, model.map("encode", rows).cpu().numpy()

@@ -1,0 +1,70 @@
+"""Trains the generator of one method with sampler gan, in one latent space."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import torch
+
+from hyperreps import gan
+from hyperreps.autoencoder import load
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.latents import pool_points
+from hyperreps.resuming import Pace, input_digest, run_to_end
+from hyperreps.seeds import derived_seed
+from hyperreps.settings import Gan, Method
+from hyperreps.zoos import read_zoo
+
+
+def main(
+    *,
+    zoo: Path,
+    hyper_rep: Path,
+    method: Method,
+    name: str,
+    settings: Gan,
+    output: Path,
+    seed: int = 0,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
+    pace: Annotated[Pace, UNPREFIXED] = Pace(),
+) -> None:
+    """Trains a generator of latent vectors like those of a method's pool.
+
+    Args:
+        zoo: zoos/{zoo}.h5, or its aligned form.
+        hyper_rep: File of pretrain.py that encodes the pool.
+        method: Its pool.
+        name: Of the method.
+        settings: Of the generator and its training.
+        output: Safetensors file to write; the state of an interrupted run lies beside
+            it as .state.
+        seed: Base seed of the training.
+        machine: Where it computes.
+        pace: Time budget and saving; exit code 75 says that the budget ended before
+            the training.
+    """
+    place = machine.prepare()
+    data = read_zoo(zoo)
+    model = load(hyper_rep, device=place)
+    _, points = pool_points(data, method, model)
+    logging.info("%d points of %d dimensions", *points.shape)
+    own_seed = derived_seed("gan", seed, data.name, name, model.seed)
+    training = gan.GanTraining(
+        torch.from_numpy(points).to(place), settings=settings, seed=own_seed
+    )
+    state = output.with_suffix(".state")
+    run_to_end(
+        training,
+        epochs=settings.epochs,
+        state=state,
+        digest=input_digest({**settings.model_dump(), "seed": own_seed}, points),
+        pace=pace,
+    )
+    about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
+    gan.save(training.result, output, about=about)
+    state.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run(main)
