@@ -12,6 +12,14 @@ from .project import RESULT_JOBS, Project, job_counts
 ZOOS = 4
 VARIANTS, SEEDS = 2, 3
 METHODS, REFERENCES = 4, 3
+EXPERIMENT_JOBS = {
+    "ensemble": ZOOS * (2 + 5),  # the zoo's own two populations, five methods
+    "reconstruct": ZOOS * VARIANTS,
+    "probe": ZOOS * (2 + VARIANTS),  # weights, statistics, latents
+    **{f"table_{name}": 1 for name in ("ensembles", "reconstruction", "properties")},
+    **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
+    **{f"figure_{name}": 1 for name in ("reconstruction", "latents")},
+}
 PAPER_JOBS = {
     "prepare_dataset": ZOOS,
     "train_zoo": ZOOS * 1000 // 50,  # models / shard_size
@@ -20,6 +28,7 @@ PAPER_JOBS = {
     "sample": ZOOS * (METHODS + REFERENCES),
     "finetune": ZOOS * METHODS,
     **RESULT_JOBS,
+    **EXPERIMENT_JOBS,
 }
 
 
