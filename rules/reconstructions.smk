@@ -29,7 +29,7 @@ rule reconstruct:
         code=fingerprint("reconstruct.py"),
         script=script("reconstruct.py"),
         flags=lambda w: flags(variant=w.variant),
-        where=where(),
+        where=where(engine=SETTINGS.compute.engine),
     shell:
         """
         python {params.script:q} \

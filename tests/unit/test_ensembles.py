@@ -11,8 +11,8 @@ import torch
 from scipy.special import softmax
 
 from hyperreps import ensembles
+from hyperreps.engines import evaluate
 from hyperreps.members import read_networks
-from hyperreps.population import evaluate
 from hyperreps.seeds import numpy_generator
 from hyperreps.settings import SettingsError
 from hyperreps.storage import DataFileError

@@ -1,20 +1,19 @@
 """Evaluates random ensembles of the networks of one file."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
 from hyperreps.ensembles import draw_members, member_probabilities, score_ensembles
+from hyperreps.images import read_images
 from hyperreps.members import read_networks
-from hyperreps.population import Images
 from hyperreps.seeds import numpy_generator
-from hyperreps.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.storage import DataFileError, write_arrays
 from hyperreps.zoos import read_architecture
 
 
@@ -31,8 +30,7 @@ def main(
     output: Path,
     subsets: int = 200,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 1,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Scores ensembles of several sizes at several epochs on the test images.
 
@@ -51,13 +49,10 @@ def main(
         output: HDF5 file to write.
         subsets: Random ensembles of each size, at least.
         seed: Base seed of the draws.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
+        machine: Where it computes.
     """
-    place = prepare_device(device, threads=threads)
-    images, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
-    test = Images.by_split(images, mean=mean, std=std, device=place)["test"]
+    place = machine.prepare()
+    test = read_images(dataset).on(place)["test"]
     weights, about = read_networks(
         networks, kind=kind, population=method, epochs=epochs
     )

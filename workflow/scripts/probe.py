@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from hyperreps.autoencoder import load
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
 from hyperreps.probes import fit_probe, layer_statistics, targets
 from hyperreps.settings import SettingsError
 from hyperreps.storage import write_arrays
@@ -22,8 +23,7 @@ def main(
     output: Path,
     hyper_reps: tuple[Path, ...] = (),
     weight_threshold: float = np.inf,
-    device: str = "auto",
-    threads: int = 1,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Fits one linear probe per property and hyper-representation.
 
@@ -34,10 +34,9 @@ def main(
         output: HDF5 file to write.
         hyper_reps: Files of pretrain.py, one per seed.
         weight_threshold: Networks with a larger absolute weight are left out.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
+        machine: Where it computes.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     data = read_zoo(zoo)
     pool, split = select_splits(
         data, epochs="window", weight_threshold=weight_threshold

@@ -1,18 +1,19 @@
 """Compares the networks of a zoo with their reconstructions."""
 
-import json
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from hyperreps.autoencoder import load
-from hyperreps.commands import run
-from hyperreps.devices import prepare_device
-from hyperreps.population import Images, evaluate
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.engines import evaluate
+from hyperreps.images import read_images
 from hyperreps.reconstruction import histogram_edges, layer_histograms, layer_sums
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.storage import write_arrays
 from hyperreps.zoos import MODEL_SPLITS, read_zoo, select_splits
 
 
@@ -23,8 +24,7 @@ def main(
     hyper_reps: tuple[Path, ...],
     variant: str,
     output: Path,
-    device: str = "auto",
-    threads: int = 1,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Reconstructs all networks of a zoo at the last epoch of its window.
 
@@ -34,14 +34,11 @@ def main(
         hyper_reps: Files of pretrain.py, one per seed.
         variant: Name of the hyper-representation.
         output: HDF5 file to write.
-        device: auto, cpu or cuda.
-        threads: CPU threads.
+        machine: Where it computes.
     """
-    place = prepare_device(device, threads=threads)
+    place = machine.prepare()
     data = read_zoo(zoo)
-    images, attributes = read_arrays(dataset, kind="dataset")
-    mean, std = (json.loads(attributes[key]) for key in ("mean", "std"))
-    test = Images.by_split(images, mean=mean, std=std, device=place)["test"]
+    test = read_images(dataset).on(place)["test"]
     models = [load(path, device=place) for path in hyper_reps]
     threshold = models[0].settings.weight_threshold
     pool, split = select_splits(data, epochs="last", weight_threshold=threshold)
@@ -52,9 +49,14 @@ def main(
     for model in models:
         networks = model.map("decode", model.map("encode", rows))
         activation = data.settings.recipe.activation
-        accuracy.append(
-            evaluate(data.architecture, networks, test, activation=activation)[1]
+        _, reached = evaluate(
+            data.architecture,
+            networks,
+            test,
+            activation=activation,
+            engine=machine.engine,
         )
+        accuracy.append(reached)
         reconstructed = networks.cpu().numpy()
         errors.append(layer_sums(reconstructed - pool.weights, layers))
         counts.append(_histograms(reconstructed, split, layers, edges))

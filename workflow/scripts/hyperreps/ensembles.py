@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from .architectures import Architecture
-from .population import CPU_LAUNCH, EVALUATION_BATCH, Images, forward
+from .engines import EVALUATION_BATCH, forward
+from .images import Images
 from .shapes import Float, Int
 
+# networks in one forward pass; results do not depend on it
+AT_ONCE = 16
 ECE_BINS = 15
 METRICS = ("accuracy", "nll", "ece", "disagreement")
 # the smallest normal float32: a member that rules a class out does not cost infinity
@@ -32,7 +35,7 @@ def member_probabilities(
         for start in range(0, len(images.labels), EVALUATION_BATCH)
     ]
     parts = []
-    for rows in weights.split(CPU_LAUNCH):
+    for rows in weights.split(AT_ONCE):
         scores = [
             forward(architecture, rows, images.normalized(batch), activation=activation)
             for batch in batches
