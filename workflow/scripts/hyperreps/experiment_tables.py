@@ -160,7 +160,7 @@ TABLES = {
             " sizes, and the number of networks and ensembles. NLL: mean negative"
             " log-likelihood. ECE: expected calibration error, 15 bins of equal width."
             " Disagreement: images that two members classify differently, mean over"
-            " pairs. Bold: best of its epoch, among those that are finetuned or trained."
+            " pairs. Bold: best of its epoch, of those that are finetuned or trained."
             " The paper's numbers were not recovered."
         ),
         notes={
