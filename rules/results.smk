@@ -5,6 +5,7 @@ FIGURES_OF = {
     "in_distribution": ("finetuning", "epoch_zero", "zoo"),
     "samplers": ("samplers",),
     "transfer": ("transfer",),
+    "architectures": ("architectures",),
 }
 TABLES = tuple(SETTINGS.comparisons)
 FIGURES = {figure: table for table in TABLES for figure in FIGURES_OF[table]}

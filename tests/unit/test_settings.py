@@ -191,4 +191,5 @@ def test_a_transfer_has_the_targets_recipe_and_the_sources_activation():
 def test_an_empty_section_makes_no_table():
     config = changed("transfer/pairs", [])
     config["samplers"]["zoos"] = []
+    config["architectures"]["zoos"] = []
     assert list(load_settings(config).comparisons) == ["in_distribution"]

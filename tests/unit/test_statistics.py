@@ -273,7 +273,7 @@ class TestSummarise:
     def test_columns_are_the_contract(self, tmp_path):
         columns = (
             "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,"
-            "published_std,median,published_median,reference"
+            "published_std,q25,median,q75,published_median,reference"
         )
         summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns
@@ -366,8 +366,9 @@ class TestPublished:
         assert summary["published_mean"].isna().all()
         assert summary.loc[0, "published_median"] == 0.745
         # of the test split at epoch 0
-        median = np.median(frame.loc[frame["epoch"] == 0, "accuracy"])
-        assert summary.loc[0, "median"] == pytest.approx(median)
+        values = frame.loc[frame["epoch"] == 0, "accuracy"]
+        for name, share in (("q25", 0.25), ("median", 0.5), ("q75", 0.75)):
+            assert summary.loc[0, name] == pytest.approx(values.quantile(share))
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -409,7 +410,8 @@ class TestTables:
             ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan),
         ]
         rows = [
-            ("mnist", "mnist", *cell, 0.7, nan, cell[0] == "mean_top") for cell in cells
+            ("mnist", "mnist", *cell, 0.6, 0.7, 0.8, nan, cell[0] == "mean_top")
+            for cell in cells
         ]
         return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
 

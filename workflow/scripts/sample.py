@@ -9,16 +9,19 @@ import numpy as np
 import torch
 
 from hyperreps import gan
+from hyperreps.architectures import Architecture, build
 from hyperreps.autoencoder import HyperRepresentation, load
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
 from hyperreps.engines import evaluate
 from hyperreps.images import read_images
 from hyperreps.latents import pool_points
+from hyperreps.population import initial_weights
 from hyperreps.sampling import draw, needs_generator
-from hyperreps.seeds import numpy_generator
+from hyperreps.seeds import derived_seed, numpy_generator
 from hyperreps.settings import Method, SettingsError
 from hyperreps.storage import write_arrays
+from hyperreps.transplant import transplant
 from hyperreps.zoos import ZooData, read_zoo
 
 Arrays = dict[str, np.ndarray]
@@ -64,11 +67,15 @@ def main(
         for model, generator in zip_longest(models, trained)
     ]
     arrays = {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
+    network = data.architecture
+    if method.architecture:
+        network = build(method.architecture, channels=network.channels)
+        arrays["weights"] = _transplanted(arrays["weights"], data, network, method)
     weights = torch.from_numpy(arrays["weights"]).to(place)
     images = read_images(dataset).on(place)
     for split in ("val", "test"):
         arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
-            data.architecture,
+            network,
             weights,
             images[split],
             activation=data.settings.recipe.activation,
@@ -90,8 +97,8 @@ def main(
             "source": data.name,
             "method": name,
             "settings": method.model_dump(),
-            "architecture": data.architecture.name,
-            "channels": data.architecture.channels,
+            "architecture": network.name,
+            "channels": network.channels,
             "dataset": data.settings.dataset,
         },
     )
@@ -126,6 +133,27 @@ def _draw(
         arrays["latents"] = drawn.points
         arrays["weights"] = model.map("decode", latents).cpu().numpy()
     return arrays
+
+
+def _transplanted(
+    weights: np.ndarray,
+    data: ZooData,
+    network: Architecture,
+    method: Method,
+) -> np.ndarray:
+    """Returns samples as networks of another architecture.
+
+    The k-th sample of every method starts with the same random layers.
+    """
+    start = initial_weights(
+        network,
+        initialization=data.settings.recipe.initialization,
+        seeds=[derived_seed("transplant", data.name, k) for k in range(len(weights))],
+    )
+    rows = torch.from_numpy(weights)
+    return transplant(
+        rows, data.architecture, network, how=method.transplant, start=start
+    ).numpy()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from .settings import SettingsError
 
 IMAGE_SIZE = 28
 CLASSES = 10
+# what layers in shortcuts are called
+SHORTCUT = "skip"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ class Weighted:
     sign_symmetric: bool
 
     @property
+    def shortcut(self) -> bool:
+        """Whether it lies in the shortcut of a Residual."""
+        return self.name.startswith(SHORTCUT)
+
+    @property
     def fan_in(self) -> int:
         """Entries of the weight per unit."""
         return self.inputs * self.block
@@ -151,7 +158,7 @@ class _Walk:
             elif isinstance(layer, Convolution | Linear):
                 kind = "conv" if isinstance(layer, Convolution) else "linear"
                 odd = _odd_until_next(layers[index + 1 :])
-                self._weighted(layer, "skip" if shortcut else kind, odd=odd)
+                self._weighted(layer, SHORTCUT if shortcut else kind, odd=odd)
             elif isinstance(layer, MaxPool):
                 stride = layer.stride or layer.size
                 self.size = (self.size - layer.size) // stride + 1

@@ -138,6 +138,19 @@ def epoch_zero(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     return _distributions(frame, inputs, colours=method_colours(frame["method"]))
 
 
+def architectures(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
+    """Distribution of accuracy per method at each finetuning epoch after the first.
+
+    Means hide it if a part of a population learns and a part does not.
+    """
+    frame = inputs.populations
+    later = frame["epoch"].isin(inputs.epochs) & (frame["epoch"] > 0)
+    frame = frame[later & (frame["method"] != BASELINE)]
+    frame = frame.sort_values("epoch", kind="stable")
+    colours = method_colours(frame["method"])
+    return _distributions(frame, inputs, colours=colours, label="test accuracy")
+
+
 def samplers(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
     """Distribution of accuracy per sampler and reference, and of B_T as it trains."""
     frame = inputs.populations[inputs.populations["epoch"].isin(inputs.epochs)]
@@ -146,7 +159,11 @@ def samplers(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
 
 
 def _distributions(
-    frame: pd.DataFrame, inputs: Inputs, *, colours: dict[str, str]
+    frame: pd.DataFrame,
+    inputs: Inputs,
+    *,
+    colours: dict[str, str],
+    label: str = "test accuracy, not finetuned",
 ) -> tuple[Figure, pd.DataFrame]:
     """Draws one box per method and epoch, the references below a line."""
     data = _distribution_numbers(frame, inputs.published)
@@ -165,7 +182,7 @@ def _distributions(
         axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
         _percent(axes.xaxis)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("test accuracy, not finetuned")
+        axes.set_xlabel(label)
     handles: list[Any] = [
         Line2D([], [], color="#4d4d4d", marker=".", linestyle="", label="network"),
         Patch(
@@ -176,8 +193,8 @@ def _distributions(
     ]
     shown = data["statistic"].drop_duplicates()
     published = shown[shown.str.startswith("published")]
-    label = " or ".join(published.str.replace("_", " "))
-    _finish(figure, handles, bool(label), label=label)
+    names = " or ".join(published.str.replace("_", " "))
+    _finish(figure, handles, bool(names), label=names)
     return figure, data
 
 
@@ -465,6 +482,7 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
     "zoo": zoo,
     "samplers": samplers,
     "transfer": finetuning,
+    "architectures": architectures,
 }
 
 

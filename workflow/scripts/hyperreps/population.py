@@ -36,17 +36,19 @@ def initial_weights(
     Args:
         architecture: The network.
         initialization: As in settings.Recipe; "uniform" is U(0, 1), as in the release.
+            Shortcuts always start with kaiming_uniform, as there.
         seeds: One per model; each model depends on its own seed only.
     """
     rows = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         row = torch.full((architecture.parameters,), INITIAL_BIAS)
-        for name, shape in architecture.shapes().items():
-            layer, kind = name.split(".")
+        for key, shape in architecture.shapes().items():
+            layer, kind = key.split(".")
             if kind == "weight":
                 item = next(w for w in architecture.weighted if w.name == layer)
-                drawn = _draw(initialization, shape, item.fan_in, generator)
+                name = "kaiming_uniform" if item.shortcut else initialization
+                drawn = _draw(name, shape, item.fan_in, generator)
                 row[item.weight] = drawn.flatten()
         rows.append(row)
     return torch.stack(rows)

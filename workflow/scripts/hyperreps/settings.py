@@ -284,6 +284,16 @@ class Method(Strict):
     options: dict[str, int | float | str] = Field(
         {}, description="Keyword arguments of the sampler."
     )
+    architecture: str = Field(
+        "",
+        description="Network that the samples become, an entry of ARCHITECTURES; empty:"
+        " the zoo's.",
+    )
+    transplant: Literal["layers", "vector", "none"] = Field(
+        "layers",
+        description="How they become it: layer by layer, by reading the whole vector"
+        " across layers, or not at all (random initialisation by the zoo's recipe).",
+    )
     published: str = Field(
         "",
         description="Method in published.yaml to compare with; empty: the same name.",
@@ -360,6 +370,20 @@ class Samplers(Comparison):
         (0, 25),
         min_length=1,
         description="Epochs of B_T, training from scratch, beside them.",
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class Architectures(Comparison):
+    """Generated weights in other architectures, finetuned (paper, poster)."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
     @property
@@ -500,6 +524,9 @@ class Settings(Strict):
     in_distribution: InDistribution = Field(description="The table in_distribution.")
     samplers: Samplers = Field(Samplers(), description="The table samplers.")
     transfer: Transfer = Field(Transfer(), description="The table transfer.")
+    architectures: Architectures = Field(
+        Architectures(), description="The table architectures."
+    )
     ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
     reconstruction: Reconstruction = Field(
         Reconstruction(), description="The table reconstruction."
@@ -518,6 +545,7 @@ class Settings(Strict):
             "in_distribution": self.in_distribution,
             "samplers": self.samplers,
             "transfer": self.transfer,
+            "architectures": self.architectures,
         }
         return {name: part for name, part in sections.items() if part.populations}
 
@@ -532,11 +560,17 @@ class Settings(Strict):
         """Returns how networks of a zoo are finetuned, and the epochs that are kept.
 
         The recipe is the target's, but for the activation: that is part of the network.
+        Kept are the epochs of all tables that show such networks.
         """
         activation = self.zoos[source].recipe.activation
         recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
-        table = self.in_distribution if source == target else self.transfer
-        return recipe, table.epochs
+        epochs = {
+            epoch
+            for table in self.comparisons.values()
+            if table.finetunes and (source, target) in table.populations
+            for epoch in table.epochs
+        }
+        return recipe, tuple(sorted(epochs))
 
     def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
         return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
@@ -588,6 +622,13 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 yield f"{key}.options: {problem}"
             if needs_generator(method.sampler) and not method.hyper_rep:
                 yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
+        if method.architecture:
+            yield from unknown(
+                f"{key}.architecture",
+                method.architecture,
+                ARCHITECTURES,
+                "architectures.py",
+            )
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"

@@ -25,7 +25,9 @@ SUMMARY_COLUMNS = [
     "ci_high",
     "published_mean",
     "published_std",
+    "q25",
     "median",
+    "q75",
     "published_median",
     "reference",
 ]
@@ -152,7 +154,7 @@ def summarise(
     Returns:
         One row per source, target, epoch and method, in the order of frame: n; in
         [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
-        median, published_median; reference.
+        q25, median, q75 (quantiles), published_median; reference.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -205,7 +207,13 @@ def _summary(
         "std": float(accuracy.std()),
         "ci_low": low,
         "ci_high": high,
-        "median": float(np.median(accuracy)),
+        **dict(
+            zip(
+                ("q25", "median", "q75"),
+                np.quantile(accuracy, [0.25, 0.5, 0.75]).tolist(),
+                strict=True,
+            )
+        ),
     }
 
 
