@@ -20,6 +20,10 @@ include: "rules/generators.smk"
 include: "rules/samples.smk"
 include: "rules/finetuned.smk"
 include: "rules/results.smk"
+include: "rules/ensembles.smk"
+include: "rules/reconstructions.smk"
+include: "rules/properties.smk"
+include: "rules/experiments.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -37,6 +41,9 @@ localrules:
     generators,
     samples,
     finetuned,
+    ensembles,
+    reconstructions,
+    properties,
     tables,
     figures,
 

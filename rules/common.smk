@@ -247,3 +247,135 @@ def show_estimate():
         f"The whole config takes about this many core-hours without a GPU: {hours}"
         " (docs/performance.md)."
     )
+
+
+# a zoo's own networks; members.py says which
+ZOO_POPULATIONS = ("B_T", "B_T30")
+
+
+def get_population(wildcards):
+    """Returns the file whose networks an ensemble is made of."""
+    zoo, population = wildcards.zoo, wildcards.population
+    if population in ZOO_POPULATIONS:
+        return f"<results>/zoos/{zoo}.h5"
+    if population in SETTINGS.in_distribution.methods:
+        return f"<results>/finetuned/{zoo}-{zoo}/{population}.h5"
+    return f"<results>/samples/{zoo}/{population}.h5"
+
+
+def ensemble_flags(wildcards):
+    """Returns what a population is and which ensembles of it are wanted, as flags."""
+    settings, population = SETTINGS.ensembles, wildcards.population
+    kind, epochs = "finetuned", settings.epochs
+    if population in ZOO_POPULATIONS:
+        kind = "zoo"
+    elif population not in SETTINGS.in_distribution.methods:
+        kind, epochs = "samples", (0,)
+    return flags(
+        kind=kind,
+        method=population,
+        zoo=wildcards.zoo,
+        activation=SETTINGS.zoos[wildcards.zoo].recipe.activation,
+        sizes=settings.sizes,
+        epochs=epochs,
+        subsets=settings.subsets,
+        seed=SETTINGS.seed,
+    )
+
+
+def get_ensembles():
+    """Returns the ensembles of the zoos' own networks and of the methods."""
+    return expand(
+        "<results>/ensembles/{zoo}/{population}.h5",
+        zoo=SETTINGS.ensembles.zoos,
+        population=ZOO_POPULATIONS + SETTINGS.ensembles.methods,
+    )
+
+
+def get_reconstructions():
+    """Returns the reconstructions of the config."""
+    return expand(
+        "<results>/reconstructions/{zoo}/{variant}.h5",
+        zoo=SETTINGS.reconstruction.zoos,
+        variant=SETTINGS.reconstruction.variants,
+    )
+
+
+# inputs of the probes that need no hyper-representation
+PLAIN_FEATURES = ("weights", "weights_aligned", "statistics")
+
+
+def get_probes():
+    """Returns the probes of the config, weights in the variants' coordinates too."""
+    settings = SETTINGS.properties
+    probes = []
+    for zoo in settings.zoos:
+        variants = [SETTINGS.variant(name, zoo=zoo) for name in settings.variants]
+        aligned = any(variant.alignment != "none" for variant in variants)
+        plain = [f for f in PLAIN_FEATURES if aligned or f != "weights_aligned"]
+        probes += expand(
+            f"<results>/properties/{zoo}/{{features}}.h5",
+            features=[*plain, *settings.variants],
+        )
+    return probes
+
+
+def get_latents():
+    """Returns the probes of the first variant, whose files hold its latents."""
+    first = SETTINGS.properties.variants[:1]
+    return [path for path in get_probes() if Path(path).stem in first]
+
+
+def get_probed_zoo(wildcards):
+    """Returns the zoo whose networks are probed, in the coordinates of the features."""
+    zoo, features = wildcards.zoo, wildcards.features
+    if features in PLAIN_FEATURES:
+        aligned = features == "weights_aligned"
+        return zoo_file(zoo, "weight_matching" if aligned else "none")
+    return zoo_file(zoo, SETTINGS.variant(features, zoo=zoo).alignment)
+
+
+def get_probed_hyper_reps(wildcards):
+    """Returns the hyper-representations whose latents are probed; none for weights."""
+    zoo, features = wildcards.zoo, wildcards.features
+    return [] if features in PLAIN_FEATURES else get_hyper_reps(zoo, features)
+
+
+def probe_flags(wildcards):
+    """Returns the settings of a probe as flags."""
+    zoo, features = wildcards.zoo, wildcards.features
+    first = SETTINGS.properties.variants[0]
+    variant = first if features in PLAIN_FEATURES else features
+    threshold = SETTINGS.variant(variant, zoo=zoo).weight_threshold
+    return flags(features=features, weight_threshold=threshold)
+
+
+# the experiments beside the tables of accuracies, with what their files are made from
+EXPERIMENT_TABLES = {
+    table: inputs
+    for table, inputs in (
+        ("ensembles", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("properties", get_probes()),
+    )
+    if inputs
+}
+EXPERIMENT_FIGURES = {
+    figure: inputs
+    for figure, inputs in (
+        ("ensembles", get_ensembles()),
+        ("calibration", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("latents", get_latents()),
+    )
+    if inputs
+}
+
+
+def experiment_flags(**more):
+    """Returns the settings of an experiment's table or figure as flags."""
+    return flags(
+        **more,
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )

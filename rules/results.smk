@@ -16,7 +16,7 @@ rule tables:
     input:
         expand(
             "<results>/tables/{table}.{suffix}",
-            table=TABLES,
+            table=[*TABLES, *EXPERIMENT_TABLES],
             suffix=("csv", "tex", "html"),
         ),
 
@@ -26,7 +26,7 @@ rule figures:
     input:
         expand(
             "<results>/figures/{figure}.{suffix}",
-            figure=FIGURES,
+            figure=[*FIGURES, *EXPERIMENT_FIGURES],
             suffix=("pdf", "png", "csv"),
         ),
 

@@ -343,6 +343,7 @@ class TestPublished:
             ("transfer", 9, ("svhn", "mnist", "B_T", 50), 0.911, 0.01),
             ("architectures", 18, ("svhn", "svhn", "4-conv (gen.)", 1), 0.44, 0.045),
             ("samplers", 9, ("mnist", "mnist", "S_KDE30", 0), 0.745, math.nan),
+            ("reconstruction", 2, ("svhn", "svhn", "normalized", 25), 0.4, math.nan),
         ],
     )
     def test_repository_file(self, table, rows, key, value, std):

@@ -16,6 +16,14 @@ METHODS, REFERENCES = 4, 4
 SAMPLERS, BASELINES = 10, 9
 GANS = 2
 PAIRS, TRANSFERRED = 4, 3
+EXPERIMENT_JOBS = {
+    "ensemble": ZOOS * (2 + 5),  # the zoo's own two populations, five methods
+    "reconstruct": ZOOS * VARIANTS,
+    "probe": ZOOS * (2 + VARIANTS),  # weights, statistics, latents
+    **{f"table_{name}": 1 for name in ("ensembles", "reconstruction", "properties")},
+    **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
+    **{f"figure_{name}": 1 for name in ("reconstruction", "latents")},
+}
 PAPER_JOBS = {
     "prepare_dataset": ZOOS,
     "train_zoo": ZOOS * 1000 // 50,  # models / shard_size
@@ -26,6 +34,7 @@ PAPER_JOBS = {
     "sample": ZOOS * (METHODS + REFERENCES + SAMPLERS + BASELINES),
     "finetune": ZOOS * METHODS + PAIRS * TRANSFERRED,
     **RESULT_JOBS,
+    **EXPERIMENT_JOBS,
 }
 
 

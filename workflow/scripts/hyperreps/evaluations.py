@@ -46,7 +46,7 @@ class PublishedTable(Strict):
 
     source: str
     unit: Literal["percent", "fraction"]
-    statistic: Literal["mean", "median"]
+    statistic: Literal["mean", "median", "mode"]
     accuracy: dict[str, dict[str, dict[Epoch, str | float]]]
 
 
@@ -58,8 +58,8 @@ def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFram
         table: Key of the table.
 
     Returns:
-        One row per number: source, target, method, epoch, statistic ("mean" or
-        "median"), value and std in [0, 1]; std is NaN where none is printed.
+        One row per number: source, target, method, epoch, statistic ("mean", "median"
+        or "mode"), value and std in [0, 1]; std is NaN where none is printed.
 
     Raises:
         SettingsError: If the file or a number cannot be read, or the table is unknown.

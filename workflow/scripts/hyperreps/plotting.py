@@ -497,15 +497,27 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
 
 
 def make_figure(name: str, inputs: Inputs, *, output: Path) -> None:
-    """Draws a figure and writes it as PDF and PNG, and its numbers as CSV.
+    """Draws a figure and writes it; see write_figure().
 
     Args:
         name: Key of FIGURES.
         inputs: What it is made from.
+        output: The PDF.
+    """
+    write_figure(lambda: FIGURES[name](inputs), output=output)
+
+
+def write_figure(
+    drawn: Callable[[], tuple[Figure, pd.DataFrame]], *, output: Path
+) -> None:
+    """Writes a figure as PDF and PNG, and its numbers as CSV.
+
+    Args:
+        drawn: Draws the figure, in the style that is set here.
         output: The PDF; the others go beside it. Equal inputs give equal bytes.
     """
     with matplotlib.style.context(STYLE):
-        figure, data = FIGURES[name](inputs)
+        figure, data = drawn()
         # without a date, files differ only where the figures do
         metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
         for suffix, about in metadata.items():

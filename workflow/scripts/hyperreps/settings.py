@@ -450,6 +450,66 @@ class Transfer(Comparison):
         return self.pairs
 
 
+class Ensembles(Strict):
+    """Ensembles of sampled networks beside ensembles of the zoo's own."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    methods: tuple[Name, ...] = Field(
+        (),
+        description="Keys of methods; those that in_distribution does not finetune are"
+        " known at epoch 0 only.",
+    )
+    sizes: tuple[Count, ...] = Field(
+        (1, 2, 5, 10, 20, 30),
+        min_length=1,
+        description="Networks per ensemble; sizes above a population's are left out.",
+    )
+    epochs: tuple[Epoch, ...] = Field(
+        (0, 1, 25),
+        min_length=1,
+        description="Finetuning epochs, among those of in_distribution.",
+    )
+    subsets: Count = Field(
+        200, description="Random ensembles drawn of each size, at least."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Ensembles:
+        for name in ("sizes", "epochs"):
+            values = list(getattr(self, name))
+            if values != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {values}")
+        return self
+
+
+class Reconstruction(Strict):
+    """Networks beside their reconstructions, layer by layer."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    variants: tuple[Name, ...] = Field((), description="Keys of variants.")
+
+    @model_validator(mode="after")
+    def _some_variant(self) -> Reconstruction:
+        if self.zoos and not self.variants:
+            raise ValueError("variants must name one at least, or zoos none")
+        return self
+
+
+class Properties(Strict):
+    """What linear probes read from weights, their statistics and latents."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
+    variants: tuple[Name, ...] = Field(
+        (), description="Keys of variants; the figure latents shows the first."
+    )
+
+    @model_validator(mode="after")
+    def _some_variant(self) -> Properties:
+        if self.zoos and not self.variants:
+            raise ValueError("variants must name one at least, or zoos none")
+        return self
+
+
 class Statistics(Strict):
     """Uncertainty of every number."""
 
@@ -512,6 +572,11 @@ class Settings(Strict):
     architectures: Architectures = Field(
         Architectures(), description="The table architectures."
     )
+    ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
+    reconstruction: Reconstruction = Field(
+        Reconstruction(), description="The table reconstruction."
+    )
+    properties: Properties = Field(Properties(), description="The table properties.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[str, str] = Field(
@@ -584,10 +649,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     from .sampling import SAMPLERS, needs_generator, option_problems
     from .sources import SOURCES
 
-    def unknown(key: str, name: str, known: Iterable[str], where: str) -> Iterable[str]:
-        if name not in known:
-            yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
-
+    unknown = _unknown_problems
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
         yield from unknown(key, dataset.source, SOURCES, "sources.py")
@@ -633,6 +695,36 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 known = getattr(settings, where)
                 yield from unknown(f"{section}.{field}", name, known, where)
     yield from _transfer_problems(settings)
+    yield from _experiment_problems(settings)
+
+
+def _unknown_problems(
+    key: str, name: str, known: Iterable[str], where: str
+) -> Iterable[str]:
+    if name not in known:
+        yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
+
+
+def _experiment_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name or epoch that the experiments cannot have."""
+    for section in ("ensembles", "reconstruction", "properties"):
+        for field in ("zoos", "methods", "variants"):
+            known = getattr(settings, field)
+            for name in getattr(getattr(settings, section), field, ()):
+                yield from _unknown_problems(f"{section}.{field}", name, known, field)
+    wanted, finetuned = settings.ensembles, settings.in_distribution
+    missing = set(wanted.epochs) - set(finetuned.epochs)
+    if wanted.zoos and missing:
+        yield (
+            f"ensembles.epochs: {sorted(missing)} are not among in_distribution.epochs,"
+            " whose weights are kept"
+        )
+    untrained = set(wanted.methods) - set(finetuned.methods)
+    if untrained and 0 not in wanted.epochs:
+        yield (
+            f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
+            " among ensembles.epochs"
+        )
 
 
 def _transfer_problems(settings: Settings) -> Iterable[str]:

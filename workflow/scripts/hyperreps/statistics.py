@@ -77,6 +77,62 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def resampling_weights(
+    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
+) -> Float[np.ndarray, "weightings samples"]:
+    """Draws bootstrap resamples of grouped samples, as weights of the samples.
+
+    Args:
+        groups: The group of each sample: numbers or strings. Groups are drawn with
+            replacement, all samples of one together.
+        resamples: Number of resamples.
+        rng: Source of randomness.
+
+    Returns:
+        Rows that sum to 1: first equal weights, for the estimate itself, then one row
+        per resample. These are NaN for fewer than two groups.
+    """
+    _, labels = np.unique(groups, return_inverse=True)
+    count = int(labels.max()) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    weights = np.concatenate([np.ones((1, count)), drawn])[:, labels]
+    if count < 2:
+        weights[1:] = math.nan
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def crossed_estimate(
+    values: Float[np.ndarray, "weightings hyper_reps"],
+    *,
+    confidence: float,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """Returns a mean over hyper-representations and its confidence interval.
+
+    Networks and hyper-representations are crossed: each resample of the networks meets
+    its own draw of hyper-representations, with replacement.
+
+    Args:
+        values: A statistic for each row of resampling_weights(), and each
+            hyper-representation. Resamples without a value (NaN) are left out.
+        confidence: Level in (0, 1).
+        rng: Source of randomness.
+
+    Returns:
+        Estimate, lower and upper end; NaN where there is none.
+    """
+    resamples, count = len(values) - 1, values.shape[1]
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    means = (values[1:] * drawn).sum(axis=1) / count
+    means = means[np.isfinite(means)]
+    estimate = float(values[0].mean())
+    if not len(means):
+        return estimate, math.nan, math.nan
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return estimate, float(low), float(high)
+
+
 def summarise(
     frame: pd.DataFrame,
     *,

@@ -187,23 +187,29 @@ def latex_table(summary: pd.DataFrame, *, statistics: Statistics) -> str:
     names = list(dict.fromkeys(populations))
     parts: list[str] = []
     for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
-        styler = _styled(summary[populations.isin(pair)], LATEX)
-        tabular = styler.to_latex(
-            hrules=True,
-            clines="skip-last;data",
-            convert_css=True,
-            multicol_align="c",
-            multirow_align="t",
-            column_format="ll" + "r" * len(styler.columns),
-        )
-        # \cline touches booktabs' rules, and none is wanted above the last of those
-        tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
-        tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
         caption = "Continued." if parts else caption_text(statistics, LATEX)
-        parts.append(LATEX_TABLE.format(caption=caption, tabular=tabular.strip()))
-    return "\n".join(["% needs \\usepackage{adjustbox,booktabs,multirow}", *parts])
+        styler = _styled(summary[populations.isin(pair)], LATEX)
+        parts.append(latex_float(styler, caption=caption))
+    return "\n".join([LATEX_NEEDS, *parts])
 
 
+def latex_float(styler: Styler, *, caption: str) -> str:
+    """Sets one table of two levels of rows, as wide as the text at most."""
+    tabular = styler.to_latex(
+        hrules=True,
+        clines="skip-last;data",
+        convert_css=True,
+        multicol_align="c",
+        multirow_align="t",
+        column_format="ll" + "r" * len(styler.columns),
+    )
+    # \cline touches booktabs' rules, and none is wanted above the last of those
+    tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
+    tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
+    return LATEX_TABLE.format(caption=caption, tabular=tabular.strip())
+
+
+LATEX_NEEDS = "% needs \\usepackage{adjustbox,booktabs,multirow}"
 LATEX_TABLE = r"""\begin{{table}}
 \caption{{{caption}}}
 \smallskip

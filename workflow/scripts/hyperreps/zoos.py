@@ -178,3 +178,28 @@ def select_for(zoo: ZooData, method: Method, *, weight_threshold: float) -> Pool
         select_on=method.select_on,
         weight_threshold=weight_threshold,
     )
+
+
+def select_splits(
+    zoo: ZooData, *, epochs: str, weight_threshold: float
+) -> tuple[Pool, np.ndarray]:
+    """Selects the networks of all splits, one split after another.
+
+    Args:
+        zoo: Where from.
+        epochs: As in select().
+        weight_threshold: As in select().
+
+    Returns:
+        The networks, and the split of each.
+    """
+    pools = [
+        select(zoo, split=split, epochs=epochs, weight_threshold=weight_threshold)
+        for split in MODEL_SPLITS
+    ]
+    sizes = [len(pool.model) for pool in pools]
+    columns = (
+        np.concatenate([getattr(pool, name) for pool in pools])
+        for name in ("weights", "model", "epoch")
+    )
+    return Pool(*columns), np.repeat(MODEL_SPLITS, sizes)

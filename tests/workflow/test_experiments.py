@@ -1,0 +1,58 @@
+"""Ensembles, reconstructions and probes after a finished smoke run."""
+
+from __future__ import annotations
+
+from .project import Project, job_counts
+
+ON = {
+    "ensembles": {
+        "zoos": ["digits"],
+        "methods": ["S_KDE30", "noise_top30"],
+        "sizes": [1, 2],
+        "epochs": [0, 1],
+        "subsets": 5,
+    },
+    "reconstruction": {"zoos": ["digits"]},
+    "properties": {"zoos": ["digits"], "variants": ["normalized"]},
+}
+JOBS = {
+    "ensemble": 4,  # two of the zoo, two methods
+    "reconstruct": 2,
+    "probe": 4,  # weights, aligned weights, statistics, latents
+    **{f"table_{name}": 1 for name in ("ensembles", "reconstruction", "properties")},
+    **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
+    **{f"figure_{name}": 1 for name in ("reconstruction", "latents")},
+}
+
+
+def test_experiments_join_a_finished_run(project: Project) -> None:
+    done = project.smoke("--cores", "all", overlay=ON)
+    assert done.code == 0, done.output
+    assert job_counts(done.output) == JOBS
+    for name in ("ensembles", "reconstruction", "properties"):
+        for suffix in ("csv", "tex", "html"):
+            assert (project.results / "tables" / f"{name}.{suffix}").stat().st_size
+    for name in ("ensembles", "calibration", "reconstruction", "latents"):
+        for suffix in ("pdf", "png", "csv"):
+            assert (project.results / "figures" / f"{name}.{suffix}").stat().st_size
+    assert project.planned(overlay=ON) == {}
+    stages = ("ensembles", "reconstructions", "properties")
+    assert project.planned(*stages, overlay=ON) == {}
+    more = {**ON, "ensembles": {**ON["ensembles"], "methods": ["S_KDE30", "B_KDE30"]}}
+    tables = {name: JOBS[name] for name in JOBS if "ensembles" in name}
+    assert project.planned(overlay=more) == {
+        "ensemble": 1,
+        **tables,
+        "figure_calibration": 1,
+    }
+
+
+def test_what_cannot_be_is_one_line(project: Project) -> None:
+    overlay = {
+        "ensembles": {"zoos": ["digits"], "methods": ["S_KDE"], "epochs": [0, 3]},
+        "properties": {"zoos": ["digit"]},
+    }
+    done = project.smoke("--dry-run", overlay=overlay)
+    assert done.code != 0
+    assert "ensembles.epochs: [3] are not among" in done.output
+    assert "properties.zoos: unknown 'digit'; zoos has" in done.output

@@ -1,0 +1,212 @@
+"""Ensembles, reconstructions and probes of a run, summarised with their uncertainty.
+
+Every summary is in long form, one number per row. Networks are resampled together with
+the hyper-representations (statistics.crossed_estimate), so that an interval holds the
+luck of both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import ValidationError
+
+from .ensembles import METRICS
+from .evaluations import load_published
+from .probes import SCORES
+from .reconstruction import explained_variance, mean_squared_error
+from .seeds import numpy_generator
+from .settings import SettingsError, Statistics, Strict
+from .statistics import crossed_estimate, resampling_weights
+from .storage import read_arrays
+
+# networks that a hyper-representation was trained on, and those that nothing has seen
+SEEN, HELD_OUT = "train", "test"
+WHOLE = "all"
+
+
+def ensembles(
+    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
+) -> pd.DataFrame:
+    """Summarises ensembles.
+
+    Args:
+        files: Of kind ensembles.
+        published: Not used: the paper's numbers were not recovered.
+        statistics: confidence: the part of all ensembles between low and high.
+        seed: Not used: ensembles are drawn already.
+
+    Returns:
+        zoo, method, epoch, size, networks to choose from, ensembles drawn, metric, and
+        over these ensembles mean, std (ddof 0), low and high.
+    """
+    tail = (1 - statistics.confidence) / 2
+    rows: list[tuple[Any, ...]] = []
+    for path in files:
+        arrays, about = read_arrays(path, kind="ensembles")
+        name = about["zoo"], about["method"]
+        for metric in METRICS:
+            for epoch, by_size in zip(arrays["epoch"], arrays[metric], strict=True):
+                for size, values in zip(arrays["size"], by_size.T, strict=True):
+                    counts = int(size), int(about["networks"]), len(values)
+                    ends = np.quantile(values, [tail, 1 - tail])
+                    numbers = values.mean(), values.std(), *ends
+                    rows.append((*name, int(epoch), *counts, metric, *numbers))
+    columns = "zoo method epoch size networks ensembles metric mean std low high"
+    frame = pd.DataFrame(rows, columns=columns.split())
+    return frame.dropna(subset="mean", ignore_index=True)
+
+
+def reconstruction(
+    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
+) -> pd.DataFrame:
+    """Summarises reconstructions.
+
+    Args:
+        files: Of kind reconstruction.
+        published: YAML file with a table reconstruction.
+        statistics: Of the confidence intervals.
+        seed: Base seed of the bootstrap.
+
+    Returns:
+        zoo, variant, split of the networks, quantity (r2, mse; test accuracy: original,
+        reconstruction), layer ("all" for the whole network), networks, hyper_reps,
+        mean, std of accuracies over networks (ddof 0), ci_low, ci_high, published.
+    """
+    modes = load_published(published, table="reconstruction")
+    paper = modes.set_index(["source", "method"])["value"].to_dict()
+    rows: list[tuple[Any, ...]] = []
+    for path in files:
+        arrays, about = read_arrays(path, kind="reconstruction")
+        zoo, variant = about["zoo"], about["variant"]
+        for split in json.loads(about["splits"]):
+            rng = numpy_generator("reconstruction", seed, zoo, variant, split)
+            numbers = _reconstructed(arrays, about, split, statistics, rng)
+            for quantity, layer, networks, hyper_reps, *values in numbers:
+                compared = {"original": quantity, "reconstruction": variant}
+                beside = paper.get((zoo, compared.get(quantity)), math.nan)
+                counts = networks, hyper_reps
+                key = zoo, variant, split, quantity, layer
+                rows.append((*key, *counts, *values, beside))
+    columns = (
+        "zoo variant split quantity layer networks hyper_reps mean std ci_low ci_high"
+        " published"
+    )
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def _reconstructed(
+    arrays: dict[str, np.ndarray],
+    about: dict[str, Any],
+    split: str,
+    statistics: Statistics,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Any, ...]]:
+    """Yields quantity, layer, counts, mean, std and interval for one split."""
+    chosen = arrays["split"] == split
+    weights = resampling_weights(
+        arrays["model"][chosen], resamples=statistics.resamples, rng=rng
+    )
+    error = arrays["squared_error"][:, chosen]
+    by_layer = {
+        "r2": explained_variance(error, arrays["squared_deviation"][chosen], weights),
+        "mse": mean_squared_error(error, arrays["layer_size"], weights),
+    }
+    counts = int(chosen.sum()), len(error)
+    for quantity, values in by_layer.items():
+        for column, layer in enumerate([*json.loads(about["layers"]), WHOLE]):
+            estimate, *interval = crossed_estimate(
+                values[:, :, column], confidence=statistics.confidence, rng=rng
+            )
+            yield quantity, layer, *counts, estimate, math.nan, *interval
+    for quantity in ("original", "reconstruction"):
+        accuracy = np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen]
+        accuracy = accuracy.astype(np.float64)
+        estimate, *interval = crossed_estimate(
+            weights @ accuracy.T, confidence=statistics.confidence, rng=rng
+        )
+        yield (
+            *(quantity, WHOLE, counts[0], len(accuracy)),
+            *(estimate, accuracy.std(), *interval),
+        )
+
+
+def properties(
+    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
+) -> pd.DataFrame:
+    """Summarises linear probes on held-out networks.
+
+    Args:
+        files: Of kind properties.
+        published: YAML file with a table properties.
+        statistics: Of the confidence intervals; networks are resampled with all their
+            epochs.
+        seed: Base seed of the bootstrap.
+
+    Returns:
+        zoo, features, inputs (their number), property, metric (r2 and tau of numbers,
+        accuracy of categories), networks, rows (networks x epochs), hyper_reps, mean,
+        ci_low, ci_high, published.
+    """
+    paper = load_published_properties(published)
+    rows: list[tuple[Any, ...]] = []
+    for path in files:
+        arrays, about = read_arrays(path, kind="properties")
+        name = about["zoo"], about["features"]
+        held_out = arrays["split"] == HELD_OUT
+        models = arrays["model"][held_out]
+        rng = numpy_generator("properties", seed, *name)
+        weights = resampling_weights(models, resamples=statistics.resamples, rng=rng)
+        for target, kind in json.loads(about["kinds"]).items():
+            truth = arrays[f"truth/{target}"][held_out]
+            predicted = arrays[f"predicted/{target}"][:, held_out]
+            counts = len(set(models)), len(models), len(predicted)
+            for metric, score in SCORES[kind].items():
+                values = [score(truth, guess, weights) for guess in predicted]
+                estimate = crossed_estimate(
+                    np.stack(values, axis=1), confidence=statistics.confidence, rng=rng
+                )
+                beside = paper.get((*name, target, metric), math.nan)
+                key = (*name, int(about["inputs"]), target, metric)
+                rows.append((*key, *counts, *estimate, beside))
+    columns = (
+        "zoo features inputs property metric networks rows hyper_reps mean ci_low"
+        " ci_high published"
+    )
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+class PublishedProperties(Strict):
+    """Published probes: zoo -> features -> property -> R2."""
+
+    source: str
+    r2: dict[str, dict[str, dict[str, float]]]
+
+
+def load_published_properties(path: Path) -> dict[tuple[str, str, str, str], float]:
+    """Reads the table properties of published.yaml.
+
+    Returns:
+        Number by zoo, features, property and metric.
+
+    Raises:
+        SettingsError: If the table is missing or cannot be read.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = PublishedProperties.model_validate(content["properties"])
+    except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: table properties: {error}") from error
+    return {
+        (zoo, features, name, "r2"): value
+        for zoo, by_features in table.r2.items()
+        for features, by_name in by_features.items()
+        for name, value in by_name.items()
+    }

@@ -1,0 +1,82 @@
+"""Networks that ensembles are made of: a zoo's own, finetuned ones, or samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .settings import SettingsError
+from .shapes import Float
+from .storage import DataFileError, opened, read_arrays
+
+# a zoo's own networks: their split, and the best fraction by validation accuracy
+ZOO_POPULATIONS = {"B_T": ("test", 1.0), "B_T30": ("train", 0.3)}
+
+
+def read_networks(
+    path: Path, *, kind: str, population: str, epochs: Sequence[int]
+) -> tuple[Float[np.ndarray, "epochs models parameters"], dict[str, Any]]:
+    """Reads a population of networks at some epochs of its training.
+
+    Args:
+        path: File of a zoo, of finetuned networks or of samples.
+        kind: zoo, finetuned or samples.
+        population: Of a zoo, a key of ZOO_POPULATIONS; the best ones are chosen anew
+            at each epoch.
+        epochs: Wanted, increasing. Samples are known at epoch 0 only.
+
+    Returns:
+        Weights, without networks that are not finite, and the file's attributes.
+
+    Raises:
+        SettingsError: If later epochs of samples are wanted.
+        DataFileError: If an epoch or a dataset is missing, or no network is left.
+    """
+    if kind == "zoo":
+        weights, attributes = _zoo_networks(path, population, epochs)
+    elif kind == "finetuned":
+        arrays, attributes = read_arrays(path, "weights", "epochs", kind=kind)
+        kept = arrays["epochs"].tolist()
+        if set(epochs) - set(kept):
+            raise DataFileError(
+                f"{path}: weights are kept at epochs {kept}, wanted are {list(epochs)}"
+            )
+        columns = [kept.index(epoch) for epoch in epochs]
+        weights = arrays["weights"].swapaxes(0, 1)[columns]
+    else:
+        if tuple(epochs) != (0,):
+            raise SettingsError(
+                f"{path}: samples have epoch 0 only, not {list(epochs)}"
+            )
+        arrays, attributes = read_arrays(path, "weights", kind=kind)
+        weights = arrays["weights"][None]
+    finite = np.isfinite(weights).all(axis=(0, 2))
+    if not finite.any():
+        raise DataFileError(f"{path}: no network is finite at all of {list(epochs)}")
+    return weights[:, finite], attributes
+
+
+def _zoo_networks(
+    path: Path, population: str, epochs: Sequence[int]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    part, top = ZOO_POPULATIONS[population]
+    arrays, attributes = read_arrays(path, "split", "accuracy/val", kind="zoo")
+    accuracy = arrays["accuracy/val"]
+    if epochs[-1] >= accuracy.shape[1]:
+        raise DataFileError(
+            f"{path}: the zoo was trained to epoch {accuracy.shape[1] - 1}, wanted are"
+            f" {list(epochs)}"
+        )
+    models = np.flatnonzero(arrays["split"] == part)
+    count = max(1, round(top * len(models)))
+    weights = []
+    with opened(path, kind="zoo") as file:
+        for epoch in epochs:
+            # the first of equals, so that the number does not depend on ties
+            ranking = np.argsort(-accuracy[models, epoch], kind="stable")
+            best = np.sort(models[ranking[:count]])
+            weights.append(file["weights"][best, epoch])
+    return np.stack(weights), attributes
