@@ -201,9 +201,10 @@ def get_finetuned(table):
     ]
 
 
-def finetuning_flags(source, target):
-    """Returns how the samples of a zoo are trained on the images of another, as flags."""
-    recipe, epochs = SETTINGS.finetuning(source, target)
+def finetuning_flags(wildcards):
+    """Returns how samples of a zoo are trained on the images of another, as flags."""
+    target = wildcards.target
+    recipe, epochs = SETTINGS.finetuning(wildcards.source, target, wildcards.method)
     return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
 
 

@@ -32,7 +32,7 @@ rule finetune:
     params:
         code=fingerprint("finetune.py"),
         script=script("finetune.py"),
-        flags=lambda w: finetuning_flags(w.source, w.target),
+        flags=finetuning_flags,
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """

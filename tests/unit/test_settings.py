@@ -189,11 +189,11 @@ def test_missing_key_is_named():
 
 def test_a_transfer_has_the_targets_recipe_and_the_sources_activation():
     settings = load_settings(changed("transfer/epochs", [0, 7]))
-    recipe, epochs = settings.finetuning("cifar10", "stl10")
+    recipe, epochs = settings.finetuning("cifar10", "stl10", "S_KDE30")
     assert epochs == (0, 7)
     assert recipe.activation == "gelu"
     assert recipe.weight_decay == settings.zoos["stl10"].recipe.weight_decay
-    own, epochs = settings.finetuning("stl10", "stl10")
+    own, epochs = settings.finetuning("stl10", "stl10", "S_KDE30")
     assert own == settings.zoos["stl10"].recipe
     assert epochs == settings.in_distribution.epochs
 

@@ -26,6 +26,7 @@ FIGURES_OF = {
     "in_distribution": ("finetuning", "epoch_zero", "zoo"),
     "samplers": ("samplers",),
     "transfer": ("transfer",),
+    "architectures": ("architectures",),
 }
 TABLES = tuple(FIGURES_OF)
 FIGURES = tuple(figure for figures in FIGURES_OF.values() for figure in figures)

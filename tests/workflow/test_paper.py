@@ -16,6 +16,8 @@ METHODS, REFERENCES = 4, 4
 SAMPLERS, BASELINES = 10, 9
 GANS = 2
 PAIRS, TRANSFERRED = 4, 3
+# on one zoo
+ARCHITECTURES = 8
 EXPERIMENT_JOBS = {
     "ensemble": ZOOS * (2 + 5),  # the zoo's own two populations, five methods
     "reconstruct": ZOOS * VARIANTS,
@@ -31,8 +33,8 @@ PAPER_JOBS = {
     "align_zoo": ZOOS,  # for soups
     "pretrain": ZOOS * VARIANTS * SEEDS,
     "train_gan": ZOOS * GANS * SEEDS,
-    "sample": ZOOS * (METHODS + REFERENCES + SAMPLERS + BASELINES),
-    "finetune": ZOOS * METHODS + PAIRS * TRANSFERRED,
+    "sample": ZOOS * (METHODS + REFERENCES + SAMPLERS + BASELINES) + ARCHITECTURES,
+    "finetune": ZOOS * METHODS + PAIRS * TRANSFERRED + ARCHITECTURES,
     **RESULT_JOBS,
     **EXPERIMENT_JOBS,
 }

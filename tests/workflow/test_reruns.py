@@ -11,14 +11,15 @@ from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts, result_job
 LIBRARY = "workflow/scripts/hyperreps"
 FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if "figure" in job}
 IN_DISTRIBUTION = result_jobs("in_distribution")
-# 9 in latent space and 4 in weight space; 4 in distribution and 2 transfers
-SAMPLING_JOBS = {"sample": 13, "finetune": 6, **RESULT_JOBS}
-# of these, one method and one transfer do not use a hyper-representation
+# 11 in latent space and 5 in weight space; 4 in distribution, 2 transfers and 3 of other
+# architectures are finetuned
+SAMPLING_JOBS = {"sample": 16, "finetune": 9, **RESULT_JOBS}
+# of the finetuned, a transfer and an architecture do not use a hyper-representation
 LATENT_JOBS = {
     "pretrain": 4,
     "train_gan": 2,
-    "sample": 9,
-    "finetune": 5,
+    "sample": 11,
+    "finetune": 7,
     **RESULT_JOBS,
 }
 ZOO_JOBS = {
@@ -130,7 +131,11 @@ def test_an_edit_reruns_the_stages_that_use_it(
     [
         pytest.param(
             {"methods": {"S_KDE30": {"options": {"bandwidth": 0.003}}}},
-            {"sample": 1, "finetune": 2, **RESULT_JOBS},
+            {
+                "sample": 1,
+                "finetune": 2,
+                **result_jobs("in_distribution", "samplers", "transfer"),
+            },
             id="option of one method",
         ),
         pytest.param(
@@ -165,6 +170,11 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {"in_distribution": {"epochs": [0, 1, 2]}},
             {"finetune": 4, **IN_DISTRIBUTION},
             id="finetuning epochs",
+        ),
+        pytest.param(
+            {"architectures": {"epochs": [0, 2]}},
+            {"finetune": 3, **result_jobs("architectures")},
+            id="epochs of other architectures",
         ),
         pytest.param(
             {"transfer": {"epochs": [0, 2]}},
@@ -205,7 +215,7 @@ def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) ->
     path = project.module("sampling")
     path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
     # sampling.py has other logic now, so every method is drawn again ...
-    everything = {"sample": 14, "finetune": 7, **RESULT_JOBS}
+    everything = {"sample": 17, "finetune": 10, **RESULT_JOBS}
     assert project.planned(overlay=overlay) == everything
     # ... unless we say that the old ones have not changed
     touched = project.smoke("--touch", "--cores", "1")

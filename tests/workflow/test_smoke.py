@@ -27,7 +27,13 @@ from .project import (
 FINETUNED = ("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released")
 REFERENCES = ("mean_top30", "noise_top30", "reconstruction")
 COMPARED = ("S_U", "S_Neigh", "S_GAN30", "S_KDE_worst30", "B_F", "soup16_top30")
-SAMPLED = (*FINETUNED, *REFERENCES, *COMPARED)
+# with the architecture that they become and its number of parameters
+TRANSPLANTED = {
+    "R_res_skip": ("cnn_res_skip", 2562),
+    "S_KDE30_res_skip": ("cnn_res_skip", 2562),
+    "S_KDE30_4conv_vector": ("cnn_4conv", 2464),
+}
+SAMPLED = (*FINETUNED, *REFERENCES, *COMPARED, *TRANSPLANTED)
 TRANSFERRED = ("B_F", "S_KDE30")
 TRAINED = [f"{kind}_seed{seed}" for kind in ("baseline", "normalized") for seed in "12"]
 PARAMETERS = 2464  # of the CNN with one channel, as in the paper
@@ -39,7 +45,10 @@ HDF5 = {
     "zoos/digits.aligned.h5": "zoo",
     "zoos/digits_fan_in.h5": "zoo",
     **{f"samples/digits/{name}.h5": "samples" for name in SAMPLED},
-    **{f"finetuned/digits-digits/{name}.h5": "finetuned" for name in FINETUNED},
+    **{
+        f"finetuned/digits-digits/{name}.h5": "finetuned"
+        for name in (*FINETUNED, *TRANSPLANTED)
+    },
     **{f"finetuned/digits-digits_fan_in/{n}.h5": "finetuned" for n in TRANSFERRED},
 }
 OTHERS = {
@@ -59,7 +68,7 @@ OTHERS = {
 }
 COLUMNS = (
     "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std,"
-    "median,published_median,reference"
+    "q25,median,q75,published_median,reference"
 )
 
 
@@ -81,7 +90,7 @@ def test_all_jobs_run_in_the_time_that_is_promised(
         "pretrain": 4,  # 2 variants, 2 seeds
         "train_gan": 2,
         "sample": len(SAMPLED),
-        "finetune": len(FINETUNED) + len(TRANSFERRED),
+        "finetune": len(FINETUNED) + len(TRANSFERRED) + len(TRANSPLANTED),
         **RESULT_JOBS,
     }
     # what two idle cores would need: other load on this machine does not count
@@ -104,10 +113,10 @@ def test_hdf5_files_say_what_they_are(finished: Project, name: str) -> None:
     assert json.loads(attributes["versions"]).keys() >= {"python", "torch", "numpy"}
     assert attributes["git_commit"]
     if "weights" in values:
-        assert values["weights"].shape[-1] == PARAMETERS
+        known = TRANSPLANTED.get(Path(name).stem, ("cnn", PARAMETERS))
+        assert (attributes["architecture"], values["weights"].shape[-1]) == known
         assert values["weights"].dtype == np.float32
         assert np.isfinite(values["weights"]).all()
-        assert attributes["architecture"] == "cnn"
 
 
 def test_shapes_are_those_of_the_settings(finished: Project) -> None:
@@ -169,6 +178,10 @@ def test_the_other_tables_hold_their_methods(finished: Project) -> None:
     compete = {row["method"] for row in samplers} - apart
     assert compete == {"B_T", "S_KDE30", *COMPARED[:4]}
     assert {row["epoch"] for row in samplers if row["method"] == "B_T"} == {"0", "2"}
+    others = rows_of(finished.results / "tables" / "architectures.csv")
+    assert [(row["epoch"], row["method"]) for row in others] == [
+        (epoch, method) for epoch in "01" for method in ("B_T", *TRANSPLANTED)
+    ]
     transfer = rows_of(finished.results / "tables" / "transfer.csv")
     assert [(row["epoch"], row["method"]) for row in transfer] == [
         (epoch, method) for epoch in "01" for method in ("B_T", *TRANSFERRED)

@@ -115,7 +115,7 @@ def _finetunings(settings: Settings, speeds: Speeds) -> Iterable[float]:
     for source, target, name in jobs:
         method = settings.methods[name]
         architecture = method.architecture or settings.zoos[source].architecture
-        recipe, epochs = settings.finetuning(source, target)
+        recipe, epochs = settings.finetuning(source, target, name)
         recipe = recipe.model_copy(update={"epochs": epochs[-1]})
         one = _training(settings, speeds, target, recipe, architecture)
         yield one * method.samples * _seeds(settings, source, method.hyper_rep)

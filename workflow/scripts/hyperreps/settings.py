@@ -601,18 +601,22 @@ class Settings(Strict):
         """
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
 
-    def finetuning(self, source: str, target: str) -> tuple[Recipe, tuple[int, ...]]:
-        """Returns how networks of a zoo are finetuned, and the epochs that are kept.
+    def finetuning(
+        self, source: str, target: str, method: str
+    ) -> tuple[Recipe, tuple[int, ...]]:
+        """Returns how samples are finetuned, and the epochs that are kept.
 
         The recipe is the target's, but for the activation: that is part of the network.
-        Kept are the epochs of all tables that show such networks.
+        Kept are the epochs of all tables that show them.
         """
         activation = self.zoos[source].recipe.activation
         recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
         epochs = {
             epoch
             for table in self.comparisons.values()
-            if table.finetunes and (source, target) in table.populations
+            if table.finetunes
+            and (source, target) in table.populations
+            and method in table.methods
             for epoch in table.epochs
         }
         return recipe, tuple(sorted(epochs))
