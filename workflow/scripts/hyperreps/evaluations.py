@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from .settings import Epoch, Method, SettingsError, Strict
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
+from .zoos import zoo_epochs
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
@@ -131,15 +132,18 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
         accuracy = _checked_accuracy(arrays["accuracy/test"], path)
-        models, epochs = np.indices(accuracy.shape)
-        columns = {
-            "zoo": name,
-            "model": models.ravel(),
-            "split": arrays["split"].astype(str)[models.ravel()],
-            "epoch": epochs.ravel(),
-            "accuracy": accuracy.ravel(),
-        }
-        frames[name] = pd.DataFrame(columns)
+        with opened(path, kind="zoo") as file:
+            recorded = zoo_epochs(file)
+        models, columns = np.indices(accuracy.shape)
+        frames[name] = pd.DataFrame(
+            {
+                "zoo": name,
+                "model": models.ravel(),
+                "split": arrays["split"].astype(str)[models.ravel()],
+                "epoch": recorded[columns.ravel()],
+                "accuracy": accuracy.ravel(),
+            }
+        )
     return pd.concat(frames.values(), ignore_index=True)
 
 
@@ -210,7 +214,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
     accuracy = _checked_accuracy(accuracy.reshape(len(accuracy), -1), path)
-    groups = _groups(arrays["hyper_rep_seed"], arrays["source_model"])
+    groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     source = _attribute(attributes, "source", path)
     method = _attribute(attributes, "method", path)
     samples, epochs = np.indices(accuracy.shape)
@@ -230,7 +234,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _groups(
+def sample_groups(
     seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
 ) -> np.ndarray:
     """Returns what each sample shares its luck with, as a name; see collect()."""

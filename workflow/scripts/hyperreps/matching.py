@@ -8,7 +8,6 @@ them. It is bracketed: `Matcher.match` gives an upper bound (exact for a changed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ class _Layer(NamedTuple):
     bias: Float[Tensor, "models biases"]
 
 
-_Layers = Sequence[_Layer]
+_Layers = list[_Layer]
 
 
 class Matcher:
@@ -137,14 +136,12 @@ class Matcher:
         for axis, order in orders.items():
             started = self._reorder(started, axis, order, None)
         # from the first layer on: incoming weights then have their final signs
-        for item, wanted, index in zip(
-            self.architecture.weighted, goal, range(len(goal)), strict=True
-        ):
-            if item.units_axis in flips:
-                found = started[index]
-                agreement = (found.weight * wanted.weight).sum((2, 3))
+        for index, item in enumerate(self.architecture.weighted):
+            if item.units_axis is not None and item.units_axis in flips:
+                found, aim = started[index], goal[index]
+                agreement = (found.weight * aim.weight).sum((2, 3))
                 if item.layer.bias:
-                    agreement = agreement + found.bias * wanted.bias
+                    agreement = agreement + found.bias * aim.bias
                 signs = _signs(agreement)
                 started = self._reorder(started, item.units_axis, None, signs)
         return started

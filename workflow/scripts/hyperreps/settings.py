@@ -120,6 +120,11 @@ class Zoo(Strict):
         description="First and last epoch whose weights train the hyper-representation."
     )
     recipe: Recipe = Field(description="Initialisation and training.")
+    weights: str = Field(
+        "",
+        description="npz file below data_dir with networks trained elsewhere by this"
+        " recipe (weights, epochs, seeds); empty: they are trained here.",
+    )
     hyper_rep: dict[str, Any] = Field(
         {}, description="Keys of hyper_rep that are different for this zoo."
     )
@@ -295,6 +300,49 @@ class InDistribution(Strict):
         return self
 
 
+class Novelty(Strict):
+    """The audit: how far sampled networks are from those they were learned from."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no audit.")
+    methods: tuple[Name, ...] = Field(
+        (), description="Keys of methods whose samples are audited."
+    )
+    accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8,
+        description="Performant is a network with at least this fraction of the median"
+        " test accuracy of the zoo's held-out networks.",
+    )
+    multiples: tuple[Positive, ...] = Field(
+        (1, 2, 3, 4, 6),
+        min_length=1,
+        description="Novel is a network farther from all training networks than this"
+        " many times the zoo's median leave-one-out distance.",
+    )
+    noise: tuple[Positive, ...] = Field(
+        (0.02, 0.04, 0.1, 0.2),
+        description="Standard deviations of the reference training network + noise.",
+    )
+    soup: Annotated[int, Field(ge=2)] = Field(
+        16, description="Networks of which each reference soup is the mean."
+    )
+    networks: Annotated[int, Field(ge=2)] = Field(
+        100, description="Networks of each reference."
+    )
+    images: Count = Field(
+        10_000, description="Test images (the first) on which answers are compared."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Novelty:
+        for name in ("multiples", "noise"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {list(values)}")
+        if self.zoos and not self.methods:
+            raise ValueError("methods: none to audit; name some, or leave zoos empty")
+        return self
+
+
 class Statistics(Strict):
     """Uncertainty of every number."""
 
@@ -340,6 +388,7 @@ class Settings(Strict):
     )
     methods: dict[Name, Method] = Field(description="Ways to come by networks.")
     in_distribution: InDistribution = Field(description="The table in_distribution.")
+    novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[str, str] = Field(
@@ -408,13 +457,15 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
             )
-    for field, known in (
-        ("zoos", settings.zoos),
-        ("methods", settings.methods),
-        ("references", settings.methods),
+    for section, field, known in (
+        ("in_distribution", "zoos", settings.zoos),
+        ("in_distribution", "methods", settings.methods),
+        ("in_distribution", "references", settings.methods),
+        ("novelty", "zoos", settings.zoos),
+        ("novelty", "methods", settings.methods),
     ):
-        for name in getattr(settings.in_distribution, field):
-            yield from unknown(f"in_distribution.{field}", name, known, field)
+        for name in getattr(getattr(settings, section), field):
+            yield from unknown(f"{section}.{field}", name, known, field)
 
 
 def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from .architectures import Architecture, build
@@ -72,8 +73,9 @@ def read_zoo(path: Path) -> ZooData:
     arrays, attributes = read_arrays(path, "seed", "split", *names, kind="zoo")
     settings = Zoo(**json.loads(attributes["settings"]))
     first, last = settings.window
-    window = slice(first, last + 1)
     with opened(path, kind="zoo") as file:
+        column = int(np.searchsorted(zoo_epochs(file), first))
+        window = slice(column, column + last + 1 - first)
         weights = file["weights"][:, window]
     architecture = read_architecture(attributes, path)
     if weights.ndim != 3 or weights.shape[2] != architecture.parameters:
@@ -93,6 +95,13 @@ def read_zoo(path: Path) -> ZooData:
         architecture=architecture,
         settings=settings,
     )
+
+
+def zoo_epochs(file: h5py.File) -> Int[np.ndarray, epochs]:
+    """Returns the epochs of a zoo file: from 0 on, unless it was imported."""
+    if "epochs" in file:
+        return file["epochs"][()]
+    return np.arange(file["accuracy/test"].shape[1])
 
 
 def read_architecture(attributes: dict[str, Any], path: Path) -> Architecture:

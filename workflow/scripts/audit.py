@@ -1,0 +1,75 @@
+"""Audits the samples of one method: how far they are from the training networks."""
+
+import json
+from pathlib import Path
+
+from hyperreps.commands import run
+from hyperreps.devices import prepare_device
+from hyperreps.evaluations import sample_groups
+from hyperreps.novelty import Population, auditor_for, log_audit
+from hyperreps.population import Images
+from hyperreps.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.zoos import read_zoo
+
+
+def main(
+    *,
+    zoo: Path,
+    dataset: Path,
+    references: Path,
+    samples: Path,
+    output: Path,
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Writes novelty/{zoo}/{method}.h5.
+
+    Args:
+        zoo: The zoo the samples were learned from, in the same coordinates.
+        dataset: Prepared images; answers to the test images are compared.
+        references: File of audit_references.py for this zoo.
+        samples: samples/{zoo}/{method}.h5.
+        output: HDF5 file to write.
+        device: Where answers are computed: auto, cpu or cuda.
+        threads: CPU threads.
+    """
+    place = prepare_device(device, threads=threads)
+    data = read_zoo(zoo)
+    known, about = read_arrays(references, "predictions", kind="novelty_references")
+    sampled, origin = read_arrays(
+        samples, "weights", "source_model", "hyper_rep_seed", kind="samples"
+    )
+    if not str(about["zoo"]) == str(origin["source"]) == data.name:
+        raise DataFileError(
+            f"{samples}: of zoo {origin['source']!r}, but {references} is of"
+            f" {about['zoo']!r} and {zoo} of {data.name!r}"
+        )
+    answers = known["predictions"]
+    arrays, attributes = read_arrays(dataset, kind="dataset")
+    mean, std = (json.loads(attributes[name]) for name in ("mean", "std"))
+    test = Images.by_split(arrays, mean=mean, std=std, device=place)["test"]
+    count = answers.shape[1]
+    images = test._replace(pixels=test.pixels[:count], labels=test.labels[:count])
+    try:
+        auditor = auditor_for(data, images, answers=answers)
+    except ValueError as error:
+        raise DataFileError(f"{references}: {error}; run the stage again") from error
+    weights, models = sampled["weights"], sampled["source_model"]
+    sources = models.reshape(len(models), -1)
+    audit = auditor(Population(weights, sources))
+    log_audit(str(origin["method"]), audit)
+    audit["group"] = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
+    write_arrays(
+        output,
+        audit,
+        attributes={
+            "kind": "novelty",
+            "zoo": data.name,
+            "method": str(origin["method"]),
+            "coordinates": str(about["coordinates"]),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)
