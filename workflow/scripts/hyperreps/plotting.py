@@ -452,8 +452,15 @@ def make_figure(name: str, inputs: Inputs, *, output: Path) -> None:
         inputs: What it is made from.
         output: The PDF; the others go beside it. Equal inputs give equal bytes.
     """
+    write_figure(lambda: FIGURES[name](inputs), output=output)
+
+
+def write_figure(
+    draw: Callable[[], tuple[Figure, pd.DataFrame]], *, output: Path
+) -> None:
+    """Draws in our style and writes PDF, PNG and CSV; see make_figure()."""
     with matplotlib.style.context(STYLE):
-        figure, data = FIGURES[name](inputs)
+        figure, data = draw()
         # without a date, files differ only where the figures do
         metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
         for suffix, about in metadata.items():
