@@ -19,6 +19,8 @@ include: "rules/hyper_reps.smk"
 include: "rules/samples.smk"
 include: "rules/finetuned.smk"
 include: "rules/results.smk"
+include: "rules/novelty.smk"
+include: "rules/imported.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -33,6 +35,8 @@ localrules:
     finetuned,
     tables,
     figures,
+    novelty,
+    significance,
 
 
 rule all:
@@ -41,3 +45,5 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
+        rules.novelty.input,
+        rules.significance.input,
