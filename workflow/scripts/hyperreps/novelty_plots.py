@@ -67,11 +67,12 @@ def novelty(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
             axes.scatter(
                 rows["distance"],
                 rows["accuracy"],
-                s=10 if known else 13,
+                s=13,
                 marker=markers[str(name)],
-                color=colours[str(name)],
-                alpha=0.45 if known else 0.75,
-                linewidths=0,
+                facecolors="none" if known else colours[str(name)],
+                edgecolors=colours[str(name)] if known else "none",
+                alpha=0.5 if known else 0.75,
+                linewidths=0.7 if known else 0,
                 zorder=2 if known else 3,
             )
         lines = {"copy": scale.copy, "new": scale.new}
@@ -117,7 +118,10 @@ def novel_and_performant(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
     for axes, panel in panels:
         scale = scale_of(panel, accuracy_bar=inputs.settings.accuracy_bar)
         key = panel[PANEL].iloc[0]
-        grid = np.linspace(0, max(inputs.settings.multiples), 601)
+        # beyond, no network of any population is left
+        good = panel.loc[panel["accuracy"] >= scale.bar, "aligned"] / scale.unit
+        end = min(max(1.25, 1.1 * good.max()), max(inputs.settings.multiples))
+        grid = np.linspace(0, end, 501)
         for name, rows in panel.groupby("population", sort=False):
             known = bool(rows["reference"].iloc[0])
             good = rows.loc[rows["accuracy"] >= scale.bar, "aligned"] / scale.unit
@@ -128,7 +132,10 @@ def novel_and_performant(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
                 color=colours[str(name)],
                 linestyle="--" if known else "-",
                 linewidth=1 if known else 1.6,
-                zorder=2,
+                marker=markers[str(name)],
+                markevery=[int((share > share[0] / 2).sum())],
+                markerfacecolor="white" if known else None,
+                zorder=2 if known else 3,
             )
             points = data[(data[PANEL] == key).all(axis=1)]
             points = points[points["population"] == name]
@@ -144,14 +151,13 @@ def novel_and_performant(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
                 np.nan_to_num(spread).clip(0),
                 linestyle="",
                 marker=markers[str(name)],
-                markersize=3.5,
+                markerfacecolor="white" if known else None,
                 elinewidth=0.8,
                 color=colours[str(name)],
-                clip_on=False,
-                zorder=3,
+                zorder=3 if known else 4,
             )
-        axes.set_xlim(0, max(inputs.settings.multiples))
-        axes.set_ylim(0, 1)
+        axes.set_xlim(0, end)
+        axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set(
             xlabel="farther than … times the leave-one-out distance",
@@ -189,6 +195,7 @@ def copies(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
             # pairs: the network, and below it the nearest one
             for edge in range(2, len(image), 2):
                 axes.axhline(edge - 0.5, color="white", linewidth=2.5)
+            axes.set_ylim(5.5, -0.5)
             axes.set_title(shown_name(str(name)), fontweight="normal", pad=2, size=7)
         for axes in all_axes:
             axes.set_axis_off()
@@ -280,6 +287,7 @@ def _legend(
             [],
             color=colours[str(name)],
             marker=markers[str(name)],
+            markerfacecolor="white" if known[name] else None,
             linestyle="",
             label=shown_name(str(name)),
         )

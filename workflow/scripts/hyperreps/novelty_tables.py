@@ -306,15 +306,16 @@ def write_table(
         notes_title="Notes",
         caption=caption(HTML),
     )
-    styler = cells(LATEX).style.hide(names=True)
+    styler, about = cells(LATEX).style.hide(names=True), caption(LATEX)
     tabular = styler.to_latex(
         environment="longtable",
         hrules=True,
         multirow_align="naive",
         column_format="ll" + "r" * len(styler.columns),
-        caption=caption(LATEX),
+        caption=about,
     )
-    latex = LATEX_PAGE.format(tabular=tabular.strip())
+    again = tabular.replace(rf"\caption[]{{{about}}}", r"\caption[]{Continued.}")
+    latex = LATEX_PAGE.format(tabular=again.strip())
     texts = {".html": page, ".tex": latex, ".csv": data.to_csv(index=False)}
     for suffix, text in texts.items():
         with replacing(output.with_suffix(suffix)) as temporary:
