@@ -22,7 +22,16 @@ CHECKOUT = Path(__file__).parents[2]
 SMOKE = "config/smoke.yaml"
 RESULTS = "results/smoke"
 FIGURES = ("finetuning", "epoch_zero", "zoo")
-RESULT_JOBS = {"make_table": 1, **{f"figure_{name}": 1 for name in FIGURES}}
+RESULT_JOBS = {
+    "make_table": 1,
+    "make_significance": 1,
+    **{f"figure_{name}": 1 for name in FIGURES},
+}
+NOVELTY_FIGURES = ("novelty", "novel_and_performant", "copies")
+NOVELTY_JOBS = {
+    "make_novelty_table": 1,
+    **{f"figure_{name}": 1 for name in NOVELTY_FIGURES},
+}
 GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
 UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}

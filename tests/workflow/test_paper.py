@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from .project import RESULT_JOBS, Project, job_counts
+from .project import NOVELTY_JOBS, RESULT_JOBS, Project, job_counts
 
 ZOOS = 4
 VARIANTS, SEEDS = 2, 3
@@ -19,7 +19,10 @@ PAPER_JOBS = {
     "pretrain": ZOOS * VARIANTS * SEEDS,
     "sample": ZOOS * (METHODS + REFERENCES),
     "finetune": ZOOS * METHODS,
+    "audit_references": ZOOS,
+    "audit": ZOOS * (METHODS + REFERENCES),
     **RESULT_JOBS,
+    **NOVELTY_JOBS,
 }
 
 

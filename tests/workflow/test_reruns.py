@@ -6,16 +6,27 @@ import ast
 
 import pytest
 
-from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts
+from .project import (
+    NOVELTY_JOBS,
+    RESULT_JOBS,
+    RESULTS,
+    Project,
+    edit,
+    job_counts,
+)
 
 LIBRARY = "workflow/scripts/hyperreps"
-FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if job != "make_table"}
-SAMPLING_JOBS = {"sample": 7, "finetune": 4, **RESULT_JOBS}
+ALL_RESULTS = {**RESULT_JOBS, **NOVELTY_JOBS}
+FIGURE_JOBS = {job: 1 for job in ALL_RESULTS if job.startswith("figure_")}
+# methods in latent space: five sampled, two of them audited
+LATENT_JOBS = {"sample": 5, "finetune": 4, "audit": 2, **ALL_RESULTS}
+SAMPLING_JOBS = {"sample": 7, "finetune": 4, "audit": 3, **ALL_RESULTS}
 ZOO_JOBS = {
     "train_zoo": 2,
     "merge_zoo": 1,
     "align_zoo": 1,
     "pretrain": 4,
+    "audit_references": 1,
     **SAMPLING_JOBS,
 }
 
@@ -79,7 +90,7 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         pytest.param(
             f"{LIBRARY}/pretraining.py",
             *("PLATEAU_FACTOR = 0.3", "PLATEAU_FACTOR = 0.5"),
-            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            {"pretrain": 4, **LATENT_JOBS},
             id="pretraining",
         ),
         pytest.param(
@@ -97,7 +108,7 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         pytest.param(
             "config/published.yaml",
             *("20.6 ± 1.6", "20.7 ± 1.6"),
-            RESULT_JOBS,
+            {job: 1 for job in RESULT_JOBS if job != "make_significance"},
             id="published numbers",
         ),
     ],
@@ -114,7 +125,7 @@ def test_an_edit_reruns_the_stages_that_use_it(
     [
         pytest.param(
             {"methods": {"S_KDE30": {"options": {"bandwidth": 0.003}}}},
-            {"sample": 1, "finetune": 1, **RESULT_JOBS},
+            {"sample": 1, "finetune": 1, "audit": 1, **ALL_RESULTS},
             id="option of one method",
         ),
         pytest.param(
@@ -130,13 +141,13 @@ def test_an_edit_reruns_the_stages_that_use_it(
         ),
         pytest.param(
             {"zoos": {"digits": {"hyper_rep": {"latent": 5}}}},
-            {"pretrain": 4, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            {"pretrain": 4, **LATENT_JOBS},
             id="hyper-representations of one zoo",
         ),
         pytest.param(
             # the new seed of two variants; all methods in latent space
             {"hyper_rep": {"seeds": [1, 2, 3]}},
-            {"pretrain": 2, "sample": 5, "finetune": 4, **RESULT_JOBS},
+            {"pretrain": 2, **LATENT_JOBS},
             id="one more seed",
         ),
         pytest.param(
@@ -155,7 +166,13 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {"prepare_dataset": 1, **ZOO_JOBS},
             id="validation images",
         ),
-        pytest.param({"statistics": {"resamples": 300}}, RESULT_JOBS, id="resamples"),
+        pytest.param({"statistics": {"resamples": 300}}, ALL_RESULTS, id="resamples"),
+        pytest.param({"novelty": {"accuracy_bar": 0.7}}, NOVELTY_JOBS, id="bar"),
+        pytest.param(
+            {"novelty": {"networks": 5}},
+            {"audit_references": 1, "audit": 3, **NOVELTY_JOBS},
+            id="networks of the references",
+        ),
     ],
 )
 def test_a_setting_reruns_the_jobs_that_use_it(
@@ -179,7 +196,7 @@ def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) ->
     path = project.module("sampling")
     path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
     # sampling.py has other logic now, so every method is drawn again ...
-    everything = {"sample": 8, "finetune": 5, **RESULT_JOBS}
+    everything = {"sample": 8, "finetune": 5, "audit": 3, **ALL_RESULTS}
     assert project.planned(overlay=overlay) == everything
     # ... unless we say that the old ones have not changed
     touched = project.smoke("--touch", "--cores", "1")

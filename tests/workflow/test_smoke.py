@@ -16,6 +16,8 @@ from safetensors import safe_open
 from .conftest import SmokeRun
 from .project import (
     FIGURES,
+    NOVELTY_FIGURES,
+    NOVELTY_JOBS,
     RESULT_JOBS,
     Project,
     arrays,
@@ -24,6 +26,8 @@ from .project import (
 )
 
 FINETUNED = ("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released")
+AUDITED = ("S_KDE30", "S_KDE30_released", "mean_top30")
+TABLES = ("in_distribution", "significance", "novelty")
 SAMPLED = (*FINETUNED, "mean_top30", "noise_top30", "reconstruction")
 TRAINED = [f"{kind}_seed{seed}" for kind in ("baseline", "normalized") for seed in "12"]
 PARAMETERS = 2464  # of the CNN with one channel, as in the paper
@@ -35,14 +39,20 @@ HDF5 = {
     "zoos/digits.aligned.h5": "zoo",
     **{f"samples/digits/{name}.h5": "samples" for name in SAMPLED},
     **{f"finetuned/digits-digits/{name}.h5": "finetuned" for name in FINETUNED},
+    "novelty/digits.aligned.h5": "novelty_references",
+    **{f"novelty/digits/{name}.h5": "novelty" for name in AUDITED},
 }
 OTHERS = {
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
-    *(f"tables/in_distribution.{suffix}" for suffix in ("csv", "tex", "html")),
+    *(
+        f"tables/{name}.{suffix}"
+        for name in TABLES
+        for suffix in ("csv", "tex", "html")
+    ),
     *(
         f"figures/{name}.{suffix}"
-        for name in FIGURES
+        for name in FIGURES + NOVELTY_FIGURES
         for suffix in ("pdf", "png", "csv")
     ),
 }
@@ -69,7 +79,10 @@ def test_all_jobs_run_in_the_time_that_is_promised(
         "pretrain": 4,  # 2 variants, 2 seeds
         "sample": 7,  # 4 methods, 3 references
         "finetune": 4,
+        "audit_references": 1,
+        "audit": 3,
         **RESULT_JOBS,
+        **NOVELTY_JOBS,
     }
     # what two idle cores would need: other load on this machine does not count
     assert min(smoke_run.wall, smoke_run.cpu / 2) < 180
@@ -190,7 +203,7 @@ def test_the_report_is_one_file_with_the_table_and_the_figures(
     report = project.root / "report.html"
     text = report.read_text(encoding="utf-8")
     assert report.stat().st_size > 100_000
-    for name in ("Tables", "Figures", "in_distribution", *FIGURES):
+    for name in ("Tables", "Figures", *TABLES, *FIGURES, *NOVELTY_FIGURES):
         assert f'"{name}"' in text
     assert not re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"http", text)
 
