@@ -201,7 +201,7 @@ def get_audits():
 
 def get_audit_references(wildcards):
     """Returns the audited references in the coordinates that a method draws in."""
-    return get_pool(wildcards).replace("/zoos/", "/novelty/")
+    return get_pool(wildcards).replace("zoos", "novelty", 1)
 
 
 def get_novelty_inputs():
