@@ -14,7 +14,7 @@ import scipy.stats
 
 from .novelty import nearer
 from .seeds import numpy_generator
-from .settings import Statistics
+from .settings import SettingsError, Statistics
 from .shapes import Float
 from .statistics import interval, resampled_rows
 
@@ -102,6 +102,9 @@ def compare(
         network), center (mean, median), difference, ci_low, ci_high, hedges_g and
         cliffs_delta (of networks), p_welch, p_mann_whitney, and both with Holm's
         correction over the block. NaN where there is nothing to test.
+
+    Raises:
+        SettingsError: If there is no pair at all.
     """
     rows: list[dict[str, Any]] = []
     wanted = frame[frame["epoch"].isin(epochs)]
@@ -121,6 +124,10 @@ def compare(
                 for row, value in zip(found, adjusted, strict=True):
                     row[f"{test}_holm"] = float(value)
             rows += found
+    if not rows:
+        raise SettingsError(
+            f"epochs: no two populations to compare at any of {list(epochs)}"
+        )
     return pd.DataFrame(rows).sort_values(
         ["source", "target", "epoch"], kind="stable", key=_first_seen, ignore_index=True
     )
