@@ -182,6 +182,11 @@ def test_files_that_do_not_belong_together_are_refused(folder):
         o.attrs.update({**source.attrs, "source": "another"})
     done = call(folder, f"{audit} --output x.h5", fails=True)
     assert "error: other.h5: of zoo 'another'" in done.stderr
+    with h5py.File(folder / "other.h5", "r+") as file:
+        file.attrs["source"] = "toy"
+        file["weights"][1, 7] = np.nan
+    done = call(folder, f"{audit} --output x.h5", fails=True)
+    assert "error: other.h5: network 1 has weights that are not finite" in done.stderr
     flags = f"--references aS.h5 --audits aR.h5 {FEW} --output x.csv"
     done = call(folder, f"make_novelty_table.py {flags}", fails=True)
     assert "holds 'novelty', but 'novelty_references' is needed" in done.stderr

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from hyperreps.commands import run
 from hyperreps.devices import prepare_device
 from hyperreps.evaluations import sample_groups
@@ -55,6 +57,9 @@ def main(
     except ValueError as error:
         raise DataFileError(f"{references}: {error}; run the stage again") from error
     weights, models = sampled["weights"], sampled["source_model"]
+    if not np.isfinite(weights).all():
+        row = int(np.argmax(~np.isfinite(weights).all(1)))
+        raise DataFileError(f"{samples}: network {row} has weights that are not finite")
     sources = models.reshape(len(models), -1)
     audit = auditor(Population(weights, sources))
     log_audit(str(origin["method"]), audit)
