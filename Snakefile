@@ -24,6 +24,8 @@ include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
 include: "rules/experiments.smk"
+include: "rules/novelty.smk"
+include: "rules/imported.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -46,6 +48,8 @@ localrules:
     properties,
     tables,
     figures,
+    novelty,
+    significance,
 
 
 rule all:
@@ -54,3 +58,5 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
+        rules.novelty.input,
+        rules.significance.input,

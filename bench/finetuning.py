@@ -22,7 +22,7 @@ from hyperreps.settings import Recipe
 
 def part(images: Images, count: int) -> Images:
     """Returns the first images."""
-    return Images(*(x[:count] for x in images[:2]), *images[2:])
+    return images.first(count)
 
 
 def plain_run(images: Images, recipe: Recipe) -> Run:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -228,9 +229,12 @@ def get_result_inputs(name):
 
 def result_flags(name, **more):
     """Returns the settings of a table or one of its figures as flags."""
+    return f"{flags(**more, table=name)} {comparison_flags(name)}"
+
+
+def comparison_flags(name):
+    """Returns the epochs and the statistics of a table of accuracies as flags."""
     return flags(
-        **more,
-        table=name,
         epochs=SETTINGS.comparisons[name].epochs,
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
@@ -380,3 +384,33 @@ def experiment_flags(**more):
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
     )
+
+
+def get_audits():
+    """Returns the audited samples of all methods that the config names."""
+    return expand(
+        "<results>/novelty/{zoo}/{method}.h5",
+        zoo=SETTINGS.novelty.zoos,
+        method=SETTINGS.novelty.methods,
+    )
+
+
+def get_audit_references(wildcards):
+    """Returns the audited references in the coordinates that a method draws in."""
+    return get_pool(wildcards).replace("zoos", "novelty", 1)
+
+
+def get_novelty_inputs():
+    """Returns the files that the results of the audit are made from, by flag."""
+    cells = [
+        SimpleNamespace(zoo=zoo, method=method)
+        for zoo in SETTINGS.novelty.zoos
+        for method in SETTINGS.novelty.methods
+    ]
+    references = dict.fromkeys(get_audit_references(cell) for cell in cells)
+    return {"references": list(references), "audits": get_audits()}
+
+
+def novelty_settings():
+    """Returns the settings of the audit without the names of zoos and methods."""
+    return SETTINGS.novelty.model_copy(update={"zoos": (), "methods": ()})

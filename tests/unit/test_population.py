@@ -362,10 +362,14 @@ def test_a_model_that_diverges_in_training_keeps_its_last_good_weights():
             np.testing.assert_array_equal(row[epoch - 1], row[-1])
 
 
-def test_all_models_diverged_is_an_error():
+def test_where_all_models_diverged_nothing_is_trained_any_more(monkeypatch):
     recipe = RECIPE.model_copy(update={"weight_limit": 0.5})
-    with pytest.raises(SettingsError, match=r"all 2 models .* lower the recipe's"):
-        train(range(2), recipe=recipe)
+    monkeypatch.setattr(TorchEngine, "train_epoch", lambda *_, **__: 1 / 0)
+    training = train(range(2), recipe=recipe)
+    assert training.diverged.tolist() == [0, 0]
+    assert (training.recorded == training.recorded[:, :1]).all()
+    for values in training.metrics().values():
+        assert (values == values[:, :1]).all()
 
 
 def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):

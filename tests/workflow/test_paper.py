@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from .project import RESULT_JOBS, Project, job_counts
+from .project import NOVELTY_JOBS, RESULT_JOBS, Project, job_counts
 
 ZOOS = 4
 VARIANTS, SEEDS = 2, 3
@@ -18,6 +18,7 @@ GANS = 2
 PAIRS, TRANSFERRED = 4, 3
 # on one zoo
 ARCHITECTURES = 8
+AUDITED = 7
 EXPERIMENT_JOBS = {
     "ensemble": ZOOS * (2 + 5),  # the zoo's own two populations, five methods
     "reconstruct": ZOOS * VARIANTS,
@@ -37,6 +38,9 @@ PAPER_JOBS = {
     "finetune": ZOOS * METHODS + PAIRS * TRANSFERRED + ARCHITECTURES,
     **RESULT_JOBS,
     **EXPERIMENT_JOBS,
+    "audit_references": ZOOS,
+    "audit": ZOOS * AUDITED,
+    **NOVELTY_JOBS,
 }
 
 

@@ -6,26 +6,37 @@ import ast
 
 import pytest
 
-from .project import RESULT_JOBS, RESULTS, Project, edit, job_counts, result_jobs
+from .project import (
+    NOVELTY_JOBS,
+    RESULT_JOBS,
+    RESULTS,
+    Project,
+    edit,
+    job_counts,
+    result_jobs,
+)
 
 LIBRARY = "workflow/scripts/hyperreps"
-FIGURE_JOBS = {job: 1 for job in RESULT_JOBS if "figure" in job}
+ALL_RESULTS = {**RESULT_JOBS, **NOVELTY_JOBS}
+FIGURE_JOBS = {job: 1 for job in ALL_RESULTS if job.startswith("figure_")}
 IN_DISTRIBUTION = result_jobs("in_distribution")
-# 11 in latent space and 5 in weight space; 4 in distribution, 2 transfers and 3 of other
-# architectures are finetuned
-SAMPLING_JOBS = {"sample": 16, "finetune": 9, **RESULT_JOBS}
+# 11 in latent space and 5 in weight space, of which two and one are audited; 4 in
+# distribution, 2 transfers and 3 of other architectures are finetuned
+SAMPLING_JOBS = {"sample": 16, "finetune": 9, "audit": 3, **ALL_RESULTS}
 # of the finetuned, a transfer and an architecture do not use a hyper-representation
 LATENT_JOBS = {
     "pretrain": 4,
     "train_gan": 2,
     "sample": 11,
     "finetune": 7,
-    **RESULT_JOBS,
+    "audit": 2,
+    **ALL_RESULTS,
 }
 ZOO_JOBS = {
     "train_zoo": 3,
     "merge_zoo": 2,
     "align_zoo": 1,
+    "audit_references": 1,
     **LATENT_JOBS,
     **SAMPLING_JOBS,
 }
@@ -114,7 +125,7 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         pytest.param(
             "config/published.yaml",
             *("20.6 ± 1.6", "20.7 ± 1.6"),
-            RESULT_JOBS,
+            {job: 1 for job in RESULT_JOBS if job != "make_significance"},
             id="published numbers",
         ),
     ],
@@ -134,7 +145,9 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {
                 "sample": 1,
                 "finetune": 2,
+                "audit": 1,
                 **result_jobs("in_distribution", "samplers", "transfer"),
+                **NOVELTY_JOBS,
             },
             id="option of one method",
         ),
@@ -191,7 +204,13 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {"prepare_dataset": 1, **ZOO_JOBS},
             id="validation images",
         ),
-        pytest.param({"statistics": {"resamples": 300}}, RESULT_JOBS, id="resamples"),
+        pytest.param({"statistics": {"resamples": 300}}, ALL_RESULTS, id="resamples"),
+        pytest.param({"novelty": {"accuracy_bar": 0.7}}, NOVELTY_JOBS, id="bar"),
+        pytest.param(
+            {"novelty": {"networks": 5}},
+            {"audit_references": 1, "audit": 3, **NOVELTY_JOBS},
+            id="networks of the references",
+        ),
     ],
 )
 def test_a_setting_reruns_the_jobs_that_use_it(
@@ -215,7 +234,7 @@ def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) ->
     path = project.module("sampling")
     path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
     # sampling.py has other logic now, so every method is drawn again ...
-    everything = {"sample": 17, "finetune": 10, **RESULT_JOBS}
+    everything = {"sample": 17, "finetune": 10, "audit": 3, **ALL_RESULTS}
     assert project.planned(overlay=overlay) == everything
     # ... unless we say that the old ones have not changed
     touched = project.smoke("--touch", "--cores", "1")

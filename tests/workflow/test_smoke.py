@@ -16,6 +16,8 @@ from safetensors import safe_open
 from .conftest import SmokeRun
 from .project import (
     FIGURES,
+    NOVELTY_FIGURES,
+    NOVELTY_JOBS,
     RESULT_JOBS,
     TABLES,
     Project,
@@ -35,6 +37,7 @@ TRANSPLANTED = {
 }
 SAMPLED = (*FINETUNED, *REFERENCES, *COMPARED, *TRANSPLANTED)
 TRANSFERRED = ("B_F", "S_KDE30")
+AUDITED = ("S_KDE30", "S_KDE30_released", "mean_top30")
 TRAINED = [f"{kind}_seed{seed}" for kind in ("baseline", "normalized") for seed in "12"]
 PARAMETERS = 2464  # of the CNN with one channel, as in the paper
 
@@ -50,6 +53,8 @@ HDF5 = {
         for name in (*FINETUNED, *TRANSPLANTED)
     },
     **{f"finetuned/digits-digits_fan_in/{n}.h5": "finetuned" for n in TRANSFERRED},
+    "novelty/digits.aligned.h5": "novelty_references",
+    **{f"novelty/digits/{name}.h5": "novelty" for name in AUDITED},
 }
 OTHERS = {
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
@@ -57,12 +62,12 @@ OTHERS = {
     *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
     *(
         f"tables/{name}.{suffix}"
-        for name in TABLES
+        for name in (*TABLES, *(f"significance_{table}" for table in TABLES), "novelty")
         for suffix in ("csv", "tex", "html")
     ),
     *(
         f"figures/{name}.{suffix}"
-        for name in FIGURES
+        for name in FIGURES + NOVELTY_FIGURES
         for suffix in ("pdf", "png", "csv")
     ),
 }
@@ -91,7 +96,10 @@ def test_all_jobs_run_in_the_time_that_is_promised(
         "train_gan": 2,
         "sample": len(SAMPLED),
         "finetune": len(FINETUNED) + len(TRANSFERRED) + len(TRANSPLANTED),
+        "audit_references": 1,
+        "audit": len(AUDITED),
         **RESULT_JOBS,
+        **NOVELTY_JOBS,
     }
     # what two idle cores would need: other load on this machine does not count
     assert min(smoke_run.wall, smoke_run.cpu / 2) < 180
@@ -232,7 +240,7 @@ def test_the_report_is_one_file_with_the_table_and_the_figures(
     report = project.root / "report.html"
     text = report.read_text(encoding="utf-8")
     assert report.stat().st_size > 100_000
-    for name in ("Tables", "Figures", *TABLES, *FIGURES):
+    for name in ("Tables", "Figures", *TABLES, *FIGURES, *NOVELTY_FIGURES):
         assert f'"{name}"' in text
     assert not re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"http", text)
 

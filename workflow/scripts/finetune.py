@@ -8,7 +8,7 @@ import torch
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
 from hyperreps.images import read_images
-from hyperreps.population import PopulationTraining
+from hyperreps.population import PopulationTraining, all_diverged
 from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.seeds import derived_seed
 from hyperreps.settings import Recipe
@@ -78,6 +78,8 @@ def main(
         ),
         pace=pace,
     )
+    if (training.diverged >= 0).all():
+        raise all_diverged(len(training.diverged))
     write_arrays(
         output,
         {

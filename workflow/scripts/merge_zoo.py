@@ -9,9 +9,10 @@ import numpy as np
 
 from hyperreps.architectures import build
 from hyperreps.commands import run
+from hyperreps.population import all_diverged
 from hyperreps.settings import Zoo
 from hyperreps.storage import DataFileError, created, opened
-from hyperreps.zoos import assign_splits
+from hyperreps.zoos import DIVERGED, assign_splits
 
 SHARED = ("dataset", "architecture", "channels")
 
@@ -49,17 +50,19 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
         if start != settings.models:
             raise DataFileError(f"shards hold {start} models, not {settings.models}")
         split = assign_splits(file["seed"][()].tolist(), fractions=settings.split)
+        diverged = file["diverged"][()] >= 0
+        if diverged.all():
+            raise all_diverged(len(diverged))
+        # so that no stage takes them for networks
+        split = np.where(diverged, DIVERGED, split)
         file["split"] = split.astype("S")
         recipes = [settings.recipe_of(seed) for seed in file["seed"][()].tolist()]
         for key in settings.variations:
             values = np.array([getattr(recipe, key) for recipe in recipes])
             kind = values.dtype.kind
             file[f"recipe/{key}"] = values.astype("S") if kind == "U" else values
-        lost = int((file["diverged"][()] >= 0).sum())
     counts = ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
-    logging.info(
-        "%s: %d models (%s), %d diverged", output, settings.models, counts, lost
-    )
+    logging.info("%s: %d models (%s)", output, settings.models, counts)
 
 
 def _append(

@@ -217,6 +217,31 @@ def _linear(
     return torch.baddbmm(bias[:, None], x, weight) if layer.bias else x.bmm(weight)
 
 
+@torch.no_grad()
+def class_scores(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Images,
+    *,
+    activation: str,
+) -> Iterator[Float[Tensor, "launch images classes"]]:
+    """Yields the scores of all images, for some models after the other.
+
+    Args: as for evaluate().
+    """
+    for rows in weights.split(TorchEngine.groups):
+        batches = [
+            forward(
+                architecture,
+                rows,
+                images.normalized(slice(start, start + EVALUATION_BATCH)),
+                activation=activation,
+            )
+            for start in range(0, len(images.labels), EVALUATION_BATCH)
+        ]
+        yield torch.cat(batches, dim=1)
+
+
 def _score(
     scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*any batch"]
 ) -> Sums:

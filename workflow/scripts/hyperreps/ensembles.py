@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .architectures import Architecture
-from .engines import EVALUATION_BATCH, forward
+from .engines import class_scores
 from .images import Images
 from .shapes import Float, Int
 
-# networks in one forward pass; results do not depend on it
-AT_ONCE = 16
 ECE_BINS = 15
 METRICS = ("accuracy", "nll", "ece", "disagreement")
 # the smallest normal float32: a member that rules a class out does not cost infinity
 SMALLEST = np.finfo(np.float32).tiny
 
 
-@torch.no_grad()
 def member_probabilities(
     architecture: Architecture,
     weights: Float[Tensor, "models parameters"],
@@ -30,18 +26,8 @@ def member_probabilities(
     activation: str,
 ) -> Float[np.ndarray, "models images classes"]:
     """Returns the class probabilities that every network gives every image."""
-    batches = [
-        slice(start, start + EVALUATION_BATCH)
-        for start in range(0, len(images.labels), EVALUATION_BATCH)
-    ]
-    parts = []
-    for rows in weights.split(AT_ONCE):
-        scores = [
-            forward(architecture, rows, images.normalized(batch), activation=activation)
-            for batch in batches
-        ]
-        parts.append(torch.cat(scores, dim=1).softmax(dim=2).cpu().numpy())
-    return np.concatenate(parts)
+    scores = class_scores(architecture, weights, images, activation=activation)
+    return np.concatenate([part.softmax(dim=2).cpu().numpy() for part in scores])
 
 
 def draw_members(

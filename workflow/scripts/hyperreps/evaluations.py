@@ -6,6 +6,7 @@ zoo or of a method's samples.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -18,8 +19,11 @@ import yaml
 from pydantic import ValidationError
 
 from .settings import Epoch, Method, SettingsError, Strict
-from .shapes import Float, Int
+from .shapes import Bool, Float, Int
 from .storage import DataFileError, opened, read_arrays
+from .zoos import zoo_epochs
+
+log = logging.getLogger(__name__)
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
@@ -131,15 +135,18 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
         accuracy = _checked_accuracy(arrays["accuracy/test"], path)
-        models, epochs = np.indices(accuracy.shape)
-        columns = {
-            "zoo": name,
-            "model": models.ravel(),
-            "split": arrays["split"].astype(str)[models.ravel()],
-            "epoch": epochs.ravel(),
-            "accuracy": accuracy.ravel(),
-        }
-        frames[name] = pd.DataFrame(columns)
+        with opened(path, kind="zoo") as file:
+            recorded = zoo_epochs(file)
+        models, columns = np.indices(accuracy.shape)
+        frames[name] = pd.DataFrame(
+            {
+                "zoo": name,
+                "model": models.ravel(),
+                "split": arrays["split"].astype(str)[models.ravel()],
+                "epoch": recorded[columns.ravel()],
+                "accuracy": accuracy.ravel(),
+            }
+        )
     return pd.concat(frames.values(), ignore_index=True)
 
 
@@ -226,10 +233,11 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
     accuracy = _checked_accuracy(accuracy.reshape(len(accuracy), -1), path)
-    groups = _groups(arrays["hyper_rep_seed"], arrays["source_model"])
+    groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     source = _attribute(attributes, "source", path)
     method = _attribute(attributes, "method", path)
     samples, epochs = np.indices(accuracy.shape)
+    sound = sound_networks(path, kind=kind)[samples.ravel()]
     columns = {
         "source": source,
         "target": source
@@ -242,10 +250,23 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "accuracy": accuracy.ravel(),
         "published": _method(attributes, path).published or method,
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns)[sound].reset_index(drop=True)
 
 
-def _groups(
+def sound_networks(path: Path, *, kind: str) -> Bool[np.ndarray, networks]:
+    """Tells which networks of a file did not diverge in training; logs the others."""
+    with opened(path, kind=kind) as file:
+        known = "diverged" in file
+        diverged = file["diverged" if known else "hyper_rep_seed"][()]
+    # samples have not been trained
+    sound = (diverged < 0) | (not known)
+    if not sound.all():
+        lost = int((~sound).sum())
+        log.info("%s: %d of %d diverged and are left out", path, lost, len(sound))
+    return sound
+
+
+def sample_groups(
     seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
 ) -> np.ndarray:
     """Returns what each sample shares its luck with, as a name; see collect()."""

@@ -53,6 +53,10 @@ class Images(NamedTuple):
             for split in SPLITS
         }
 
+    def first(self, count: int) -> Images:
+        """Returns so many images from the first on, or all if there are fewer."""
+        return self._replace(pixels=self.pixels[:count], labels=self.labels[:count])
+
     def normalized(
         self, index: Int[Tensor, ...] | slice
     ) -> Float[Tensor, "... channels height width"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .evaluations import sound_networks
 from .settings import SettingsError
 from .shapes import Float
 from .storage import DataFileError, opened, read_arrays
@@ -46,6 +47,7 @@ def read_networks(
             )
         columns = [kept.index(epoch) for epoch in epochs]
         weights = arrays["weights"].swapaxes(0, 1)[columns]
+        weights = weights[:, sound_networks(path, kind=kind)]
     else:
         if tuple(epochs) != (0,):
             raise SettingsError(

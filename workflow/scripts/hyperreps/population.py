@@ -180,10 +180,12 @@ class PopulationTraining:
         """Trains every model for one epoch; returns means over the models.
 
         Raises:
-            SettingsError: If every model has diverged, or one alone needs more memory
-                than there is.
+            SettingsError: If one model alone needs more memory than there is.
         """
         self.epoch += 1
+        if (self.diverged >= 0).all():
+            self._stand_still()
+            return self._summary()
         waiting, self.launches = self.launches[::-1], []
         start = 0
         while waiting:
@@ -257,6 +259,13 @@ class PopulationTraining:
             previous = values[models, self.epoch - 1]
             values[models, self.epoch] = np.where(kept, previous, measured.numpy())
 
+    def _stand_still(self) -> None:
+        for values in self.metrics().values():
+            values[:, self.epoch] = values[:, self.epoch - 1]
+        if self.epoch in self.record:
+            index = self.record.index(self.epoch)
+            self.recorded[:, index] = self.weights.cpu().numpy()
+
     def _broken(
         self, rows: Float[Tensor, "models parameters"], loss: Float[Tensor, models]
     ) -> Tensor:
@@ -266,12 +275,6 @@ class PopulationTraining:
 
     def _summary(self) -> dict[str, float]:
         count = int((self.diverged >= 0).sum())
-        if count == len(self.diverged):
-            raise SettingsError(
-                f"all {count} models have diverged by epoch {self.epoch}: weights or"
-                " losses are not finite or beyond weight_limit; lower the recipe's"
-                " learning_rate"
-            )
         summary = {
             f"{split} accuracy": float(self.accuracy[split][:, self.epoch].mean())
             for split in SPLITS
@@ -312,6 +315,14 @@ class PopulationTraining:
         self.diverged[:] = state["diverged"].numpy()
         for name, values in self.metrics().items():
             values[:] = state["metrics"][name].numpy()
+
+
+def all_diverged(count: int) -> SettingsError:
+    """Returns the error of a population without a network that can be used."""
+    return SettingsError(
+        f"all {count} networks have diverged: weights or losses are not finite, or"
+        " beyond recipe.weight_limit; lower recipe.learning_rate"
+    )
 
 
 def _part(

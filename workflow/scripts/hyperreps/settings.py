@@ -135,6 +135,11 @@ class Zoo(Strict):
         description="Keys of recipe with the values they take; every combination gets"
         " an equal share of the models, in blocks of consecutive seeds.",
     )
+    weights: str = Field(
+        "",
+        description="npz file below data_dir with networks trained elsewhere by this"
+        " recipe (weights, epochs, seeds); empty: they are trained here.",
+    )
     hyper_rep: dict[str, Any] = Field(
         {}, description="Keys of hyper_rep that are different for this zoo."
     )
@@ -510,6 +515,49 @@ class Properties(Strict):
         return self
 
 
+class Novelty(Strict):
+    """The audit: how far sampled networks are from those they were learned from."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no audit.")
+    methods: tuple[Name, ...] = Field(
+        (), description="Keys of methods whose samples are audited."
+    )
+    accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8,
+        description="Performant is a network with at least this fraction of the median"
+        " test accuracy of the zoo's held-out networks.",
+    )
+    multiples: tuple[Positive, ...] = Field(
+        (1, 2, 3, 4, 6),
+        min_length=1,
+        description="Novel is a network farther from all training networks than this"
+        " many times the zoo's median leave-one-out distance.",
+    )
+    noise: tuple[Positive, ...] = Field(
+        (0.02, 0.04, 0.1, 0.2),
+        description="Standard deviations of the reference training network + noise.",
+    )
+    soup: Annotated[int, Field(ge=2)] = Field(
+        16, description="Networks of which each reference soup is the mean."
+    )
+    networks: Annotated[int, Field(ge=2)] = Field(
+        100, description="Networks of each reference."
+    )
+    images: Count = Field(
+        10_000, description="Test images (the first) on which answers are compared."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Novelty:
+        for name in ("multiples", "noise"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {list(values)}")
+        if self.zoos and not self.methods:
+            raise ValueError("methods: none to audit; name some, or leave zoos empty")
+        return self
+
+
 class Statistics(Strict):
     """Uncertainty of every number."""
 
@@ -577,6 +625,7 @@ class Settings(Strict):
         Reconstruction(), description="The table reconstruction."
     )
     properties: Properties = Field(Properties(), description="The table properties.")
+    novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[str, str] = Field(
@@ -711,11 +760,18 @@ def _unknown_problems(
 
 def _experiment_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name or epoch that the experiments cannot have."""
-    for section in ("ensembles", "reconstruction", "properties"):
+    for section in ("ensembles", "reconstruction", "properties", "novelty"):
         for field in ("zoos", "methods", "variants"):
             known = getattr(settings, field)
             for name in getattr(getattr(settings, section), field, ()):
                 yield from _unknown_problems(f"{section}.{field}", name, known, field)
+    for name in settings.novelty.methods:
+        method = settings.methods.get(name)
+        if settings.novelty.zoos and method and method.architecture:
+            yield (
+                f"novelty.methods: {name} are networks of another architecture than"
+                " their zoo's; leave it out"
+            )
     wanted, finetuned = settings.ensembles, settings.in_distribution
     missing = set(wanted.epochs) - set(finetuned.epochs)
     if wanted.zoos and missing:

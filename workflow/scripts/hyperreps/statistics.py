@@ -11,7 +11,7 @@ import pandas as pd
 
 from .seeds import numpy_generator
 from .settings import SettingsError, Statistics
-from .shapes import Float
+from .shapes import Float, Int
 
 SUMMARY_COLUMNS = [
     "source",
@@ -62,18 +62,50 @@ def bootstrap_interval(
         return math.nan, math.nan
     _, labels = np.unique(np.asarray(groups), return_inverse=True)
     ordered = values[np.lexsort((values, labels))]
-    sizes = np.bincount(labels)
+    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
+    sums = np.add.reduceat(ordered[positions], starts)
+    counts = np.diff(starts, append=len(positions))
+    return interval(sums / counts, confidence=confidence)
+
+
+def _two_level_draws(
+    sizes: Int[np.ndarray, groups], resamples: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, drawn], Int[np.ndarray, resamples]]:
+    """Draws groups, then members: positions in group order, where resamples start."""
     starts = np.cumsum(sizes) - sizes
     drawn = rng.integers(len(sizes), size=(resamples, len(sizes)))
     counts = sizes[drawn].sum(axis=1)
     # one entry per member of every drawn group, resample after resample
     groups_drawn = np.repeat(drawn.ravel(), sizes[drawn].ravel())
     within = (rng.random(len(groups_drawn)) * sizes[groups_drawn]).astype(np.int64)
-    sums = np.add.reduceat(
-        ordered[starts[groups_drawn] + within], np.cumsum(counts) - counts
-    )
+    return starts[groups_drawn] + within, np.cumsum(counts) - counts
+
+
+def resampled_rows(
+    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
+) -> list[Int[np.ndarray, drawn]]:
+    """Returns the rows of each resample of the two-level bootstrap.
+
+    For statistics other than the mean; see bootstrap_interval().
+    """
+    _, labels = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(labels, kind="stable")
+    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
+    return np.split(order[positions], starts[1:])
+
+
+def interval(
+    values: Float[np.ndarray, resamples], *, confidence: float
+) -> tuple[float, float]:
+    """Returns both ends of the percentile interval of resampled values.
+
+    NaN is left out; NaN and NaN where nothing is left.
+    """
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return math.nan, math.nan
     tail = (1 - confidence) / 2
-    low, high = np.quantile(sums / counts, [tail, 1 - tail])
+    low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
 
 

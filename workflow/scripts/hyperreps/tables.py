@@ -336,7 +336,7 @@ dd { margin: 0; color: #44505f; }
 <div class="scroll">
 {{ table }}
 </div>
-<h2>Methods</h2>
+<h2>{{ notes_title | default("Methods") }}</h2>
 <dl>
 {%- for name, text in notes.items() %}
 <dt>{{ name }}</dt><dd>{{ text }}</dd>

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from .architectures import Architecture, build
@@ -17,6 +18,8 @@ from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
 
 MODEL_SPLITS = ("train", "val", "test")
+# what stands for the split of a model whose training diverged: it is in none
+DIVERGED = "diverged"
 
 
 def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.ndarray:
@@ -47,7 +50,7 @@ class ZooData:
         epochs: Of weights.
         accuracy: By image split, at the same epochs.
         seed: Per model.
-        split: Per model: train, val or test of the hyper-representation.
+        split: Per model: train, val or test of the hyper-representation, or diverged.
         architecture: Of all models.
         settings: The zoo's settings.
     """
@@ -72,8 +75,9 @@ def read_zoo(path: Path) -> ZooData:
     arrays, attributes = read_arrays(path, "seed", "split", *names, kind="zoo")
     settings = Zoo(**json.loads(attributes["settings"]))
     first, last = settings.window
-    window = slice(first, last + 1)
     with opened(path, kind="zoo") as file:
+        column = int(np.searchsorted(zoo_epochs(file), first))
+        window = slice(column, column + last + 1 - first)
         weights = file["weights"][:, window]
     architecture = read_architecture(attributes, path)
     if weights.ndim != 3 or weights.shape[2] != architecture.parameters:
@@ -93,6 +97,13 @@ def read_zoo(path: Path) -> ZooData:
         architecture=architecture,
         settings=settings,
     )
+
+
+def zoo_epochs(file: h5py.File) -> Int[np.ndarray, epochs]:
+    """Returns the epochs of a zoo file: from 0 on, unless it was imported."""
+    if "epochs" in file:
+        return file["epochs"][()]
+    return np.arange(file["accuracy/test"].shape[1])
 
 
 def read_architecture(attributes: dict[str, Any], path: Path) -> Architecture:

@@ -1,0 +1,67 @@
+"""Audits the references of a zoo: populations whose novelty is known."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.devices import Machine
+from hyperreps.evaluations import sample_groups
+from hyperreps.images import read_images
+from hyperreps.novelty import auditor_for, log_audit, references
+from hyperreps.settings import Novelty
+from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.zoos import read_zoo
+
+
+def main(
+    *,
+    zoo: Path,
+    dataset: Path,
+    settings: Novelty,
+    output: Path,
+    seed: int = 0,
+    machine: Annotated[Machine, UNPREFIXED] = Machine(),
+) -> None:
+    """Writes novelty/{zoo}.h5: answers of the training networks, audited references.
+
+    Args:
+        zoo: zoos/{zoo}.h5, or its aligned form.
+        dataset: Prepared images; answers to the test images are compared.
+        settings: Number and kind of references; zoos and methods are not used.
+        output: HDF5 file to write.
+        seed: Base seed of the references.
+        machine: Where it computes.
+    """
+    place = machine.prepare()
+    data = read_zoo(zoo)
+    _, attributes = read_arrays(zoo, "seed", kind="zoo")
+    images = read_images(dataset).on(place)["test"].first(settings.images)
+    auditor = auditor_for(data, images)
+    found: dict[str, np.ndarray] = {"predictions": auditor.corpus.predictions}
+    names = []
+    for name, population in references(data, settings, seed=seed):
+        audit = auditor(population)
+        log_audit(name, audit)
+        sources = population.sources
+        nobody = np.full(len(sources), -1)
+        single = sources[:, 0] if sources.shape[1] == 1 else sources
+        audit["group"] = sample_groups(nobody, single).astype(str)
+        found |= {f"{name}/{key}": values for key, values in audit.items()}
+        names.append(name)
+    write_arrays(
+        output,
+        found,
+        attributes={
+            "kind": "novelty_references",
+            "zoo": data.name,
+            "coordinates": str(attributes.get("alignment", "none")),
+            "populations": names,
+            "settings": settings.model_dump(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

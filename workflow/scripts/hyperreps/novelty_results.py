@@ -1,0 +1,241 @@
+"""What the audits of a run say: verdicts, shares and their uncertainty."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .evaluations import display_name
+from .novelty import effective_number, nearer, z_u
+from .seeds import numpy_generator
+from .settings import Novelty, Statistics
+from .shapes import Float
+from .statistics import interval, resampled_rows
+from .storage import DataFileError, read_arrays
+
+PANEL = ["zoo", "coordinates"]
+# of one network; same_ and other_: among its source runs, among all other runs
+DISTANCES = [
+    f"{prefix}{name}"
+    for prefix in ("", "same_", "other_")
+    for name in ("raw", "aligned", "bound", "overlap", "disagreement")
+]
+MEANS = ["accuracy", "nearest_accuracy", "pair_distance", "pair_disagreement"]
+COLUMNS = [*DISTANCES, *MEANS, "nearest_model", "nearest_epoch", "group"]
+# what most networks of a reference are within
+TAILS = (0.05, 0.95)
+
+
+def panel_name(zoo: str, coordinates: str) -> str:
+    """Returns the heading of a panel: "MNIST" or "MNIST, aligned"."""
+    aligned = "" if coordinates == "none" else ", aligned"
+    return display_name(zoo, zoo) + aligned
+
+
+def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFrame:
+    """Reads what audit_references.py and audit.py found.
+
+    Args:
+        references: Files of kind "novelty_references", one per zoo and coordinates.
+        audits: Files of kind "novelty", in the order of the config.
+
+    Returns:
+        One row per network: zoo, coordinates, population, reference, sample, and
+        COLUMNS; see novelty.Auditor.
+
+    Raises:
+        DataFileError: If a file is damaged, or a method has no references.
+    """
+    frames = []
+    for path in references:
+        arrays, attributes = read_arrays(path, kind="novelty_references")
+        for name in json.loads(attributes["populations"]):
+            found = {key: arrays[f"{name}/{key}"] for key in COLUMNS}
+            frames.append(_frame(found, attributes, name, reference=True))
+    known = {(f["zoo"].iloc[0], f["coordinates"].iloc[0]) for f in frames}
+    for path in audits:
+        arrays, attributes = read_arrays(path, *COLUMNS, kind="novelty")
+        if (attributes["zoo"], attributes["coordinates"]) not in known:
+            raise DataFileError(
+                f"{path}: no references of zoo {attributes['zoo']!r} in coordinates"
+                f" {attributes['coordinates']!r}; add their file"
+            )
+        frames.append(
+            _frame(arrays, attributes, str(attributes["method"]), reference=False)
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(
+    arrays: dict[str, np.ndarray],
+    attributes: dict[str, Any],
+    name: str,
+    *,
+    reference: bool,
+) -> pd.DataFrame:
+    about = {
+        "zoo": str(attributes["zoo"]),
+        "coordinates": str(attributes["coordinates"]),
+        "population": name,
+        "reference": reference,
+        "sample": np.arange(len(arrays["raw"])),
+    }
+    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}})
+
+
+class Scale(NamedTuple):
+    """What the references of a zoo set as units and limits.
+
+    Attributes:
+        unit: Median distance of a training network to the nearest of another run.
+        copy: Networks nearer than this are copies: 95 % of training networks are as
+            near to another epoch of their own run. NaN for a window of one epoch.
+        new: Networks farther than this are as new as another run: 95 % of training
+            networks are as far from all other runs.
+        bar: Accuracy from which on a network is performant.
+    """
+
+    unit: float
+    copy: float
+    new: float
+    bar: float
+
+
+def scale_of(panel: pd.DataFrame, *, accuracy_bar: float) -> Scale:
+    """Computes units and limits from the references of one zoo and its coordinates."""
+
+    def values(population: str, column: str) -> Float[np.ndarray, networks]:
+        return panel.loc[panel["population"] == population, column].to_numpy()
+
+    alone = values("leave_one_out", "aligned")
+    epochs = values("other_epoch", "aligned")
+    return Scale(
+        unit=float(np.median(alone)),
+        copy=float(np.quantile(epochs, TAILS[1])) if len(epochs) else math.nan,
+        new=float(np.quantile(alone, TAILS[0])),
+        bar=accuracy_bar * float(np.median(values("held_out", "accuracy"))),
+    )
+
+
+def novelty_summary(
+    frame: pd.DataFrame, *, settings: Novelty, statistics: Statistics, seed: int
+) -> pd.DataFrame:
+    """Summarises every population of every zoo.
+
+    Args:
+        frame: As read_audits() returns it.
+        settings: accuracy_bar and multiples are used.
+        statistics: Of the two-level bootstrap intervals. Limits and units, functions of
+            the references, are not resampled; held-out networks are, where a
+            population is compared with them.
+        seed: Base seed of the bootstrap.
+
+    Returns:
+        One row per zoo, coordinates, population and measure: reference, against (a
+        reference or a multiple), n, value, ci_low, ci_high. Measures are: medians of
+        the distances of novelty.Auditor; means of accuracy and of pair_distance and
+        pair_disagreement; `relative`, the median distance in the unit of Scale; shares
+        `copies`, `new`, `performant`, `novel_and_performant` against each multiple;
+        `within_aligned` and `within_overlap`, the share between the 5 and 95 % quantile
+        of a reference; `z_u` and `nearer` to training than held-out networks, and
+        `alike`, the same of `overlap`; `effective_sources`.
+    """
+    rows: list[tuple[Any, ...]] = []
+    key: Any
+    for key, panel in frame.groupby(PANEL, sort=False):
+        scale = scale_of(panel, accuracy_bar=settings.accuracy_bar)
+        held_out = panel[panel["population"] == "held_out"]
+        for name, members in panel.groupby("population", sort=False):
+            about = (*key, name, members["reference"].iloc[0])
+            measured = _measures(
+                members,
+                held_out,
+                _indicators(members, panel, scale, settings),
+                unit=scale.unit,
+                resamples=statistics.resamples,
+                rng=numpy_generator(seed, "novelty", *key, str(name)),
+            )
+            for measure, against, value, resampled in measured:
+                ends = interval(resampled, confidence=statistics.confidence)
+                rows.append((*about, measure, against, len(members), value, *ends))
+    columns = [*PANEL, "population", "reference", "measure", "against", "n"]
+    return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high"])
+
+
+Measured = tuple[str, str, float, Float[np.ndarray, "resamples"]]
+
+
+def _measures(
+    members: pd.DataFrame,
+    held_out: pd.DataFrame,
+    indicators: dict[tuple[str, str], np.ndarray],
+    *,
+    unit: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Iterator[Measured]:
+    """Yields each measure, what it is against, its value and resampled values."""
+    # one network has no spread
+    ours, theirs = (
+        resampled_rows(x["group"].to_numpy(), resamples=resamples, rng=rng)
+        if len(members) > 1
+        else []
+        for x in (members, held_out)
+    )
+    medians = {(name, ""): members[name].to_numpy() for name in DISTANCES}
+    medians["relative", ""] = members["aligned"].to_numpy() / unit
+    for columns, statistic in ((indicators, np.mean), (medians, np.median)):
+        values = np.stack([*columns.values()], axis=1).astype(np.float64)
+        again = np.array([statistic(values[rows], axis=0) for rows in ours])
+        again = again.reshape(len(ours), len(columns))
+        for (measure, against), value, resampled in zip(
+            columns, statistic(values, axis=0), again.T, strict=True
+        ):
+            yield measure, against, float(value), resampled
+    compared: list[tuple[str, str, Callable[..., float], int]] = [
+        ("z_u", "aligned", z_u, 1),
+        ("nearer", "aligned", nearer, 1),
+        # the nearest has the largest overlap
+        ("alike", "overlap", nearer, -1),
+    ]
+    for measure, name, function, sign in compared:
+        one, two = (sign * x[name].to_numpy() for x in (members, held_out))
+        again = np.array(
+            [function(one[a], two[b]) for a, b in zip(ours, theirs, strict=True)]
+        )
+        yield measure, "held_out", function(one, two), again
+    # resampling repeats networks, so that fewer sources would be found
+    number = effective_number(members["nearest_model"].to_numpy())
+    yield "effective_sources", "", number, np.array([])
+
+
+def _indicators(
+    members: pd.DataFrame, panel: pd.DataFrame, scale: Scale, settings: Novelty
+) -> dict[tuple[str, str], np.ndarray]:
+    """Returns numbers of each network whose mean is a measure."""
+    aligned = members["aligned"].to_numpy()
+    performant = members["accuracy"].to_numpy() >= scale.bar
+    copies = aligned <= scale.copy if math.isfinite(scale.copy) else aligned * math.nan
+    found: dict[tuple[str, str], np.ndarray] = {
+        (name, ""): members[name].to_numpy() for name in MEANS
+    }
+    found |= {
+        ("copies", ""): copies,
+        ("new", ""): aligned >= scale.new,
+        ("performant", ""): performant,
+    }
+    for multiple in settings.multiples:
+        both = performant & (aligned > multiple * scale.unit)
+        found["novel_and_performant", f"{multiple:g}"] = both
+    for name, other in panel[panel["reference"]].groupby("population", sort=False):
+        for column in ("aligned", "overlap"):
+            low, high = other[column].quantile(list(TAILS))
+            inside = members[column].between(low, high).to_numpy()
+            found[f"within_{column}", str(name)] = inside
+    return found
