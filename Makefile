@@ -3,14 +3,16 @@
 # make test   all checks and tests
 # make check  formatting, lint, types, schema, dry runs: the quick part of make test
 # make format mends formatting
+# make slurm-packages   for root on Debian: the programs that tests/slurm needs
 
 PYTHON ?= python3
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DEMO := --cores all --configfile config/demo.yaml
 SOURCES := workflow tests bench
+SLURM := slurmctld slurmd slurm-client munge
 
-.PHONY: env demo test check format clean
+.PHONY: env demo test check format clean slurm-packages
 
 env: $(VENV)/installed
 
@@ -27,8 +29,18 @@ demo: env
 	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
 
-test: check
+test: check slurm-packages
 	$(RUN) pytest
+
+# does nothing where it cannot: the tests of Slurm are skipped then
+slurm-packages:
+	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null \
+		&& ! { command -v slurmctld && command -v munged; } >/dev/null; then \
+		echo "installing $(SLURM) for tests/slurm"; \
+		timeout 300 sh -c "apt-get -qq update; DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends $(SLURM)" \
+			</dev/null >/dev/null 2>&1 || echo "could not; tests/slurm is skipped"; \
+	fi
 
 check: env
 	$(RUN) ruff format --check $(SOURCES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,6 +54,27 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+def disturb(cluster: Cluster, head: subprocess.Popen) -> None:
+    """Cancels one job and halts another, each as soon as it runs."""
+
+    def cancel(job: Job) -> None:
+        cluster.run("scancel", job.number)
+
+    def halt(job: Job) -> None:
+        cluster.run("scancel", "--signal=STOP", job.number)
+        cluster.run("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
+
+    waiting = {CANCELLED: cancel, HUNG: halt}
+
+    def all_are_disturbed() -> bool:
+        for job in cluster.jobs():
+            if job.state == "RUNNING" and job.comment in waiting:
+                waiting.pop(job.comment)(job)
+        return not waiting or head.poll() is not None
+
+    wait_until(all_are_disturbed, " and ".join(waiting), cluster)
+
+
 @pytest.fixture(scope="session")
 def slurm_run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> SlurmRun:
     """Runs `snakemake --profile slurm`, killed once, to its end."""
@@ -65,23 +87,8 @@ def slurm_run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Slu
     command = [*COMMAND, "--configfile", *project.configs(OVERLAY)]
     log = project.root / "head.log"
 
-    def job(comment: str) -> Job | None:
-        jobs = cluster.jobs(comment)
-        return jobs[-1] if jobs else None
-
-    def running(comment: str) -> str:
-        """Waits for a job and returns its number."""
-
-        def is_running() -> bool:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            newest = job(comment)
-            return newest is not None and newest.state == "RUNNING"
-
-        wait_until(is_running, comment, cluster)
-        return cluster.jobs(comment)[-1].number
-
     with project.started(command, log=log, **cluster.environment) as process:
-        wait_until(lambda: job(STARVED) is not None, STARVED, cluster)
+        wait_until(lambda: bool(cluster.jobs(STARVED)), STARVED, cluster)
         kill(process)
     abandoned = cluster.jobs()
     locked = project.run(command, **cluster.environment)
@@ -91,10 +98,7 @@ def slurm_run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Slu
     assert unlocked.code == 0, unlocked.output
 
     with project.started(command, log=log, **cluster.environment) as process:
-        cluster.run("scancel", running(CANCELLED))
-        hung = running(HUNG)
-        cluster.run("scancel", "--signal=STOP", hung)
-        cluster.run("scontrol", "update", f"JobId={hung}", "TimeLimit=1")
+        disturb(cluster, process)
         code = process.wait()
     return SlurmRun(
         project=project,
