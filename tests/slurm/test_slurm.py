@@ -126,7 +126,7 @@ def test_a_job_that_never_succeeds_is_reported(
     jobs = cluster.jobs()[len(before) :]
     assert [job.state for job in jobs] == ["FAILED"]
     assert f"SLURM-job '{jobs[0].number}' failed" in done.output
-    assert "exceeded memory limit" in done.output
+    assert f"slurm_logs/rule_prepare_dataset/digits/{jobs[0].number}.log" in done.output
     assert TRACEBACK not in done.output
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ echo $! >$job/process
 CANCEL = """
 for id; do
     job={jobs}/${{id%.server}}
-    kill -KILL -- -$(cat $job/process) && echo 271 >$job/code
+    kill -KILL -$(cat $job/process) && echo 271 >$job/code
 done
 """
 SCHEDULERS = {
@@ -116,10 +115,11 @@ class Scheduler:
         return [(folder / "arguments").read_text("utf-8") for folder in folders]
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_for_a_job(log: Path) -> None:
+    """Waits until snakemake says that it has submitted one."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+    while "with external jobid" not in log.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
         time.sleep(0.05)
 
 
@@ -139,7 +139,7 @@ def test_a_cancelled_job_is_submitted_again_with_more(
     command = [*COMMAND, "datasets", "--configfile", SMOKE]
     log = sources.root.with_name("log")
     with sources.started(command, log=log, **scheduler.environment) as process:
-        wait_until(lambda: len(scheduler.arguments()) == 1, "a job")
+        wait_for_a_job(log)
         scheduler.cancel(1)
         assert process.wait() == 0, log.read_text(encoding="utf-8")
     requests = zip(scheduler.arguments(), REQUESTS[name], strict=True)
@@ -155,12 +155,11 @@ def test_an_interrupted_snakemake_cancels_its_jobs(project: Project) -> None:
     command = [*COMMAND, shard, "--configfile", SMOKE]
     log = project.root.with_name("log")
     with project.started(command, log=log, **scheduler.environment) as process:
-        wait_until(lambda: "'1.server'" in log.read_text("utf-8"), "a training job")
+        wait_for_a_job(log)
         process.send_signal(signal.SIGINT)
         assert process.wait() != 0
     (arguments,) = scheduler.arguments()
     assert ":ngpus=1 " in arguments
     job = scheduler.jobs / "1"
-    wait_until(lambda: (job / "code").exists(), "qdel")
     assert (job / "code").read_text("utf-8") == "271\n"
     assert not (project.root / shard).exists()
