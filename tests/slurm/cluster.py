@@ -73,6 +73,13 @@ SRUN = """\
 #!/bin/sh
 SLURM_CONF={root}/slurm.conf exec {srun} "$@"
 """
+# there is no accounting database: what sacct would say about a run is asked of squeue
+SACCT = """\
+#!/bin/sh
+case "$*" in
+*" --name "*) for name; do :; done; squeue -h --states=all -o "%i|%T" --name "$name" ;;
+esac
+"""
 
 
 @dataclass(frozen=True)
@@ -141,10 +148,13 @@ class Cluster:
 
     def processes(self) -> list[psutil.Process]:
         """Returns its daemons, its jobs and all else that was started for it."""
+        config = self.environment["SLURM_CONF"]
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.environ().get("SLURM_CONF") == str(self.root / "slurm.conf"):
+                # slurmstepd has no environment, but slurmd's folder
+                ours = process.environ().get("SLURM_CONF") == config
+                if ours or process.cwd() == str(self.root):
                     found.append(process)
         return found
 
@@ -177,6 +187,7 @@ def started_cluster() -> Iterator[Cluster]:
                 subprocess.Popen(
                     # ends with pytest even when that is killed
                     ["setpriv", "--pdeathsig", "KILL", *command],
+                    cwd=folder,
                     env=os.environ | cluster.environment,
                     stdin=subprocess.DEVNULL,
                     stdout=stack.enter_context((cluster.root / log).open("wb")),
@@ -221,7 +232,7 @@ def write_files(root: Path) -> None:
     (root / "munge.key-file").chmod(0o600)
     for name in ("bin", "state", *(f"spool.{node}" for node in NODES)):
         (root / name).mkdir()
-    scripts = {"task_prolog": TASK_PROLOG, "bin/srun": SRUN}
+    scripts = {"task_prolog": TASK_PROLOG, "bin/srun": SRUN, "bin/sacct": SACCT}
     for name, text in scripts.items():
         script = text.format(root=root, srun=shutil.which("srun"))
         (root / name).write_text(script, encoding="utf-8")

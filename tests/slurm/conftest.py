@@ -12,11 +12,11 @@ import pytest
 from ..workflow.project import Finished, Project, edit, kill
 from .cluster import Cluster, Job, started_cluster, wait_until, why_not
 
-# the rest is what a cluster without an accounting database needs, and a test's hurry
+# the rest is a test's hurry
 COMMAND = (
     *("snakemake", "--profile", "slurm"),
-    *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "2"),
+    *("--max-status-checks-per-second", "10"),
 )
 # auto asks Slurm for a GPU and, as the nodes have fake ones only, computes on the CPU
 OVERLAY = {"compute": {"device": "auto"}}

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable
 
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
 from ..workflow.project import SMOKE, TRACEBACK, Project, assert_same_arrays
-from .cluster import CPU_NODES, GPU_NODE, GPUS, Cluster, started_cluster, why_not
+from .cluster import (
+    CPU_NODES,
+    GPU_NODE,
+    GPUS,
+    Cluster,
+    started_cluster,
+    wait_until,
+    why_not,
+)
 from .conftest import CANCELLED, COMMAND, HUNG, STARVED, SlurmRun
 
 # the first test waits for the whole run
@@ -132,15 +142,31 @@ def test_a_job_that_never_succeeds_is_reported(
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_nothing_outlives_the_cluster() -> None:
+    def processes() -> set[int]:
+        found = psutil.process_iter(["name", "cmdline", "status"])
+        return {
+            process.pid
+            for process in found
+            if process.info["status"] != psutil.STATUS_ZOMBIE
+            and process.info["name"].startswith(("slurm", "munge"))
+            or process.info["cmdline"] == sleep
+        }
+
+    sleep = ["sleep", "4321"]
+
     def use_and_fail() -> None:
         with started_cluster() as cluster:
             clusters.append(cluster)
-            cluster.run("sbatch", "--output=/dev/null", "--wrap", "sleep 600")
-            assert len(cluster.processes()) > len(CPU_NODES)
+            cluster.run(
+                "sbatch", "--output=/dev/null", "--wrap", f"srun {shlex.join(sleep)}"
+            )
+            wait_until((cluster.root / "tasks").exists, "a job", cluster)
+            assert len(processes() - before) > len(CPU_NODES)
             raise RuntimeError("on purpose")
 
+    before = processes()
     clusters: list[Cluster] = []
     with pytest.raises(RuntimeError, match="on purpose"):
         use_and_fail()
-    assert clusters[0].processes() == []
+    assert processes() <= before
     assert not clusters[0].root.exists()
