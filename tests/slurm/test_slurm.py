@@ -147,8 +147,10 @@ def test_nothing_outlives_the_cluster() -> None:
         return {
             process.pid
             for process in found
-            if process.info["status"] != psutil.STATUS_ZOMBIE
-            and process.info["name"].startswith(("slurm", "munge"))
+            if (
+                process.info["status"] != psutil.STATUS_ZOMBIE
+                and process.info["name"].startswith(("slurm", "munge"))
+            )
             or process.info["cmdline"] == sleep
         }
 
