@@ -4,12 +4,14 @@
 # make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, dry runs: the quick part of make test
 # make format mends formatting
+# make slurm-packages   for root on Debian: the programs that tests/slurm needs
 
 PYTHON ?= python3
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DEMO := --cores all --configfile config/demo.yaml
 SOURCES := workflow tests bench
+SLURM := slurmctld slurmd slurm-client munge
 
 # for a record: make bench BENCH=docs/measurements ROUNDS=5 SECONDS=2 THREADS="1 2"
 BENCH := results/bench
@@ -18,7 +20,7 @@ SECONDS := 0.3
 THREADS := 1
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo test bench check format clean
+.PHONY: env demo test bench check format clean slurm-packages
 
 env: $(VENV)/installed
 
@@ -46,8 +48,18 @@ bench: env
 	$(RUN) python bench/autoencoder.py $(TIMING)/autoencoder.csv
 	$(RUN) python bench/sampling.py $(TIMING)/sampling.csv
 
-test: check
+test: check slurm-packages
 	$(RUN) pytest
+
+# does nothing where it cannot: the tests of Slurm are skipped then
+slurm-packages:
+	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null \
+		&& ! { command -v slurmctld && command -v munged; } >/dev/null; then \
+		echo "installing $(SLURM) for tests/slurm"; \
+		timeout 300 sh -c "apt-get -qq update; DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends $(SLURM)" \
+			</dev/null >/dev/null 2>&1 || echo "could not; tests/slurm is skipped"; \
+	fi
 
 check: env
 	$(RUN) ruff format --check $(SOURCES)

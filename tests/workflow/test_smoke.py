@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from .conftest import SmokeRun
+from ..conftest import SmokeRun
 from .project import (
     FIGURES,
     NOVELTY_FIGURES,

@@ -1,4 +1,4 @@
-"""One finished smoke run that all tests of the workflow start from."""
+"""One finished smoke run that the tests of the workflow and of Slurm start from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .project import Project
+from .workflow.project import Project
 
 
 @dataclass(frozen=True)
