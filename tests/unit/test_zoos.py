@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hyperreps.probes import targets
 from hyperreps.settings import Method, Recipe, Zoo
-from hyperreps.zoos import ZooData, assign_splits, select, select_for
+from hyperreps.zoos import DIVERGED, ZooData, assign_splits, select, select_for
 
 RECIPE = Recipe(
     initialization="uniform",
@@ -91,3 +94,36 @@ def test_large_and_broken_networks_are_left_out(zoo):
     assert train[1] not in pool.model
     with pytest.raises(ValueError, match=r"no network of split 'train'.*1e-09"):
         select(zoo, split="train", weight_threshold=1e-9)
+
+
+def test_what_a_zoo_varies_is_probed(zoo):
+    """Categories by their name, numbers as numbers, in the order of the pool."""
+    variations = {"activation": ("tanh", "relu"), "learning_rate": (0.1, 0.2)}
+    varied = replace(
+        zoo,
+        seed=np.arange(1, 21),
+        settings=zoo.settings.model_copy(update={"variations": variations}),
+    )
+    pool = select(varied, split="test")
+    found = targets(varied, pool)
+    assert list(found) == ["accuracy", "epoch", "gap", "activation", "learning_rate"]
+    assert (found["activation"].kind, found["learning_rate"].kind) == (
+        "category",
+        "number",
+    )
+    # four blocks of five models
+    block = pool.model // 5
+    assert found["activation"].values.tolist() == [
+        ("tanh", "relu")[b // 2] for b in block
+    ]
+    assert found["learning_rate"].values.tolist() == [(0.1, 0.2)[b % 2] for b in block]
+    assert list(targets(zoo, pool)) == ["accuracy", "epoch", "gap"]
+
+
+def test_diverged_models_are_in_no_pool(zoo):
+    split = zoo.split.copy()
+    lost = int(np.flatnonzero(split == "train")[0])
+    split[lost] = DIVERGED
+    pool = select(replace(zoo, split=split.astype(str)), split="train")
+    assert lost not in pool.model
+    assert len(pool.model) == 3 * ((zoo.split == "train").sum() - 1)

@@ -35,16 +35,25 @@ class Target:
 def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
     """Returns the properties that are probed, one value per network of the pool.
 
-    One more property is one more entry.
+    One more property is one more entry. What the zoo varies is among them.
     """
     column = pool.epoch - zoo.epochs[0]
     accuracy = {
         split: values[pool.model, column] for split, values in zoo.accuracy.items()
     }
+    recipes = [zoo.settings.recipe_of(int(seed)) for seed in zoo.seed]
+    varied = {
+        key: np.array([getattr(recipe, key) for recipe in recipes])[pool.model]
+        for key in zoo.settings.variations
+    }
     return {
         "accuracy": Target(accuracy["test"], "number"),
         "epoch": Target(pool.epoch, "number"),
         "gap": Target(accuracy["train"] - accuracy["test"], "number"),
+        **{
+            key: Target(values, "category" if values.dtype.kind == "U" else "number")
+            for key, values in varied.items()
+        },
     }
 
 

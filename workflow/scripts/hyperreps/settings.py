@@ -9,7 +9,6 @@ on a cluster parses the Snakefile, and with it this file, again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from itertools import pairwise, product
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -156,6 +155,8 @@ class Zoo(Strict):
             )
         if "epochs" in self.variations:
             raise ValueError("variations: epochs are the same for all models")
+        if self.variations and self.weights:
+            raise ValueError("variations: of networks trained elsewhere, none is known")
         if not len(self.recipes) <= self.models:
             raise ValueError(
                 f"variations have {len(self.recipes)} combinations, more than models"
@@ -163,7 +164,7 @@ class Zoo(Strict):
             )
         return self
 
-    @cached_property
+    @property
     def recipes(self) -> tuple[Recipe, ...]:
         """The recipe of every combination of what is varied."""
         base = self.recipe.model_dump()
