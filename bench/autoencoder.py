@@ -10,11 +10,11 @@ default Adam. Dropout is on, precision float32; --compiled adds torch.compile to
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
-from common import Case, Run, report
+from common import UNPREFIXED, Case, Run, Timing, report
 from torch import Tensor, nn
 
 from hyperreps.architectures import build
@@ -145,9 +145,7 @@ def main(
     batch_size: int = 64,
     threads: tuple[int, ...] = (1,),
     compiled: bool = False,
-    seconds: float = 1.0,
-    rounds: int = 3,
-    output: Path | None = None,
+    timing: Annotated[Timing, UNPREFIXED] = Timing(),
 ) -> None:
     """Prints a table.
 
@@ -158,9 +156,7 @@ def main(
         batch_size: Networks per step; the paper's is 500.
         threads: CPU threads of ours.
         compiled: Measure torch.compile as well.
-        seconds: Per case and round.
-        rounds: Measurements of each case.
-        output: CSV file to write.
+        timing: How it is measured.
     """
     settings = HyperRep(
         width=width, latent=latent, feedforward=feedforward, batch_size=batch_size
@@ -174,9 +170,7 @@ def main(
     report(
         f"autoencoder step, {size / 1e6:.1f} million parameters, batch {batch_size}",
         cases(settings, threads, compiled=compiled),
-        seconds=seconds,
-        rounds=rounds,
-        output=output,
+        timing,
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn.functional as F
+import tyro
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
@@ -34,6 +35,8 @@ MODULES = {
     "sigmoid": nn.Sigmoid,
     "silu": nn.SiLU,
 }
+# for a group of flags: --models instead of --networks.models
+UNPREFIXED = tyro.conf.arg(name="")
 # does some work and returns how many samples that were
 Run = Callable[[], int]
 
@@ -57,6 +60,38 @@ class Case:
     run: Run
     flop: float = 0
     memory: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """Which networks are measured.
+
+    Attributes:
+        models: Networks side by side.
+        threads: CPU threads of the fused engine.
+        channels: Of the images, 1 or 3.
+        activation: One of the recipe's activations.
+    """
+
+    models: tuple[int, ...] = (1, 8, 64, 256)
+    threads: tuple[int, ...] = (1,)
+    channels: int = 1
+    activation: str = "tanh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How it is measured.
+
+    Attributes:
+        seconds: Per case and round.
+        rounds: Measurements of each case.
+        output: CSV file to write.
+    """
+
+    seconds: float = 1.0
+    rounds: int = 3
+    output: Path | None = None
 
 
 def network(channels: int, activation: str) -> nn.Sequential:
@@ -202,23 +237,8 @@ def speed(case: Case, seconds: float) -> float:
     return samples / spent
 
 
-def report(
-    title: str,
-    cases: Iterable[Case],
-    *,
-    seconds: float,
-    rounds: int,
-    output: Path | None,
-) -> None:
-    """Measures, prints a table and writes it as CSV; the first case is the baseline.
-
-    Args:
-        title: Above the table.
-        cases: What to measure.
-        seconds: Per case and round.
-        rounds: Measurements of each case.
-        output: CSV file; None: none.
-    """
+def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
+    """Measures, prints a table and writes it as CSV; the first case is the baseline."""
     keep_freed_memory()
     cases = list(cases)
     peaks = {}
@@ -228,7 +248,9 @@ def report(
     for case in cases:
         torch.set_num_threads(case.threads)
         case.run()
-    measured = [[speed(case, seconds) for case in cases] for _ in range(rounds)]
+    measured = [
+        [speed(case, timing.seconds) for case in cases] for _ in range(timing.rounds)
+    ]
     rows = []
     for k, case in enumerate(cases):
         rates = [round_[k] for round_ in measured]
@@ -253,7 +275,7 @@ def report(
         if case.memory:
             rows[-1]["gbyte_per_s"] = rate * case.memory / 1e9
     table = pd.DataFrame(rows)
-    print(f"{title}; median of {rounds} x {seconds:g} s")
+    print(f"{title}; median of {timing.rounds} x {timing.seconds:g} s")
     for threads, value in peaks.items():
         print(f"peak (matrix product, {threads} threads): {value / 1e9:.0f} GFLOP/s")
     formats = {
@@ -264,6 +286,6 @@ def report(
         "gbyte_per_s": "{:.2f}".format,
     }
     print(table.to_string(index=False, formatters=formats, na_rep=""), "\n")
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(output, index=False)
+    if timing.output is not None:
+        timing.output.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(timing.output, index=False)

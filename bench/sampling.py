@@ -10,12 +10,12 @@ evaluated in PyTorch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 import tyro
-from common import Case, Run, network, random_images, report
+from common import UNPREFIXED, Case, Run, Timing, network, random_images, report
 from sklearn.neighbors import KernelDensity
 from torch import nn
 
@@ -88,9 +88,7 @@ def main(
     images: int = 2000,
     width: int = 128,
     latent: int = 100,
-    seconds: float = 1.0,
-    rounds: int = 3,
-    output: Path | None = None,
+    timing: Annotated[Timing, UNPREFIXED] = Timing(),
 ) -> None:
     """Prints a table.
 
@@ -99,17 +97,13 @@ def main(
         images: Test images.
         width: Of the autoencoder; the paper's size is 800.
         latent: Of the autoencoder; the paper's size is 700.
-        seconds: Per case and round.
-        rounds: Measurements of each case.
-        output: CSV file to write.
+        timing: How it is measured.
     """
     settings = HyperRep(width=width, feedforward=width, latent=latent)
     report(
         f"sampling, width {width}, latent {latent}, {images} test images",
         cases(samples, settings, random_images(images, channels=1)),
-        seconds=seconds,
-        rounds=rounds,
-        output=output,
+        timing,
     )
 
 

@@ -9,13 +9,16 @@ image seen in training by one network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
 from common import (
+    UNPREFIXED,
     Case,
+    Networks,
     Run,
+    Timing,
     multiplications,
     plain_loop,
     random_images,
@@ -57,13 +60,7 @@ def engine_run(name: str, images: Images, recipe: Recipe, *, models: int) -> Run
     return run
 
 
-def cases(
-    models: tuple[int, ...],
-    threads: tuple[int, ...],
-    *,
-    images: Images,
-    recipe: Recipe,
-) -> Iterator[Case]:
+def cases(networks: Networks, *, images: Images, recipe: Recipe) -> Iterator[Case]:
     """Yields the baseline, then each engine."""
     architecture = build("cnn", channels=images.pixels.shape[1])
     dense = 2 * multiplications(architecture, training=True, sparse=False)
@@ -72,13 +69,13 @@ def cases(
     yield Case("plain loop", 1, 1, plain_loop(images, recipe), dense, moved)
     tuned = plain_loop(images, recipe, tuned=True)
     yield Case("tuned loop", 1, 1, tuned, dense, moved)
-    for count in models:
+    for count in networks.models:
         few = Images(images.pixels[:100], images.labels[:100], *images[2:])
         run = engine_run("grouped", few, recipe, models=count)
         yield Case("grouped", count, 1, run, dense, moved)
     pixels = float(images.pixels[0].numel())
-    for number in threads:
-        for count in models:
+    for number in networks.threads:
+        for count in networks.models:
             # a long epoch for few models, a short one for many
             few = Images(
                 *(x[: max(1000, 4000 // count)] for x in images[:2]), *images[2:]
@@ -88,41 +85,30 @@ def cases(
 
 
 def main(
-    models: tuple[int, ...] = (1, 8, 64, 256),
-    threads: tuple[int, ...] = (1,),
-    channels: int = 1,
-    activation: str = "tanh",
+    networks: Annotated[Networks, UNPREFIXED] = Networks(),
     batch_size: int = 10,
-    seconds: float = 1.0,
-    rounds: int = 3,
-    output: Path | None = None,
+    timing: Annotated[Timing, UNPREFIXED] = Timing(),
 ) -> None:
     """Prints a table.
 
     Args:
-        models: Networks side by side.
-        threads: CPU threads of the fused engine.
-        channels: Of the images, 1 or 3.
-        activation: One of the recipe's activations.
+        networks: What is measured.
         batch_size: Images per training step.
-        seconds: Per case and round.
-        rounds: Measurements of each case.
-        output: CSV file to write.
+        timing: How it is measured.
     """
     recipe = Recipe(
         initialization="kaiming_uniform",
-        activation=activation,
+        activation=networks.activation,
         learning_rate=3e-4,
         batch_size=batch_size,
         epochs=1,
     )
-    images = random_images(4000, channels=channels)
+    images = random_images(4000, channels=networks.channels)
     report(
-        f"zoo training, {channels} channels, {activation}, batch {batch_size}",
-        cases(models, threads, images=images, recipe=recipe),
-        seconds=seconds,
-        rounds=rounds,
-        output=output,
+        f"zoo training, {networks.channels} channels, {networks.activation},"
+        f" batch {batch_size}",
+        cases(networks, images=images, recipe=recipe),
+        timing,
     )
 
 
