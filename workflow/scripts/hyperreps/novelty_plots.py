@@ -84,7 +84,7 @@ def novelty(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
         axes.set_xlim(left=-0.03)
         axes.set_ylim(bottom=0)
         axes.set(
-            xlabel="distance to the nearest training network / leave-one-out",
+            xlabel="distance to training / leave-one-out distance",
             ylabel="test accuracy",
         )
     _legend(figure, frame, colours, markers)
