@@ -1,5 +1,6 @@
 """Settings, names and helpers that all rules share."""
 
+import json
 import shlex
 import sys
 from pathlib import Path

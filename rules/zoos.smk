@@ -67,7 +67,10 @@ rule merge_zoo:
         # a zoo does not depend on how it will be represented
         flags=lambda w: flags(
             name=w.zoo,
-            settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),
+            settings=SETTINGS.zoos[w.zoo].model_copy(
+                update={"hyper_rep": {}, "variations": {}}
+            ),
+            variations=json.dumps(SETTINGS.zoos[w.zoo].variations),
         ),
     shell:
         """

@@ -17,7 +17,14 @@ from hyperreps.zoos import DIVERGED, assign_splits
 SHARED = ("dataset", "architecture", "channels")
 
 
-def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) -> None:
+def main(
+    *,
+    shards: tuple[Path, ...],
+    name: str,
+    settings: Zoo,
+    output: Path,
+    variations: str = "{}",
+) -> None:
     """Writes zoos/{zoo}.h5.
 
     Args:
@@ -25,7 +32,9 @@ def main(*, shards: tuple[Path, ...], name: str, settings: Zoo, output: Path) ->
         name: Of the zoo.
         settings: Of the zoo.
         output: HDF5 file to write.
+        variations: Of the settings, as JSON: lists of values by key of the recipe.
     """
+    settings = Zoo(**settings.model_dump() | {"variations": json.loads(variations)})
     with opened(shards[0], kind="zoo_shard") as first:
         common = {key: first.attrs[key] for key in SHARED}
         shapes = {key: first[key].shape[1:] for key in _datasets(first)}
