@@ -55,24 +55,28 @@ def cluster() -> Iterator[Cluster]:
 
 
 def disturb(cluster: Cluster, head: subprocess.Popen) -> None:
-    """Cancels one job and halts another, each as soon as it runs."""
-
-    def cancel(job: Job) -> None:
-        cluster.run("scancel", job.number)
-
-    def halt(job: Job) -> None:
-        cluster.run("scancel", "--signal=STOP", job.number)
-        cluster.run("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
-
-    waiting = {CANCELLED: cancel, HUNG: halt}
+    """Cancels one job and halts another, each as soon as it runs, once."""
+    cancelled: list[str] = []
+    limited: list[str] = []
 
     def all_are_disturbed() -> bool:
-        for job in cluster.jobs():
-            if job.state == "RUNNING" and job.comment in waiting:
-                waiting.pop(job.comment)(job)
-        return not waiting or head.poll() is not None
+        running = [job for job in cluster.jobs() if job.state == "RUNNING"]
+        for job in running:
+            if job.comment == CANCELLED and not cancelled:
+                cluster.run("scancel", job.number)
+                cancelled.append(job.number)
+            if job.comment == HUNG and job.number in (limited or [job.number]):
+                # again and again: steps that start later do not know of it
+                cluster.run("scancel", "--signal=STOP", job.number)
+                if not limited:
+                    limit = (f"JobId={job.number}", "TimeLimit=1")
+                    cluster.run("scontrol", "update", *limit)
+                    limited.append(job.number)
+        over = {job.number for job in cluster.jobs(HUNG) if job.state == "TIMEOUT"}
+        done = bool(cancelled) and bool(over & set(limited))
+        return done or head.poll() is not None
 
-    wait_until(all_are_disturbed, " and ".join(waiting), cluster)
+    wait_until(all_are_disturbed, f"{CANCELLED} and {HUNG}", cluster)
 
 
 @pytest.fixture(scope="session")

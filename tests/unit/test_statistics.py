@@ -49,6 +49,7 @@ def finetuned_file(folder: Path, accuracy: list, **changes: object) -> Path:
         "accuracy/test": np.array(accuracy, np.float32),
         "hyper_rep_seed": changes.get("hyper_rep_seed", np.full(count, -1)),
         "source_model": changes.get("source_model", np.full(count, -1)),
+        "diverged": changes.get("diverged", np.full(count, -1)),
     }
     settings = {"sampler": "kde", **changes.get("settings", {})}
     attributes = {
@@ -70,6 +71,19 @@ def no_published() -> pd.DataFrame:
 
 class TestCollect:
     """collect() and the files it reads."""
+
+    def test_diverged_samples_are_left_out_and_counted(self, tmp_path, caplog):
+        path = finetuned_file(
+            tmp_path,
+            [[0.1, 0.5], [0.2, 0.6], [0.3, 0.3]],
+            diverged=np.array([-1, -1, 1]),
+        )
+        with caplog.at_level("INFO"):
+            frame = evaluations.collect([zoo_file(tmp_path)], [path])
+        own = frame[frame["method"] == "S_KDE30"]
+        assert own["sample"].tolist() == [0, 0, 1, 1]
+        assert own["accuracy"].tolist() == pytest.approx([0.1, 0.5, 0.2, 0.6])
+        assert "1 of 3 diverged and are left out" in caplog.text
 
     def test_baseline_is_the_test_split_at_all_epochs(self, tmp_path):
         frame = evaluations.collect([zoo_file(tmp_path)])

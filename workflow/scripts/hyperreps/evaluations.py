@@ -237,7 +237,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     source = _attribute(attributes, "source", path)
     method = _attribute(attributes, "method", path)
     samples, epochs = np.indices(accuracy.shape)
-    sound = sound_networks(path, kind=kind)[samples.ravel()]
+    sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
     columns = {
         "source": source,
         "target": source
@@ -253,16 +253,22 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
 
 
-def sound_networks(path: Path, *, kind: str) -> Bool[np.ndarray, networks]:
-    """Tells which networks of a file did not diverge in training; logs the others."""
+def sound_networks(
+    path: Path, *, kind: str, networks: int
+) -> Bool[np.ndarray, networks]:
+    """Tells which networks of a file did not diverge in training; logs the others.
+
+    Args:
+        path: File of samples, which were not trained, or of finetuned networks.
+        kind: Of the file.
+        networks: In it.
+    """
     with opened(path, kind=kind) as file:
-        known = "diverged" in file
-        diverged = file["diverged" if known else "hyper_rep_seed"][()]
-    # samples have not been trained
-    sound = (diverged < 0) | (not known)
+        trained = "diverged" in file
+        sound = file["diverged"][()] < 0 if trained else np.ones(networks, dtype=bool)
     if not sound.all():
         lost = int((~sound).sum())
-        log.info("%s: %d of %d diverged and are left out", path, lost, len(sound))
+        log.info("%s: %d of %d diverged and are left out", path, lost, networks)
     return sound
 
 

@@ -47,7 +47,8 @@ def read_networks(
             )
         columns = [kept.index(epoch) for epoch in epochs]
         weights = arrays["weights"].swapaxes(0, 1)[columns]
-        weights = weights[:, sound_networks(path, kind=kind)]
+        sound = sound_networks(path, kind=kind, networks=weights.shape[1])
+        weights = weights[:, sound]
     else:
         if tuple(epochs) != (0,):
             raise SettingsError(
