@@ -65,7 +65,7 @@ def assert_one_clear_line(done: Finished, *parts: str) -> None:
                 "zoos.digits.dataset": ("digitz", "unknown 'digitz'; datasets has"),
                 "zoos.digits.architecture": ("ccn", "unknown 'ccn'; architectures.py"),
                 "datasets.digits.source": ("dgts", "unknown 'dgts'; sources.py has"),
-                "in_distribution.methods": (["S_KDE"], "unknown 'S_KDE'; methods has"),
+                "in_distribution.methods": (["S_KDD"], "unknown 'S_KDD'; methods has"),
                 "variants.baseline.latnt": (5, "unknown key"),
             },
             id="names",
