@@ -23,6 +23,15 @@ OVERLAY = {"compute": {"device": "auto"}}
 STARVED = "rule_prepare_dataset_wildcards_digits"
 CANCELLED = "rule_pretrain_wildcards_digits_baseline_1"
 HUNG = "rule_sample_wildcards_digits_mean_top30"
+HANG = """\
+import sys
+import time
+from pathlib import Path
+
+if "mean_top30" in sys.argv and not Path({marker!r}).exists():
+    Path({marker!r}).touch()
+    time.sleep(600)
+"""
 
 
 @dataclass(frozen=True)
@@ -55,28 +64,23 @@ def cluster() -> Iterator[Cluster]:
 
 
 def disturb(cluster: Cluster, head: subprocess.Popen) -> None:
-    """Cancels one job and halts another, each as soon as it runs, once."""
-    cancelled: list[str] = []
-    limited: list[str] = []
+    """Cancels one job and gives another a minute, each as soon as it runs."""
+
+    def cancel(job: Job) -> None:
+        cluster.run("scancel", job.number)
+
+    def limit(job: Job) -> None:
+        cluster.run("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
+
+    waiting = {CANCELLED: cancel, HUNG: limit}
 
     def all_are_disturbed() -> bool:
-        running = [job for job in cluster.jobs() if job.state == "RUNNING"]
-        for job in running:
-            if job.comment == CANCELLED and not cancelled:
-                cluster.run("scancel", job.number)
-                cancelled.append(job.number)
-            if job.comment == HUNG and job.number in (limited or [job.number]):
-                # again and again: steps that start later do not know of it
-                cluster.run("scancel", "--signal=STOP", job.number)
-                if not limited:
-                    limit = (f"JobId={job.number}", "TimeLimit=1")
-                    cluster.run("scontrol", "update", *limit)
-                    limited.append(job.number)
-        over = {job.number for job in cluster.jobs(HUNG) if job.state == "TIMEOUT"}
-        done = bool(cancelled) and bool(over & set(limited))
-        return done or head.poll() is not None
+        for job in cluster.jobs():
+            if job.state == "RUNNING" and job.comment in waiting:
+                waiting.pop(job.comment)(job)
+        return not waiting or head.poll() is not None
 
-    wait_until(all_are_disturbed, f"{CANCELLED} and {HUNG}", cluster)
+    wait_until(all_are_disturbed, " and ".join(waiting), cluster)
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +92,10 @@ def slurm_run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Slu
     edit(profile, "# slurm_partition", "slurm_partition")
     starved = "  prepare_dataset:\n    mem_mb: 60 * 50 ** (attempt - 1)\n"
     edit(profile, "set-resources:\n", f"set-resources:\n{starved}")
+    # the first attempt of one job stands still
+    marker = project.root.with_name("has hung")
+    script = project.root / "workflow" / "scripts" / "sample.py"
+    edit(script, "from pathlib import Path\n", HANG.format(marker=str(marker)))
     command = [*COMMAND, "--configfile", *project.configs(OVERLAY)]
     log = project.root / "head.log"
 
