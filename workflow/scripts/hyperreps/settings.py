@@ -386,11 +386,6 @@ class Comparison(Strict):
         (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Source and target: the zoo of the networks and that of their images."""
-        raise NotImplementedError
-
     @model_validator(mode="after")
     def _increasing(self) -> Comparison:
         if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
@@ -398,7 +393,18 @@ class Comparison(Strict):
         return self
 
 
-class InDistribution(Comparison):
+class WithinZoos(Comparison):
+    """A comparison of networks on the images of their own zoo."""
+
+    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class InDistribution(WithinZoos):
     """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
 
     zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
@@ -406,41 +412,24 @@ class InDistribution(Comparison):
         min_length=1, description="Keys of methods; their samples are finetuned."
     )
 
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
-        return tuple((zoo, zoo) for zoo in self.zoos)
 
-
-class Samplers(Comparison):
+class Samplers(WithinZoos):
     """Samplers beside each other, before any finetuning (paper, box plot)."""
 
     finetunes: ClassVar[bool] = False
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
     epochs: tuple[Epoch, ...] = Field(
         (0, 25),
         min_length=1,
         description="Epochs of B_T, training from scratch, beside them.",
     )
 
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
-        return tuple((zoo, zoo) for zoo in self.zoos)
 
-
-class Architectures(Comparison):
+class Architectures(WithinZoos):
     """Generated weights in other architectures, finetuned (paper, poster)."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
     epochs: tuple[Epoch, ...] = Field(
         (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
     )
-
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
-        return tuple((zoo, zoo) for zoo in self.zoos)
 
 
 class Transfer(Comparison):
@@ -452,7 +441,7 @@ class Transfer(Comparison):
 
     @property
     def populations(self) -> tuple[tuple[str, str], ...]:
-        """The pairs."""
+        """Source and target: the zoo of the networks and that of their images."""
         return self.pairs
 
 
@@ -634,9 +623,9 @@ class Settings(Strict):
     )
 
     @property
-    def comparisons(self) -> dict[str, Comparison]:
+    def comparisons(self) -> dict[str, WithinZoos | Transfer]:
         """The sections that make a table of accuracies, by its name; no empty ones."""
-        sections = {
+        sections: dict[str, WithinZoos | Transfer] = {
             "in_distribution": self.in_distribution,
             "samplers": self.samplers,
             "transfer": self.transfer,
