@@ -17,6 +17,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -415,6 +416,7 @@ class FusedEngine:
     """The zoo's CNN on a CPU, trained with Adam; see fused.py."""
 
     name = "fused"
+    kernel: ModuleType = fused
     unsupported_here = staticmethod(fused.unsupported_here)
 
     def __init__(self, architecture: Architecture, activation: str) -> None:
@@ -449,51 +451,39 @@ class FusedEngine:
     ) -> Sums:
         """Trains a launch in place; see Engine."""
         state = optimizer.state[rows]
-        moments = (state["exp_avg"], state["exp_avg_sq"])
-        steps = int(state["step"])
-        sums = self._train(rows.detach(), *moments, steps, images, order.int(), recipe)
-        state["step"] += -(-order.shape[1] // recipe.batch_size)
-        return sums
-
-    def _train(
-        self,
-        rows: Tensor,
-        first_moment: Tensor,
-        second_moment: Tensor,
-        step: int,
-        images: Images,
-        order: Tensor,
-        recipe: Recipe,
-    ) -> Sums:
-        loss, correct = fused.train_epoch(
-            rows.numpy(),
-            first_moment.numpy(),
-            second_moment.numpy(),
-            step,
+        tensors = (rows.detach(), state["exp_avg"], state["exp_avg_sq"])
+        loss, correct = self.kernel.train_epoch(
+            *map(self._view, tensors),
+            int(state["step"]),
             recipe=recipe,
-            order=order.numpy(),
+            order=self._view(order.int().contiguous()),
             **self._arguments(images),
         )
-        return Sums(torch.from_numpy(loss), torch.from_numpy(correct))
+        state["step"] += -(-order.shape[1] // recipe.batch_size)
+        return Sums(torch.as_tensor(loss), torch.as_tensor(correct))
 
     def evaluate(
         self, rows: Float[Tensor, "models parameters"], images: Images
     ) -> Sums:
         """Evaluates a launch; see Engine."""
-        loss, correct = fused.evaluate(
-            rows.detach().contiguous().numpy(),
+        loss, correct = self.kernel.evaluate(
+            self._view(rows.detach().contiguous()),
             activation=self.activation,
             **self._arguments(images),
         )
-        return Sums(torch.from_numpy(loss), torch.from_numpy(correct))
+        return Sums(torch.as_tensor(loss), torch.as_tensor(correct))
+
+    def _view(self, tensor: Tensor) -> Any:
+        """Returns a tensor as the kernel takes it, without a copy."""
+        return tensor.numpy()
 
     def _arguments(self, images: Images) -> dict[str, Any]:
         return {
             "architecture": self.architecture,
-            "pixels": images.pixels.numpy(),
-            "labels": images.labels.to(torch.uint8).numpy(),
-            "mean": images.mean.numpy(),
-            "std": images.std.numpy(),
+            "pixels": self._view(images.pixels),
+            "labels": self._view(images.labels.to(torch.uint8)),
+            "mean": self._view(images.mean),
+            "std": self._view(images.std),
             # what devices.py set for this process
             "threads": torch.get_num_threads(),
         }
@@ -502,6 +492,7 @@ class FusedEngine:
 class FusedCudaEngine(FusedEngine):
     """The zoo's CNN on a GPU, trained with Adam; see fused_cuda.py."""
 
+    kernel = fused_cuda
     unsupported_here = staticmethod(fused_cuda.unsupported_here)
 
     def launch_size(self, device: torch.device, *, batch_size: int) -> int:
@@ -509,48 +500,13 @@ class FusedCudaEngine(FusedEngine):
         free, _ = torch.cuda.mem_get_info(device)
         return max(1, int(MEMORY_SHARE * free / ORDER_BYTES))
 
-    def _train(
-        self,
-        rows: Tensor,
-        first_moment: Tensor,
-        second_moment: Tensor,
-        step: int,
-        images: Images,
-        order: Tensor,
-        recipe: Recipe,
-    ) -> Sums:
-        return Sums(
-            *fused_cuda.train_epoch(
-                rows,
-                first_moment,
-                second_moment,
-                step,
-                recipe=recipe,
-                order=order.contiguous(),
-                **self._arguments(images),
-            )
-        )
-
-    def evaluate(
-        self, rows: Float[Tensor, "models parameters"], images: Images
-    ) -> Sums:
-        """Evaluates a launch; see Engine."""
-        return Sums(
-            *fused_cuda.evaluate(
-                rows.detach().contiguous(),
-                activation=self.activation,
-                **self._arguments(images),
-            )
-        )
+    def _view(self, tensor: Tensor) -> Any:
+        return tensor
 
     def _arguments(self, images: Images) -> dict[str, Any]:
-        return {
-            "architecture": self.architecture,
-            "pixels": images.pixels,
-            "labels": images.labels.to(torch.uint8),
-            "mean": images.mean,
-            "std": images.std,
-        }
+        arguments = super()._arguments(images)
+        del arguments["threads"]
+        return arguments
 
 
 def evaluate(
