@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .architectures import IMAGE_SIZE, Architecture, Convolution
-from .fused_kernel import ACTIVATIONS
+from .architectures import IMAGE_SIZE, Architecture
+from .fused_kernel import ACTIVATIONS, Sizes
 from .fused_kernel import unsupported as unsupported_on_cpu
 from .shapes import Int
 
@@ -65,39 +65,18 @@ def unsupported(architecture: Architecture) -> str | None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Sizes):
     """What is compiled into a kernel.
 
     Attributes:
-        architecture: What it computes; must be supported.
         activation: An entry of ACTIVATIONS.
         images: Images that can be in flight in a block.
         blocks: Blocks that share a multiprocessor.
     """
 
-    architecture: Architecture
     activation: str
     images: int
     blocks: int
-
-    @property
-    def kernels(self) -> list[int]:
-        """Sides of the kernels of the convolutions."""
-        layers = self.architecture.layers
-        return [x.kernel for x in layers if isinstance(x, Convolution)]
-
-    @property
-    def units(self) -> list[int]:
-        """Units of the weighted layers."""
-        return [item.units for item in self.architecture.weighted]
-
-    @property
-    def sides(self) -> list[int]:
-        """Sides of the feature maps after each convolution and its pooling."""
-        first, second, third = self.kernels
-        side_1 = (IMAGE_SIZE + 1 - first) // 2
-        side_2 = (side_1 + 1 - second) // 2
-        return [side_1, side_2, side_2 + 1 - third]
 
     @cached_property
     def starts(self) -> list[int]:

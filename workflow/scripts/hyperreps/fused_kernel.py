@@ -80,18 +80,14 @@ def unsupported(architecture: Architecture) -> str | None:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The sizes of a kernel.
+class Sizes:
+    """The sizes of a supported network.
 
     Attributes:
-        architecture: What it computes.
-        lanes: float32 per vector in the convolutions, 8 or 16.
-        registers: Vector registers of the CPU, 16 or 32.
+        architecture: The network.
     """
 
     architecture: Architecture
-    lanes: int
-    registers: int
 
     @property
     def kernels(self) -> list[int]:
@@ -105,6 +101,27 @@ class Plan:
         return [item.units for item in self.architecture.weighted]
 
     @property
+    def sides(self) -> list[int]:
+        """Sides of the feature maps after each convolution and its pooling."""
+        first, second, third = self.kernels
+        side_1 = (IMAGE_SIZE + 1 - first) // 2
+        side_2 = (side_1 + 1 - second) // 2
+        return [side_1, side_2, side_2 + 1 - third]
+
+
+@dataclass(frozen=True)
+class Plan(Sizes):
+    """The sizes of a kernel.
+
+    Attributes:
+        lanes: float32 per vector in the convolutions, 8 or 16.
+        registers: Vector registers of the CPU, 16 or 32.
+    """
+
+    lanes: int
+    registers: int
+
+    @property
     def weight(self) -> list[int]:
         """Where the weights of each layer start."""
         return [item.weight.start for item in self.architecture.weighted]
@@ -113,14 +130,6 @@ class Plan:
     def bias(self) -> list[int]:
         """Where the biases of each layer start."""
         return [item.bias.start for item in self.architecture.weighted]
-
-    @property
-    def sides(self) -> list[int]:
-        """Sides of the feature maps after each convolution and its pooling."""
-        first, second, third = self.kernels
-        side_1 = (IMAGE_SIZE + 1 - first) // 2
-        side_2 = (side_1 + 1 - second) // 2
-        return [side_1, side_2, side_2 + 1 - third]
 
     @property
     def sums(self) -> int:
