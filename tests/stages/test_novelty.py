@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperreps.storage import write_arrays
+from hyperreps.storage import read_arrays, write_arrays
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 MODELS, EPOCHS = 8, [0, 3, 4]
@@ -176,15 +176,14 @@ def test_networks_that_do_not_fit_are_refused(folder, tmp_path, changes, message
 def test_files_that_do_not_belong_together_are_refused(folder):
     common = "--zoo zoo.h5 --dataset toy.h5 --device cpu"
     audit = f"audit.py {common} --references references.h5 --samples other.h5"
-    with h5py.File(folder / "S.h5") as source, h5py.File(folder / "other.h5", "w") as o:
-        for name in source:
-            source.copy(name, o)
-        o.attrs.update({**source.attrs, "source": "another"})
+    arrays, attributes = read_arrays(folder / "S.h5", kind="samples")
+    attributes["source"] = "another"
+    write_arrays(folder / "other.h5", arrays, attributes=attributes)
     done = call(folder, f"{audit} --output x.h5", fails=True)
     assert "error: other.h5: of zoo 'another'" in done.stderr
-    with h5py.File(folder / "other.h5", "r+") as file:
-        file.attrs["source"] = "toy"
-        file["weights"][1, 7] = np.nan
+    attributes["source"] = "toy"
+    arrays["weights"][1, 7] = np.nan
+    write_arrays(folder / "other.h5", arrays, attributes=attributes)
     done = call(folder, f"{audit} --output x.h5", fails=True)
     assert "error: other.h5: network 1 has weights that are not finite" in done.stderr
     flags = f"--references aS.h5 --audits aR.h5 {FEW} --output x.csv"

@@ -17,6 +17,8 @@ import pytest
 import yaml
 from docutils.core import publish_parts
 
+from hyperreps.storage import write_arrays
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 ZOOS = ("mnist", "digits")
@@ -28,12 +30,8 @@ SETTINGS = {
 
 
 def write(path: Path, arrays: dict, **attributes: str) -> Path:
-    """Writes a file of the project's format without the library."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file[name] = array
-        file.attrs.update(attributes)
+    """Writes a file of the project."""
+    write_arrays(path, arrays, attributes=attributes)
     return path
 
 

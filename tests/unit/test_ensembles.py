@@ -15,7 +15,7 @@ from hyperreps.engines import evaluate
 from hyperreps.members import read_networks
 from hyperreps.seeds import numpy_generator
 from hyperreps.settings import SettingsError
-from hyperreps.storage import DataFileError
+from hyperreps.storage import DataFileError, write_arrays
 
 from .conftest import make_images, on_cpu, plain_model
 
@@ -160,14 +160,15 @@ class TestProbabilities:
 def zoo_file(tmp_path):
     """Ten models, two epochs; a weight says its model and epoch."""
     path = tmp_path / "zoo.h5"
-    with h5py.File(path, "w") as file:
-        models, epochs = np.indices((10, 2))
-        weights = (models + 100 * epochs).astype(np.float32)
-        file["weights"] = np.repeat(weights[:, :, None], 3, axis=2)
-        file["split"] = np.array(["train"] * 7 + ["val", "test", "test"], "S")
-        accuracy = np.linspace(0.1, 0.5, 10, dtype=np.float32)
-        file["accuracy/val"] = np.stack([accuracy, accuracy[::-1]], axis=1)
-        file.attrs["kind"] = "zoo"
+    models, epochs = np.indices((10, 2))
+    weights = (models + 100 * epochs).astype(np.float32)
+    accuracy = np.linspace(0.1, 0.5, 10, dtype=np.float32)
+    arrays = {
+        "weights": np.repeat(weights[:, :, None], 3, axis=2),
+        "split": np.array(["train"] * 7 + ["val", "test", "test"]),
+        "accuracy/val": np.stack([accuracy, accuracy[::-1]], axis=1),
+    }
+    write_arrays(path, arrays, attributes={"kind": "zoo"})
     return path
 
 
@@ -206,12 +207,10 @@ class TestMembers:
 
     def test_finetuned_epochs(self, tmp_path):
         path = tmp_path / "tuned.h5"
-        with h5py.File(path, "w") as file:
-            samples, epochs = np.indices((4, 3))
-            weights = (samples + 100 * epochs).astype(np.float32)
-            file["weights"] = weights[:, :, None]
-            file["epochs"] = [0, 1, 5]
-            file.attrs["kind"] = "finetuned"
+        samples, epochs = np.indices((4, 3))
+        weights = (samples + 100 * epochs).astype(np.float32)
+        arrays = {"weights": weights[:, :, None], "epochs": [0, 1, 5]}
+        write_arrays(path, arrays, attributes={"kind": "finetuned"})
         read = {"kind": "finetuned", "population": "S"}
         weights, _ = read_networks(path, epochs=(1, 5), **read)
         assert weights[:, :, 0].tolist() == [[100, 101, 102, 103], [200, 201, 202, 203]]

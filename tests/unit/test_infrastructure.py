@@ -17,6 +17,7 @@ from hyperreps.storage import (
     replacing,
     write_arrays,
 )
+from hyperreps.tensors import read_tensors, write_tensors
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
@@ -61,7 +62,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     ("damage", "message"),
     [
         (lambda path: path.unlink(), "no such file"),
-        (lambda path: path.write_bytes(b"not hdf5"), "damaged or not an HDF5 file"),
+        (lambda path: path.write_bytes(b"not hdf5"), "damaged or not of this project"),
         (
             lambda path: path.write_bytes(
                 path.read_bytes()[: path.stat().st_size // 2]
@@ -88,6 +89,59 @@ def test_wrong_kind_and_missing_dataset_are_named(tmp_path):
         pass
     with pytest.raises(DataFileError, match="'weights'"):
         read_arrays(path, "weights", kind="zoo")
+
+
+def test_a_file_in_the_place_of_another_is_named(tmp_path):
+    path, other = tmp_path / "a.h5", tmp_path / "b.h5"
+    write_arrays(path, {"x": np.zeros(5)}, attributes={"kind": "zoo"})
+    path.rename(other)
+    with pytest.raises(DataFileError, match=r"b\.h5: was written as .*/a\.h5"):
+        read_arrays(other, kind="zoo")
+
+
+def flips(content, rng, count):
+    """Yields contents with one bit changed, in all bytes of the head and others."""
+    places = np.concatenate([np.arange(300), rng.integers(0, len(content), count)])
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        yield bytes(damaged)
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(20, 3, 50)).astype(np.float32)
+    split = np.array(["train", "val"] * 10)
+    attributes = {"kind": "zoo", "layout": {"conv1": [0, 50]}}
+    path = tmp_path / "zoo.h5"
+    write_arrays(path, {"weights": weights, "a/split": split}, attributes=attributes)
+    good, about = read_arrays(path, kind="zoo")
+    caught = 0
+    for content in flips(path.read_bytes(), rng, 700):
+        path.write_bytes(content)
+        try:
+            arrays, found = read_arrays(path, kind="zoo")
+        except DataFileError:
+            caught += 1
+            continue
+        assert found == about
+        for name in good:
+            np.testing.assert_array_equal(arrays[name], good[name])
+    # the rest is padding
+    assert caught > 600
+
+
+def test_every_flipped_bit_of_a_model_is_named(tmp_path):
+    path = tmp_path / "gan.safetensors"
+    tensors = {"a": torch.randn(30, 40), "b": torch.arange(7)}
+    write_tensors(path, tensors, kind="gan", about={"zoo": "toy"})
+    found, about = read_tensors(path, kind="gan")
+    assert about["zoo"] == "toy"
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    for content in flips(path.read_bytes(), np.random.default_rng(0), 300):
+        path.write_bytes(content)
+        with pytest.raises(DataFileError, match=r"gan\.safetensors: "):
+            read_tensors(path, kind="gan")
 
 
 @pytest.fixture
@@ -181,7 +235,9 @@ def test_time_budget_saves_and_the_next_call_goes_on(tmp_path):
     assert (again.epoch, again.total) == (4, 10)
 
 
-@pytest.mark.parametrize("damage", ["other digest", "garbage", "truncated"])
+@pytest.mark.parametrize(
+    "damage", ["other digest", "garbage", "truncated", "flipped bit"]
+)
 def test_a_state_that_does_not_fit_is_not_used(tmp_path, damage, caplog):
     state = tmp_path / "x.state"
     poisoned = Counting()
@@ -192,6 +248,10 @@ def test_a_state_that_does_not_fit_is_not_used(tmp_path, damage, caplog):
         state.write_bytes(b"garbage")
     elif damage == "truncated":
         state.write_bytes(state.read_bytes()[:50])
+    elif damage == "flipped bit":
+        content = bytearray(state.read_bytes())
+        content[content.index(b"total") + 8] ^= 4
+        state.write_bytes(content)
     again = Counting()
     with caplog.at_level("INFO"):
         run(again, state, digest="e" if damage == "other digest" else "d")

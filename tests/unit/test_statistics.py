@@ -7,7 +7,6 @@ import json
 import math
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,19 +15,15 @@ import scipy.stats
 from hyperreps import evaluations, statistics, tables
 from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
 from hyperreps.settings import Method, SettingsError, Statistics
-from hyperreps.storage import DataFileError
+from hyperreps.storage import DataFileError, write_arrays
 
 PUBLISHED = Path(__file__).parents[2] / "config" / "published.yaml"
 FEW = Statistics(resamples=200, confidence=0.9)
 
 
 def write(path: Path, arrays: dict, **attributes: str) -> Path:
-    """Writes a file of the project's format without the library."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file[name] = array
-        file.attrs.update(attributes)
+    """Writes a file of the project."""
+    write_arrays(path, arrays, attributes=attributes)
     return path
 
 

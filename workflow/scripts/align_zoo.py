@@ -7,7 +7,14 @@ import numpy as np
 
 from hyperreps.alignment import weight_matching
 from hyperreps.commands import run
-from hyperreps.storage import created, opened
+from hyperreps.storage import (
+    add_array,
+    created,
+    dataset_names,
+    opened,
+    read_arrays,
+    reserve,
+)
 from hyperreps.zoos import read_zoo
 
 
@@ -33,14 +40,18 @@ def main(*, zoo: Path, output: Path, seed: int = 0) -> None:
         seed=seed,
     )
     with opened(zoo, kind="zoo") as source:
-        attributes = {**source.attrs, "alignment": "weight_matching"}
-        with created(output, attributes=attributes) as file:
-            for name in source:
-                source.copy(name, file)
-            for epoch in range(file["weights"].shape[1]):
+        shape = source["weights"].shape
+        others = [name for name in dataset_names(source) if name != "weights"]
+    arrays, attributes = read_arrays(zoo, *others, kind="zoo")
+    attributes["alignment"] = "weight_matching"
+    with created(output, attributes=attributes) as file:
+        for name, values in {**arrays, "permutation": index}.items():
+            add_array(file, name, values)
+        target = reserve(file, "weights", shape, "f4")
+        for epoch in range(shape[1]):
+            with opened(zoo, kind="zoo") as source:
                 unaligned = source["weights"][:, epoch]
-                file["weights"][:, epoch] = np.take_along_axis(unaligned, index, 1)
-            file["permutation"] = index
+            target[:, epoch] = np.take_along_axis(unaligned, index, 1)
     spread = weights[train].var(0).sum()
     aligned = np.take_along_axis(weights, index, 1)[train].var(0).sum()
     logging.info("%s: variance across models %.4g -> %.4g", output, spread, aligned)

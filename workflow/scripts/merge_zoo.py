@@ -11,7 +11,7 @@ from hyperreps.architectures import build
 from hyperreps.commands import run
 from hyperreps.population import all_diverged
 from hyperreps.settings import Zoo
-from hyperreps.storage import DataFileError, created, opened
+from hyperreps.storage import DataFileError, add_array, created, opened, reserve
 from hyperreps.zoos import DIVERGED, assign_splits
 
 SHARED = ("dataset", "architecture", "channels")
@@ -52,7 +52,7 @@ def main(
     with created(output, attributes=attributes) as file:
         for key, shape in shapes.items():
             kind = "i8" if key in ("seed", "diverged") else "f4"
-            file.create_dataset(key, (settings.models, *shape), kind)
+            reserve(file, key, (settings.models, *shape), kind)
         start = 0
         for path in shards:
             start += _append(file, path, start, common, settings)
@@ -64,12 +64,10 @@ def main(
             raise all_diverged(len(diverged))
         # so that no stage takes them for networks
         split = np.where(diverged, DIVERGED, split)
-        file["split"] = split.astype("S")
+        add_array(file, "split", split)
         recipes = [settings.recipe_of(seed) for seed in file["seed"][()].tolist()]
         for key in settings.variations:
-            values = np.array([getattr(recipe, key) for recipe in recipes])
-            kind = values.dtype.kind
-            file[f"recipe/{key}"] = values.astype("S") if kind == "U" else values
+            add_array(file, f"recipe/{key}", [getattr(r, key) for r in recipes])
     counts = ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
     logging.info("%s: %d models (%s)", output, settings.models, counts)
 
@@ -84,9 +82,10 @@ def _append(
         for key, value in expected.items():
             if shard.attrs[key] != value:
                 raise DataFileError(f"{path}: {key} differs; delete it and run again")
-        count = len(shard["seed"])
-        for key in _datasets(shard):
-            file[key][start : start + count] = shard[key][()]
+        arrays = {key: shard[key][()] for key in _datasets(shard)}
+    count = len(arrays["seed"])
+    for key, values in arrays.items():
+        file[key][start : start + count] = values
     return count
 
 

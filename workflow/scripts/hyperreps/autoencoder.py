@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .architectures import Architecture, build
 from .settings import HyperRep
 from .shapes import Float, Int
-from .storage import DataFileError, provenance, replacing
+from .tensors import read_tensors, write_tensors
 
 
 def token_index(architecture: Architecture) -> Int[Tensor, parameters]:
@@ -268,18 +266,14 @@ def _projection_head(settings: HyperRep) -> nn.Sequential:
 
 def save(model: HyperRepresentation, path: Path) -> None:
     """Writes a hyper-representation with its settings as safetensors metadata."""
-    metadata = {
-        "kind": "hyper_rep",
+    about = {
         "architecture": model.architecture.name,
         "channels": str(model.architecture.channels),
         "settings": model.settings.model_dump_json(),
         "zoo": model.zoo,
         "seed": str(model.seed),
-        **provenance(),
     }
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, model.state_dict(), kind="hyper_rep", about=about)
 
 
 def load(path: Path, *, device: torch.device) -> HyperRepresentation:
@@ -288,30 +282,13 @@ def load(path: Path, *, device: torch.device) -> HyperRepresentation:
     Raises:
         DataFileError: If the file is missing, damaged or of another kind.
     """
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file; run the stage pretrain first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names}
-        if metadata.get("kind") != "hyper_rep":
-            raise DataFileError(f"{path}: is not a hyper-representation")
-        architecture = build(
-            metadata["architecture"], channels=int(metadata["channels"])
-        )
-        settings = HyperRep(**json.loads(metadata["settings"]))
-        statistics = Normalization(*(tensors[name] for name in Normalization._fields))
-        model = HyperRepresentation(
-            architecture,
-            settings,
-            statistics,
-            zoo=metadata["zoo"],
-            seed=int(metadata["seed"]),
-        )
-        model.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise DataFileError(
-            f"{path}: damaged ({error}); delete it and run again"
-        ) from error
+    tensors, about = read_tensors(path, kind="hyper_rep")
+    model = HyperRepresentation(
+        build(about["architecture"], channels=int(about["channels"])),
+        HyperRep(**json.loads(about["settings"])),
+        Normalization(*(tensors[name] for name in Normalization._fields)),
+        zoo=about["zoo"],
+        seed=int(about["seed"]),
+    )
+    model.load_state_dict(tensors)
     return model.eval().to(device)

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .settings import Gan
 from .shapes import Float
-from .storage import DataFileError, provenance, replacing
+from .tensors import read_tensors, write_tensors
 
 
 def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -64,15 +62,9 @@ class Generator(nn.Module):
 
 def save(generator: Generator, path: Path, *, about: dict[str, str]) -> None:
     """Writes a generator as safetensors, its settings and what it is as metadata."""
-    metadata = {
-        "kind": "gan",
-        "settings": generator.settings.model_dump_json(),
-        **about,
-        **provenance(),
-    }
-    tensors = {k: v.cpu().contiguous() for k, v in generator.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    settings = generator.settings.model_dump_json()
+    about = {"settings": settings, **about}
+    write_tensors(path, generator.state_dict(), kind="gan", about=about)
 
 
 def load(path: Path, *, device: torch.device) -> Generator:
@@ -81,19 +73,8 @@ def load(path: Path, *, device: torch.device) -> Generator:
     Raises:
         DataFileError: If the file is missing, damaged or of another kind.
     """
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file; run the stage train_gan first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-        if metadata.get("kind") != "gan":
-            raise DataFileError(f"{path}: is not a generator of train_gan.py")
-        settings = Gan(**json.loads(metadata["settings"]))
-        generator = Generator(settings, tensors["mean"], tensors["std"])
-        generator.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise DataFileError(
-            f"{path}: damaged ({error}); delete it and run again"
-        ) from error
+    tensors, about = read_tensors(path, kind="gan")
+    settings = Gan(**json.loads(about["settings"]))
+    generator = Generator(settings, tensors["mean"], tensors["std"])
+    generator.load_state_dict(tensors)
     return generator.to(device)

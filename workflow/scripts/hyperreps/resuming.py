@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,10 @@ def _resume(training: Training, state: Path, digest: str) -> None:
         return
     try:
         content = io.BytesIO(state.read_bytes())
+        with zipfile.ZipFile(content) as archive:
+            if broken := archive.testzip():
+                raise zipfile.BadZipFile(f"the checksum of {broken} differs")
+        content.seek(0)
         saved = torch.load(content, map_location="cpu", weights_only=True)
         matches = saved["digest"] == digest
     except Exception as error:

@@ -5,6 +5,7 @@ docs/data_format.md describes every file of a run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -19,6 +20,12 @@ import h5py
 import numpy as np
 
 from . import __version__
+
+# from this version on HDF5 keeps checksums of its structure; the filter keeps those of
+# arrays; strings of attributes have none, and get ours
+VERSION = ("v110", "v110")
+CHECKSUM = {"fletcher32": True}
+CHUNK = 2**20  # bytes, about
 
 
 class DataFileError(ValueError):
@@ -40,6 +47,20 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def identity(path: Path) -> str:
+    """Returns what a file records as its name, to be told from a swapped one."""
+    return "/".join(Path(os.path.abspath(path)).parts[-2:])
+
+
+def checksum(about: Mapping[str, Any], *contents: bytes) -> str:
+    """Returns the sha256 of attributes, whatever their order, and of contents."""
+    pairs = sorted((name, str(value)) for name, value in about.items())
+    digest = hashlib.sha256(json.dumps(pairs).encode())
+    for content in contents:
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def provenance() -> dict[str, str]:
@@ -69,10 +90,16 @@ def created(path: Path, *, attributes: Mapping[str, Any]) -> Iterator[h5py.File]
         path: File to create or replace.
         attributes: Of the file; values that HDF5 cannot hold are written as JSON.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in {**attributes, **provenance()}.items():
+    about = {**attributes, **provenance(), "name": identity(path)}
+    about.pop("checksum", None)  # of the file that the attributes are from
+    with (
+        replacing(path) as temporary,
+        h5py.File(temporary, "w", libver=VERSION) as file,
+    ):
+        for name, value in about.items():
             plain = isinstance(value, str | int | float | np.generic)
             file.attrs[name] = value if plain else json.dumps(value)
+        file.attrs["checksum"] = checksum(file.attrs)
         yield file
 
 
@@ -88,36 +115,95 @@ def write_arrays(
     """
     with created(path, attributes=attributes) as file:
         for name, values in arrays.items():
-            array = np.asarray(values)
-            file.create_dataset(
-                name, data=array.astype("S") if array.dtype.kind == "U" else array
-            )
+            add_array(file, name, values)
+
+
+def add_array(file: h5py.File, name: str, values: Any) -> None:
+    """Writes an array of at least one dimension with a checksum.
+
+    Args:
+        file: From created().
+        name: "train/images" makes a group.
+        values: What to write; strings become UTF-8.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "U":
+        array = array.astype("S")
+    reserve(file, name, array.shape, array.dtype)[...] = array
+
+
+def reserve(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any
+) -> h5py.Dataset:
+    """Makes an array that is written piece by piece, with checksums.
+
+    Weights [model, epoch, parameter] are stored so that one epoch of all models, which
+    is how they are read, is read alone.
+
+    Args:
+        file: From created().
+        name: As in add_array().
+        shape: Of the array; at least one dimension.
+        dtype: Of its values.
+    """
+    if 0 in shape:
+        return file.create_dataset(name, shape, dtype)
+    chunks: tuple[int, ...] | None = None
+    if len(shape) == 3:
+        rows = CHUNK // (shape[2] * np.dtype(dtype).itemsize)
+        chunks = (min(max(rows, 1), shape[0]), 1, shape[2])
+    return file.create_dataset(name, shape, dtype, chunks=chunks, **CHECKSUM)
 
 
 @contextmanager
 def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
-    """Opens an HDF5 file of this project for reading.
+    """Opens an HDF5 file of this project; the block does nothing but read from it.
+
+    Checksums are compared whenever something is read.
 
     Args:
         path: The file.
         kind: The value its attribute "kind" must have, such as "zoo".
 
     Raises:
-        DataFileError: If it is missing, is not HDF5, or is of another kind.
+        DataFileError: If it is missing, damaged, of another kind, or has the name of
+            another file; also for what the block finds missing or damaged.
     """
     if not path.exists():
         raise DataFileError(f"{path}: no such file; run the stage that makes it")
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            about = dict(file.attrs)
+            check_identity(path, about, kind=kind)
+            if about.pop("checksum", "") != checksum(about):
+                raise OSError("the checksum of the attributes differs")
+            yield file
+    except (KeyError, OSError, RuntimeError) as error:
         raise DataFileError(
-            f"{path}: damaged or not an HDF5 file ({error}); delete it and run again"
+            f"{path}: damaged or not of this project ({error}); delete it and run again"
         ) from error
-    with file:
-        found = file.attrs.get("kind", "unknown")
-        if found != kind:
-            raise DataFileError(f"{path}: holds {found!r}, but {kind!r} is needed here")
-        yield file
+
+
+def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
+    """Compares what a file says it is with what is expected at its place.
+
+    Args:
+        path: The file.
+        about: Its attributes.
+        kind: As in opened().
+
+    Raises:
+        DataFileError: If its kind or its name is another.
+    """
+    found = about.get("kind", "unknown")
+    if found != kind:
+        raise DataFileError(f"{path}: holds {found!r}, but {kind!r} is needed here")
+    name = about.get("name", "unknown")
+    if name != identity(path):
+        raise DataFileError(
+            f"{path}: was written as {name}; move it back there, or delete it and run"
+            " again"
+        )
 
 
 def read_arrays(
@@ -134,16 +220,11 @@ def read_arrays(
         Arrays by name, and the attributes.
 
     Raises:
-        DataFileError: As opened(), or if a dataset is missing or unreadable.
+        DataFileError: As opened().
     """
     with opened(path, kind=kind) as file:
-        wanted = names or _dataset_names(file)
-        try:
-            arrays = {name: _plain(file[name][()]) for name in wanted}
-        except (KeyError, OSError, RuntimeError) as error:
-            raise DataFileError(
-                f"{path}: {error}; the file is damaged, delete it and run again"
-            ) from error
+        wanted = names or dataset_names(file)
+        arrays = {name: _plain(file[name][()]) for name in wanted}
         return arrays, dict(file.attrs)
 
 
@@ -151,7 +232,8 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return array.astype(str) if array.dtype.kind in "SO" else array
 
 
-def _dataset_names(file: h5py.File) -> list[str]:
+def dataset_names(file: h5py.File) -> list[str]:
+    """Returns the names of all arrays of a file."""
     names: list[str] = []
     file.visititems(
         lambda name, item: (

@@ -1,0 +1,73 @@
+"""Models as safetensors files, with a checksum in their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .storage import (
+    DataFileError,
+    check_identity,
+    checksum,
+    identity,
+    provenance,
+    replacing,
+)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], *, kind: str, about: Mapping[str, str]
+) -> None:
+    """Writes a model's tensors.
+
+    Args:
+        path: File to create or replace.
+        tensors: By name, on any device.
+        kind: Of model, such as "hyper_rep".
+        about: What the reader needs to build the model.
+    """
+    metadata = {"kind": kind, **about, **provenance(), "name": identity(path)}
+    plain = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    metadata["checksum"] = _checksum(plain, metadata)
+    with replacing(path) as temporary:
+        save_file(plain, temporary, metadata=metadata)
+
+
+def read_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a model's tensors and what the file says about it.
+
+    Args:
+        path: The file.
+        kind: Of model that is needed.
+
+    Raises:
+        DataFileError: If the file is missing, damaged, of another kind, or has the name
+            of another file.
+    """
+    if not path.exists():
+        raise DataFileError(f"{path}: no such file; run the stage that makes it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+    except (SafetensorError, OSError) as error:
+        raise DataFileError(
+            f"{path}: damaged ({error}); delete it and run again"
+        ) from error
+    check_identity(path, metadata, kind=kind)
+    if metadata.pop("checksum", None) != _checksum(tensors, metadata):
+        raise DataFileError(
+            f"{path}: damaged (the checksum differs); delete it and run again"
+        )
+    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    arrays = {name: tensors[name].numpy() for name in sorted(tensors)}
+    shapes = {name: f"{x.dtype} {x.shape}" for name, x in arrays.items()}
+    contents = (x.tobytes() for x in arrays.values())
+    return checksum({**metadata, "tensors": shapes}, *contents)
