@@ -26,16 +26,17 @@ def code_fingerprint(script: Path) -> str:
         FileNotFoundError: If the script does not exist.
     """
     digest = hashlib.sha256()
-    seen: set[Path] = set()
+    root = script.resolve().parent
+    seen: dict[Path, str] = {}
     waiting = [script.resolve()]
     while waiting:
         path = waiting.pop()
         if path in seen or path.stem in LEFT_OUT:
             continue
-        seen.add(path)
-        waiting += _imported(path, script.resolve().parent)
-    for path in sorted(seen):
-        digest.update(f"{path.name}\n{_logic(path)}\n".encode())
+        seen[path], imported = _module(path, root)
+        waiting += imported
+    for path, logic in sorted(seen.items()):
+        digest.update(f"{path.name}\n{logic}\n".encode())
         kernel = path.with_suffix(".cu")
         if kernel.is_file():
             digest.update(kernel.read_bytes())
@@ -43,14 +44,12 @@ def code_fingerprint(script: Path) -> str:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _logic(path: Path) -> str:
+def _module(path: Path, root: Path) -> tuple[str, list[Path]]:
+    """Returns a module's logic as text, and the files below root that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    imported = _imported(nodes, path, root)
+    for node in nodes:
         if (
             isinstance(
                 node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -58,13 +57,13 @@ def _logic(path: Path) -> str:
             and ast.get_docstring(node, clean=False) is not None
         ):
             del node.body[0]
-    return ast.dump(tree)
+    return ast.dump(tree), imported
 
 
-def _imported(path: Path, root: Path) -> list[Path]:
-    """Returns the files below root that a module imports, absolutely or relatively."""
+def _imported(nodes: list[ast.AST], path: Path, root: Path) -> list[Path]:
+    """Returns what _module() does of imports, absolute and relative ones."""
     found = []
-    for node in ast.walk(_tree(path)):
+    for node in nodes:
         names: list[str] = []
         base = root
         if isinstance(node, ast.Import):

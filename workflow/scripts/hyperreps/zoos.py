@@ -164,9 +164,11 @@ def select(
     columns = np.arange(len(zoo.epochs))[-1 if epochs == "last" else 0 :]
     model, column = (x.ravel() for x in np.meshgrid(models, columns, indexing="ij"))
     weights = zoo.weights[model, column]
-    # NaN compares false, so broken networks go as well
-    keep = np.isfinite(weights).all(1) & (np.abs(weights).max(1) <= weight_threshold)
-    weights, model, column = weights[keep], model[keep], column[keep]
+    # without a second copy of them; NaN compares false, so broken networks go as well
+    largest = np.maximum(weights.max(1, initial=0), -weights.min(1, initial=0))
+    keep = np.isfinite(largest) & (largest <= weight_threshold)
+    if not keep.all():
+        weights, model, column = weights[keep], model[keep], column[keep]
     if not len(weights):
         raise SettingsError(
             f"zoo {zoo.name}: no network of split {split!r} is left; every one has a"
@@ -175,7 +177,9 @@ def select(
     accuracy = zoo.accuracy[select_on][model, column]
     low, high = np.quantile(accuracy, [1 - top, bottom])
     kept = (accuracy >= low) & (accuracy <= high)
-    return Pool(weights[kept], model[kept], zoo.epochs[column[kept]])
+    if not kept.all():
+        weights, model, column = weights[kept], model[kept], column[kept]
+    return Pool(weights, model, zoo.epochs[column])
 
 
 def select_for(zoo: ZooData, method: Method, *, weight_threshold: float) -> Pool:
