@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Annotated
 
-from hyperreps.commands import run
-from hyperreps.novelty_plots import NOVELTY_FIGURES, NoveltyInputs
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.novelty_plots import NOVELTY_FIGURES
+from hyperreps.novelty_results import Audits
 from hyperreps.plotting import write_figure
-from hyperreps.settings import Novelty, SettingsError, Statistics
+from hyperreps.settings import SettingsError
 
 
 def main(
     *,
     figure: str,
-    references: tuple[Path, ...],
-    audits: tuple[Path, ...],
-    settings: Novelty,
-    statistics: Statistics,
+    audited: Annotated[Audits, UNPREFIXED],
     output: Path,
-    seed: int = 0,
 ) -> None:
     """Draws a figure of the audit as PDF and PNG, with a CSV of its numbers.
 
     Args:
         figure: novelty, novel_and_performant or copies.
-        references: Files of audit_references.py.
-        audits: Files of audit.py, in the order of the config.
-        settings: Accuracy bar and multiples.
-        statistics: Of the confidence intervals.
+        audited: What is shown, and how.
         output: PDF file to write; .png and .csv go beside it.
-        seed: Base seed of the bootstrap.
     """
     if figure not in NOVELTY_FIGURES:
         known = ", ".join(NOVELTY_FIGURES)
@@ -39,8 +33,7 @@ def main(
         raise SettingsError(f"--output: {output} must end in .pdf")
     # its reports on every glyph would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    inputs = NoveltyInputs(references, audits, settings, statistics, seed)
-    write_figure(lambda: NOVELTY_FIGURES[figure](inputs), output=output)
+    write_figure(lambda: NOVELTY_FIGURES[figure](audited), output=output)
 
 
 if __name__ == "__main__":
