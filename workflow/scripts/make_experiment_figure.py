@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Annotated
 
-from hyperreps import commands
+from hyperreps.commands import UNPREFIXED, run
 from hyperreps.experiment_figures import FIGURES
+from hyperreps.experiments import Experiment
 from hyperreps.plotting import write_figure
-from hyperreps.settings import SettingsError, Statistics
+from hyperreps.settings import SettingsError
 
 
 def main(
     *,
     figure: str,
-    inputs: tuple[Path, ...],
-    published: Path,
+    experiment: Annotated[Experiment, UNPREFIXED],
     output: Path,
-    statistics: Statistics,
-    seed: int = 0,
 ) -> None:
     """Draws a figure of an experiment as PDF and PNG, with a CSV of its numbers.
 
     Args:
         figure: ensembles, calibration, reconstruction or latents: an entry of FIGURES
             in experiment_figures.py.
-        inputs: HDF5 files of the stage of the experiment.
-        published: YAML file of the published numbers.
+        experiment: What is shown, and how.
         output: PDF file to write; .png and .csv go beside it.
-        statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap and of the maps.
     """
     if figure not in FIGURES:
         known = ", ".join(FIGURES)
@@ -40,13 +36,8 @@ def main(
         raise SettingsError(f"--output: {output} must end in .pdf")
     # its reports on every glyph would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    write_figure(
-        lambda: FIGURES[figure](
-            inputs, published=published, statistics=statistics, seed=seed
-        ),
-        output=output,
-    )
+    write_figure(lambda: FIGURES[figure](experiment), output=output)
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    run(main)

@@ -6,31 +6,28 @@ Writes TABLE.csv (long form), TABLE.tex and TABLE.html, and prints the table.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from hyperreps import commands, experiment_tables
-from hyperreps.settings import SettingsError, Statistics
+from hyperreps import experiment_tables
+from hyperreps.commands import UNPREFIXED, run
+from hyperreps.experiments import Experiment
+from hyperreps.settings import SettingsError
 from hyperreps.storage import replacing
 
 
 def main(
     *,
     table: str,
-    inputs: tuple[Path, ...],
-    published: Path,
+    experiment: Annotated[Experiment, UNPREFIXED],
     output: Path,
-    statistics: Statistics,
-    seed: int = 0,
 ) -> None:
     """Makes the table of an experiment, with uncertainty and published numbers.
 
     Args:
         table: ensembles, reconstruction or properties: an entry of TABLES in
             experiment_tables.py.
-        inputs: HDF5 files of the stage of the experiment.
-        published: YAML file of the published numbers.
+        experiment: What is shown, and how.
         output: CSV file to write; .tex and .html go beside it.
-        statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap.
     """
     if table not in experiment_tables.TABLES:
         known = ", ".join(experiment_tables.TABLES)
@@ -40,12 +37,10 @@ def main(
     if output.suffix != ".csv":
         raise SettingsError(f"--output: {output} must end in .csv")
     form = experiment_tables.TABLES[table]
-    summary = form.summarise(
-        inputs, published=published, statistics=statistics, seed=seed
-    )
+    summary, statistics = form.summarise(experiment), experiment.statistics
     texts = {
         ".html": experiment_tables.html_page(
-            form, summary, statistics=statistics, seed=seed
+            form, summary, statistics=statistics, seed=experiment.seed
         ),
         ".tex": experiment_tables.latex_table(form, summary, statistics=statistics),
         ".csv": summary.to_csv(index=False),
@@ -57,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    run(main)
