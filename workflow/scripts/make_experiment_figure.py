@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.experiment_figures import FIGURES
 from hyperreps.experiments import Experiment
 from hyperreps.plotting import write_figure
-from hyperreps.settings import SettingsError
 
 
 def main(
@@ -27,15 +25,8 @@ def main(
         experiment: What is shown, and how.
         output: PDF file to write; .png and .csv go beside it.
     """
-    if figure not in FIGURES:
-        known = ", ".join(FIGURES)
-        raise SettingsError(
-            f"--figure: unknown {figure!r}; experiment_figures.py has {known}"
-        )
-    if output.suffix != ".pdf":
-        raise SettingsError(f"--output: {output} must end in .pdf")
-    # its reports on every glyph would drown the log
-    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    check_choice("figure", figure, FIGURES, module="experiment_figures.py")
+    check_output(output, suffix=".pdf")
     write_figure(lambda: FIGURES[figure](experiment), output=output)
 
 

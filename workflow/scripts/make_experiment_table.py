@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps import experiment_tables
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
+from hyperreps.experiment_tables import TABLES, html_page, latex_table, text_table
 from hyperreps.experiments import Experiment
-from hyperreps.settings import SettingsError
-from hyperreps.storage import replacing
+from hyperreps.tables import write_table
 
 
 def main(
@@ -29,26 +28,14 @@ def main(
         experiment: What is shown, and how.
         output: CSV file to write; .tex and .html go beside it.
     """
-    if table not in experiment_tables.TABLES:
-        known = ", ".join(experiment_tables.TABLES)
-        raise SettingsError(
-            f"--table: unknown {table!r}; experiment_tables.py has {known}"
-        )
-    if output.suffix != ".csv":
-        raise SettingsError(f"--output: {output} must end in .csv")
-    form = experiment_tables.TABLES[table]
+    check_choice("table", table, TABLES, module="experiment_tables.py")
+    check_output(output, suffix=".csv")
+    form = TABLES[table]
     summary, statistics = form.summarise(experiment), experiment.statistics
-    texts = {
-        ".html": experiment_tables.html_page(
-            form, summary, statistics=statistics, seed=experiment.seed
-        ),
-        ".tex": experiment_tables.latex_table(form, summary, statistics=statistics),
-        ".csv": summary.to_csv(index=False),
-    }
-    for suffix, text in texts.items():
-        with replacing(output.with_suffix(suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    print(experiment_tables.text_table(form, summary))
+    page = html_page(form, summary, statistics=statistics, seed=experiment.seed)
+    latex = latex_table(form, summary, statistics=statistics)
+    write_table(summary, page=page, latex=latex, output=output)
+    print(text_table(form, summary))
 
 
 if __name__ == "__main__":

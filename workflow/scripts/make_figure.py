@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.evaluations import Comparison, collect_zoos, load_published
 from hyperreps.plotting import FIGURES, Inputs
 from hyperreps.plotting import make_figure as draw
-from hyperreps.settings import SettingsError
 
 
 def main(
@@ -31,13 +29,8 @@ def main(
         output: PDF file to write; .png and .csv go beside it.
         table: Table of the YAML file to compare with.
     """
-    if figure not in FIGURES:
-        known = ", ".join(FIGURES)
-        raise SettingsError(f"--figure: unknown {figure!r}; plotting.py has {known}")
-    if output.suffix != ".pdf":
-        raise SettingsError(f"--output: {output} must end in .pdf")
-    # its reports on every glyph would drown the log
-    logging.getLogger("fontTools").setLevel(logging.WARNING)
+    check_choice("figure", figure, FIGURES, module="plotting.py")
+    check_output(output, suffix=".pdf")
     inputs = Inputs(
         populations=compared.networks(),
         zoos=collect_zoos(compared.zoos),

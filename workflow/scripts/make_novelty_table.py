@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.novelty_results import Audits
 from hyperreps.novelty_tables import (
+    make_table,
     novelty_caption,
     novelty_cells,
     novelty_notes,
-    write_table,
 )
-from hyperreps.settings import SettingsError
 
 
 def main(
@@ -27,11 +26,10 @@ def main(
         audited: What is shown, and how.
         output: CSV file to write; .tex and .html go beside it.
     """
-    if output.suffix != ".csv":
-        raise SettingsError(f"--output: {output} must end in .csv")
+    check_output(output, suffix=".csv")
     settings = audited.settings
     summary = audited.summary(audited.networks())
-    text = write_table(
+    text = make_table(
         summary,
         lambda layout: novelty_cells(summary, layout, settings=settings),
         title="Is it new? Networks against their training networks",

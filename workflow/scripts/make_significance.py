@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.evaluations import Comparison
 from hyperreps.novelty_tables import (
     SIGNIFICANCE_NOTES,
+    make_table,
     significance_caption,
     significance_cells,
-    write_table,
 )
-from hyperreps.settings import SettingsError
 from hyperreps.significance import compare
 
 
@@ -28,8 +27,7 @@ def main(
         compared: What is tested, and how.
         output: CSV file to write; .tex and .html go beside it.
     """
-    if output.suffix != ".csv":
-        raise SettingsError(f"--output: {output} must end in .csv")
+    check_output(output, suffix=".csv")
     statistics = compared.statistics
     table = compare(
         compared.networks(),
@@ -37,7 +35,7 @@ def main(
         statistics=statistics,
         seed=compared.seed,
     )
-    text = write_table(
+    text = make_table(
         table,
         lambda layout: significance_cells(table, layout),
         title="Which differences are more than chance",

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 from hyperreps import tables
-from hyperreps.commands import UNPREFIXED, run
+from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.evaluations import Comparison, load_published
-from hyperreps.settings import SettingsError
 from hyperreps.statistics import summarise
-from hyperreps.storage import replacing
 
 
 def main(
@@ -32,8 +30,7 @@ def main(
         output: CSV file to write; .tex and .html go beside it.
         table: Table of the YAML file to compare with.
     """
-    if output.suffix != ".csv":
-        raise SettingsError(f"--output: {output} must end in .csv")
+    check_output(output, suffix=".csv")
     paper = load_published(published, table=table)
     statistics, seed = compared.statistics, compared.seed
     frame = compared.networks()
@@ -53,10 +50,7 @@ def main(
         title=f"Accuracy of sampled networks: {table.replace('_', ' ')}",
     )
     latex = tables.latex_table(summary, statistics=statistics)
-    texts = {".html": page, ".tex": latex, ".csv": summary.to_csv(index=False)}
-    for suffix, text in texts.items():
-        with replacing(output.with_suffix(suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    tables.write_table(summary, page=page, latex=latex, output=output)
     print(tables.text_table(summary))
 
 

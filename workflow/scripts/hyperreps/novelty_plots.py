@@ -272,7 +272,7 @@ def _legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
-NOVELTY_FIGURES: dict[str, Callable[[Audits], tuple[Figure, pd.DataFrame]]] = {
+FIGURES: dict[str, Callable[[Audits], tuple[Figure, pd.DataFrame]]] = {
     "novelty": novelty,
     "novel_and_performant": novel_and_performant,
     "copies": copies,
