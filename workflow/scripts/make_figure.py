@@ -7,8 +7,7 @@ from typing import Annotated
 
 from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.evaluations import Comparison, collect_zoos, load_published
-from hyperreps.plotting import FIGURES, Inputs
-from hyperreps.plotting import make_figure as draw
+from hyperreps.plotting import FIGURES, Inputs, write_figure
 
 
 def main(
@@ -39,7 +38,7 @@ def main(
         statistics=compared.statistics,
         seed=compared.seed,
     )
-    draw(figure, inputs, output=output)
+    write_figure(lambda: FIGURES[figure](inputs), output=output)
 
 
 if __name__ == "__main__":
