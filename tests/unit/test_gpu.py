@@ -6,7 +6,7 @@ import torch
 
 from hyperreps import fused_cuda
 from hyperreps.architectures import build
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.images import Images
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.pretraining import Pretraining

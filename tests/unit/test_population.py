@@ -9,16 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hyperreps import engines
+from hyperreps import engines, grouped
 from hyperreps.architectures import build
-from hyperreps.engines import (
-    ACTIVATIONS,
-    FusedEngine,
-    TorchEngine,
-    choose_engine,
-    evaluate,
-    forward,
-)
+from hyperreps.engines import FusedEngine, choose_engine, evaluate
+from hyperreps.grouped import ACTIVATIONS, TorchEngine, forward
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.randomness import batch_order, mix
 from hyperreps.settings import Recipe, SettingsError
@@ -438,7 +432,7 @@ def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
         step.loss.zero_()
         step.correct.zero_()
 
-    class Step(engines._Step):
+    class Step(grouped._Step):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             if len(self.images.labels) >= self.index.shape[1] > 4:
@@ -451,7 +445,7 @@ def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
     monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", recorded)
-    monkeypatch.setattr(engines, "_Step", Step)
+    monkeypatch.setattr(grouped, "_Step", Step)
     found = train(range(3), recipe=recipe)
     assert len(steps) == 2  # epochs
     assert (found.recorded == expected.recorded).all()
