@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import IMAGE_SIZE, Architecture
-from .fused_kernel import ACTIVATIONS, Sizes
-from .fused_kernel import unsupported as unsupported_on_cpu
+from .fused_plan import ACTIVATIONS, Sizes
+from .fused_plan import unsupported as unsupported_on_cpu
 from .shapes import Int
 
 SOURCE = Path(__file__).with_name("fused_cuda.cu")
