@@ -213,27 +213,21 @@ def test_a_model_gets_the_same_bits_alone_and_in_company(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_resumed_training_is_bitwise_equal(engine):
     whole = train(range(18), engine=engine)
-    first = train(range(18), engine=engine)
-    # a fresh object that takes over after epoch 1
-    half = PopulationTraining(
-        torch.from_numpy(first.recorded[:, 0]),
-        build("cnn", channels=1),
-        images=first.images,
-        seeds=range(18),
-        recipe=RECIPE,
-        record=range(3),
-        engine=engine,
-    )
+
+    def fresh(weights):
+        return PopulationTraining(
+            weights,
+            build("cnn", channels=1),
+            images=whole.images,
+            seeds=range(18),
+            recipe=RECIPE,
+            record=range(3),
+            engine=engine,
+        )
+
+    half = fresh(torch.from_numpy(whole.recorded[:, 0]))
     half.run_epoch()
-    again = PopulationTraining(
-        torch.zeros_like(half.weights),
-        build("cnn", channels=1),
-        images=first.images,
-        seeds=range(18),
-        recipe=RECIPE,
-        record=range(3),
-        engine=engine,
-    )
+    again = fresh(torch.zeros_like(half.weights))
     again.load_state_dict(half.state_dict())
     again.run_epoch()
     assert (again.recorded == whole.recorded).all()
