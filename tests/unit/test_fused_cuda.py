@@ -241,23 +241,21 @@ def test_chunks_cover_a_batch():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_two_models_share_a_multiprocessor(channels):
     network = build("cnn", channels=channels)
-    used, models = fused_cuda.resources(network)
-    assert 2 * (used + 1024) <= HOPPER.multiprocessor
-    assert models == 264
-    used, models = fused_cuda.resources(
-        network,
-        limits=Limits(block=99 * 1024, multiprocessor=100 * 1024, multiprocessors=80),
-    )
-    assert used <= 99 * 1024
-    assert models == 80
+    plan = make_plan(network, activation="tanh")
+    assert plan.blocks == 2
+    assert 2 * (plan.shared_bytes + 1024) <= HOPPER.multiprocessor
+    small = Limits(block=99 * 1024, multiprocessor=100 * 1024)
+    plan = make_plan(network, activation="tanh", limits=small)
+    assert plan.blocks == 1
+    assert plan.shared_bytes <= 99 * 1024
 
 
 def test_too_little_shared_memory_is_refused_in_one_line():
-    tiny = Limits(block=16 * 1024, multiprocessor=32 * 1024, multiprocessors=1)
+    tiny = Limits(block=16 * 1024, multiprocessor=32 * 1024)
     with pytest.raises(
         ValueError, match=r"cnn with 3 channels needs \d+ bytes"
     ) as error:
-        fused_cuda.resources(build("cnn", channels=3), limits=tiny)
+        make_plan(build("cnn", channels=3), activation="tanh", limits=tiny)
     assert "\n" not in str(error.value)
 
 

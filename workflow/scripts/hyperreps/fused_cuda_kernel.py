@@ -36,16 +36,14 @@ class Limits:
     Attributes:
         block: Bytes that one block may ask for.
         multiprocessor: Bytes that all blocks of a multiprocessor share.
-        multiprocessors: Their number.
     """
 
     block: int
     multiprocessor: int
-    multiprocessors: int
 
 
 # H100 and H200, from the CUDA programming guide: 227 of 228 KiB
-HOPPER = Limits(block=227 * 1024, multiprocessor=228 * 1024, multiprocessors=132)
+HOPPER = Limits(block=227 * 1024, multiprocessor=228 * 1024)
 
 
 def unsupported(architecture: Architecture) -> str | None:
