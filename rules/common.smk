@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -117,15 +116,6 @@ def get_dataset(zoo):
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
 
 
-def get_shards(wildcards):
-    """Returns the shards of a zoo, in the order of their seeds."""
-    shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
-    return [
-        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_{last}.h5"
-        for first, last in shards
-    ]
-
-
 def get_hyper_reps(zoo, variant):
     """Returns the hyper-representations of a variant, one per seed."""
     return [
@@ -203,13 +193,6 @@ def get_finetuned(table):
     ]
 
 
-def finetuning_flags(wildcards):
-    """Returns how samples of a zoo are trained on the images of another, as flags."""
-    target = wildcards.target
-    recipe, epochs = SETTINGS.finetuning(wildcards.source, target, wildcards.method)
-    return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
-
-
 def get_result_inputs(name):
     """Returns the files that a table and its figures are made from, by flag.
 
@@ -259,36 +242,6 @@ def show_estimate():
 ZOO_POPULATIONS = ("B_T", "B_T30")
 
 
-def get_population(wildcards):
-    """Returns the file whose networks an ensemble is made of."""
-    zoo, population = wildcards.zoo, wildcards.population
-    if population in ZOO_POPULATIONS:
-        return f"<results>/zoos/{zoo}.h5"
-    if population in SETTINGS.in_distribution.methods:
-        return f"<results>/finetuned/{zoo}-{zoo}/{population}.h5"
-    return f"<results>/samples/{zoo}/{population}.h5"
-
-
-def ensemble_flags(wildcards):
-    """Returns what a population is and which ensembles of it are wanted, as flags."""
-    settings, population = SETTINGS.ensembles, wildcards.population
-    kind, epochs = "finetuned", settings.epochs
-    if population in ZOO_POPULATIONS:
-        kind = "zoo"
-    elif population not in SETTINGS.in_distribution.methods:
-        kind, epochs = "samples", (0,)
-    return flags(
-        kind=kind,
-        method=population,
-        zoo=wildcards.zoo,
-        activation=SETTINGS.zoos[wildcards.zoo].recipe.activation,
-        sizes=settings.sizes,
-        epochs=epochs,
-        subsets=settings.subsets,
-        seed=SETTINGS.seed,
-    )
-
-
 def get_ensembles():
     """Returns the ensembles of the zoos' own networks and of the methods."""
     return expand(
@@ -332,30 +285,6 @@ def get_latents():
     return [path for path in get_probes() if Path(path).stem in first]
 
 
-def get_probed_zoo(wildcards):
-    """Returns the zoo whose networks are probed, in the coordinates of the features."""
-    zoo, features = wildcards.zoo, wildcards.features
-    if features in PLAIN_FEATURES:
-        aligned = features == "weights_aligned"
-        return zoo_file(zoo, "weight_matching" if aligned else "none")
-    return zoo_file(zoo, SETTINGS.variant(features, zoo=zoo).alignment)
-
-
-def get_probed_hyper_reps(wildcards):
-    """Returns the hyper-representations whose latents are probed; none for weights."""
-    zoo, features = wildcards.zoo, wildcards.features
-    return [] if features in PLAIN_FEATURES else get_hyper_reps(zoo, features)
-
-
-def probe_flags(wildcards):
-    """Returns the settings of a probe as flags."""
-    zoo, features = wildcards.zoo, wildcards.features
-    first = SETTINGS.properties.variants[0]
-    variant = first if features in PLAIN_FEATURES else features
-    threshold = SETTINGS.variant(variant, zoo=zoo).weight_threshold
-    return flags(features=features, weight_threshold=threshold)
-
-
 # the experiments beside the tables of accuracies, with what their files are made from
 EXPERIMENT_TABLES = {
     table: inputs
@@ -376,42 +305,3 @@ EXPERIMENT_FIGURES = {
     )
     if inputs
 }
-
-
-def experiment_flags(**more):
-    """Returns the settings of an experiment's table or figure as flags."""
-    return flags(
-        **more,
-        statistics=SETTINGS.statistics,
-        seed=SETTINGS.seed,
-    )
-
-
-def get_audits():
-    """Returns the audited samples of all methods that the config names."""
-    return expand(
-        "<results>/novelty/{zoo}/{method}.h5",
-        zoo=SETTINGS.novelty.zoos,
-        method=SETTINGS.novelty.methods,
-    )
-
-
-def get_audit_references(wildcards):
-    """Returns the audited references in the coordinates that a method draws in."""
-    return get_pool(wildcards).replace("zoos", "novelty", 1)
-
-
-def get_novelty_inputs():
-    """Returns the files that the results of the audit are made from, by flag."""
-    cells = [
-        SimpleNamespace(zoo=zoo, method=method)
-        for zoo in SETTINGS.novelty.zoos
-        for method in SETTINGS.novelty.methods
-    ]
-    references = dict.fromkeys(get_audit_references(cell) for cell in cells)
-    return {"references": list(references), "audits": get_audits()}
-
-
-def novelty_settings():
-    """Returns the settings of the audit without the names of zoos and methods."""
-    return SETTINGS.novelty.model_copy(update={"zoos": (), "methods": ()})

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hyperreps.architectures import Architecture, Convolution, Linear, Residual, build
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.population import initial_weights
 
 

@@ -19,7 +19,7 @@ from hyperreps.autoencoder import (
     normalization,
     token_index,
 )
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.losses import nt_xent, r_squared, reconstruction_loss
 from hyperreps.population import initial_weights
 from hyperreps.pretraining import DivergedError, Pretraining

@@ -5,28 +5,17 @@ The kernel compiles once per number of channels and machine; later runs load it.
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import nn
 
 from hyperreps import fused
 from hyperreps.architectures import Architecture, Convolution, build
 from hyperreps.population import initial_weights
-from hyperreps.settings import Recipe
 
-from .conftest import make_images, plain_model
+from .conftest import make_images
+from .fused_oracle import RECIPE, distance, epoch, gradient
 
 pytest.importorskip("numba", reason="the fused engine needs numba")
 
 IMAGES = 150
-RECIPE = Recipe(
-    initialization="kaiming_uniform",
-    activation="tanh",
-    learning_rate=3e-3,
-    weight_decay=1e-2,
-    batch_size=7,
-    epochs=1,
-)
 
 
 def arguments(channels: int) -> dict:
@@ -57,32 +46,12 @@ def orders(models: int, *, first: int = 0, images: int = IMAGES) -> np.ndarray:
     return np.stack(rows).astype(np.int32)
 
 
-def normalized(data: dict, index=slice(None)) -> torch.Tensor:
-    pixels = torch.from_numpy(data["pixels"][index]).double() / 255
-    mean, std = (torch.tensor(data[k]).double()[:, None, None] for k in ("mean", "std"))
-    return (pixels - mean) / std
-
-
 def train(weights, order, data, *, recipe=RECIPE, state=None, step=0):
     """Returns weights, moments, loss and correct answers after an epoch."""
     state = state or (np.zeros_like(weights), np.zeros_like(weights))
     rows = [x.copy() for x in (weights, *state)]
     result = fused.train_epoch(*rows, step, recipe=recipe, order=order, **data)
     return (*rows, *result)
-
-
-def torch_gradient(row, data, index, *, activation):
-    """Loss, hits and gradient in float64."""
-    channels = data["architecture"].channels
-    model = plain_model(torch.from_numpy(row), channels=channels, activation=activation)
-    model = model.double()
-    scores = model(normalized(data, index))
-    labels = torch.from_numpy(data["labels"][index]).long()
-    loss = F.cross_entropy(scores, labels)
-    loss.backward()
-    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
-    hits = int((scores.argmax(1) == labels).sum())
-    return float(loss.detach()) * len(index), hits, gradient.numpy()
 
 
 def assert_gradient(data, *, activation, size):
@@ -92,9 +61,8 @@ def assert_gradient(data, *, activation, size):
     changes = {"activation": activation, "batch_size": size, "weight_decay": 0.0}
     recipe = RECIPE.model_copy(update=changes)
     _, moment, _, loss, correct = train(weights, order, data, recipe=recipe)
-    expected = torch_gradient(weights[0], data, order[0], activation=activation)
-    error = np.linalg.norm(moment[0] / 0.1 - expected[2])
-    assert error < 1e-5 * np.linalg.norm(expected[2])
+    expected = gradient(weights[0], data, order[0], activation=activation)
+    assert distance(moment[0] / 0.1, expected[2]) < 1e-5 * expected[2].norm()
     assert loss[0] == pytest.approx(expected[0], rel=1e-5)
     assert correct[0] == expected[1]
 
@@ -123,28 +91,11 @@ def test_fifty_steps_equal_torch_adam(channels, activation, decay):
     recipe = RECIPE.model_copy(update=changes)
     weights, order = start(1, channels=channels), orders(1)
     after, first, second, loss, _ = train(weights, order, data, recipe=recipe)
-    model = plain_model(
-        torch.from_numpy(weights[0]), channels=channels, activation=activation
-    )
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=decay
-    )
-    total = 0.0
-    for index in np.split(order[0], 50):
-        scores = model(normalized(data, index).float())
-        value = F.cross_entropy(scores, torch.from_numpy(data["labels"][index]).long())
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        total += float(value.detach()) * len(index)
-    expected = nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
-    moved = np.linalg.norm(expected - weights[0])
-    assert np.linalg.norm(after[0] - expected) < 1e-3 * moved
+    expected, *moments, total = epoch(weights[0], data, order[0], recipe=recipe)
+    assert distance(after[0], expected) < 1e-3 * distance(expected, weights[0])
     assert loss[0] == pytest.approx(total, rel=1e-4)
-    for name, own in (("exp_avg", first), ("exp_avg_sq", second)):
-        states = [optimizer.state[p][name].flatten() for p in model.parameters()]
-        theirs = torch.cat(states).numpy()
-        assert np.linalg.norm(own[0] - theirs) < 1e-3 * np.linalg.norm(theirs)
+    for own, theirs in zip((first, second), moments, strict=True):
+        assert distance(own[0], theirs) < 1e-3 * theirs.norm()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -155,7 +106,7 @@ def test_evaluation_equals_torch(channels, activation):
     loss, correct = fused.evaluate(weights, activation=activation, **data)
     for k, row in enumerate(weights):
         every = np.arange(IMAGES)
-        expected = torch_gradient(row, data, every, activation=activation)
+        expected = gradient(row, data, every, activation=activation)
         assert loss[k] == pytest.approx(expected[0], rel=1e-5)
         assert correct[k] == expected[1]
 

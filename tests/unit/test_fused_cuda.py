@@ -11,8 +11,6 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from hyperreps import fused, fused_cuda
 from hyperreps.architectures import Architecture, Convolution, Linear, build
@@ -29,20 +27,12 @@ from hyperreps.fused_cuda_kernel import (
 from hyperreps.images import Images
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.randomness import batch_order
-from hyperreps.settings import Recipe
 
-from .conftest import make_images, plain_model
+from .conftest import make_images
 from .cuda_emulation import COMPILER, emulator
+from .fused_oracle import RECIPE, distance, epoch, gradient
 
 IMAGES = 47
-RECIPE = Recipe(
-    initialization="kaiming_uniform",
-    activation="tanh",
-    learning_rate=3e-3,
-    weight_decay=1e-2,
-    batch_size=7,
-    epochs=1,
-)
 REGISTERS = 65536
 
 
@@ -91,30 +81,12 @@ def orders(models: int, *, images: int = IMAGES) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.int32))
 
 
-def normalized(data: dict, index) -> torch.Tensor:
-    mean, std = data["mean"][:, None, None], data["std"][:, None, None]
-    return (data["pixels"][index].double() / 255 - mean.double()) / std.double()
-
-
 def train(weights, order, data, *, recipe=RECIPE, state=None, step=0):
     """Returns weights, moments, loss and correct answers after an epoch."""
     state = state or (torch.zeros_like(weights), torch.zeros_like(weights))
     rows = [x.clone() for x in (weights, *state)]
     result = fused_cuda.train_epoch(*rows, step, recipe=recipe, order=order, **data)
     return (*rows, *result)
-
-
-def expected_gradient(row, data, index, *, activation):
-    """Loss, hits and gradient in float64."""
-    channels = data["architecture"].channels
-    model = plain_model(row, channels=channels, activation=activation).double()
-    scores = model(normalized(data, index))
-    labels = data["labels"][index].long()
-    loss = F.cross_entropy(scores, labels)
-    loss.backward()
-    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
-    hits = int((scores.argmax(1) == labels).sum())
-    return float(loss.detach()) * len(index), hits, gradient
 
 
 @pytest.mark.parametrize(
@@ -129,9 +101,8 @@ def test_gradient_equals_autograd_in_float64(emulated, channels, activation, siz
     changes = {"activation": activation, "batch_size": size, "weight_decay": 0.0}
     recipe = RECIPE.model_copy(update=changes)
     _, moment, _, loss, correct = train(weights, order, data, recipe=recipe)
-    expected = expected_gradient(weights[0], data, order[0], activation=activation)
-    error = (moment[0].double() / 0.1 - expected[2]).norm()
-    assert error < 1e-5 * expected[2].norm()
+    expected = gradient(weights[0], data, order[0], activation=activation)
+    assert distance(moment[0] / 0.1, expected[2]) < 1e-5 * expected[2].norm()
     assert loss[0] == pytest.approx(expected[0], rel=1e-5)
     assert correct[0] == expected[1]
 
@@ -143,25 +114,11 @@ def test_sixteen_steps_equal_torch_adam(emulated, channels, decay):
     recipe = RECIPE.model_copy(update={"batch_size": 3, "weight_decay": decay})
     weights, order = start(1, channels=channels), orders(1)
     after, first, second, loss, _ = train(weights, order, data, recipe=recipe)
-    model = plain_model(weights[0], channels=channels, activation="tanh")
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=decay
-    )
-    total = 0.0
-    for index in order[0].long().split(3):
-        scores = model(normalized(data, index).float())
-        value = F.cross_entropy(scores, data["labels"][index].long())
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        total += float(value.detach()) * len(index)
-    expected = nn.utils.parameters_to_vector(model.parameters()).detach()
-    assert (after[0] - expected).norm() < 1e-4 * (expected - weights[0]).norm()
+    expected, *moments, total = epoch(weights[0], data, order[0], recipe=recipe)
+    assert distance(after[0], expected) < 1e-4 * distance(expected, weights[0])
     assert loss[0] == pytest.approx(total, rel=1e-5)
-    for name, own in (("exp_avg", first), ("exp_avg_sq", second)):
-        states = [optimizer.state[p][name].flatten() for p in model.parameters()]
-        theirs = torch.cat(states)
-        assert (own[0] - theirs).norm() < 1e-5 * theirs.norm()
+    for own, theirs in zip((first, second), moments, strict=True):
+        assert distance(own[0], theirs) < 1e-5 * theirs.norm()
 
 
 def test_epoch_equals_the_fused_cpu_engine(emulated):
@@ -220,7 +177,7 @@ def test_evaluation_equals_torch(emulated, channels, activation):
     loss, correct = fused_cuda.evaluate(weights, activation=activation, **data)
     every = torch.arange(IMAGES)
     for k, row in enumerate(weights):
-        expected = expected_gradient(row, data, every, activation=activation)
+        expected = gradient(row, data, every, activation=activation)
         assert loss[k] == pytest.approx(expected[0], rel=1e-5)
         assert correct[k] == expected[1]
 
@@ -284,23 +241,21 @@ def test_chunks_cover_a_batch():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_two_models_share_a_multiprocessor(channels):
     network = build("cnn", channels=channels)
-    used, models = fused_cuda.resources(network)
-    assert 2 * (used + 1024) <= HOPPER.multiprocessor
-    assert models == 264
-    used, models = fused_cuda.resources(
-        network,
-        limits=Limits(block=99 * 1024, multiprocessor=100 * 1024, multiprocessors=80),
-    )
-    assert used <= 99 * 1024
-    assert models == 80
+    plan = make_plan(network, activation="tanh")
+    assert plan.blocks == 2
+    assert 2 * (plan.shared_bytes + 1024) <= HOPPER.multiprocessor
+    small = Limits(block=99 * 1024, multiprocessor=100 * 1024)
+    plan = make_plan(network, activation="tanh", limits=small)
+    assert plan.blocks == 1
+    assert plan.shared_bytes <= 99 * 1024
 
 
 def test_too_little_shared_memory_is_refused_in_one_line():
-    tiny = Limits(block=16 * 1024, multiprocessor=32 * 1024, multiprocessors=1)
+    tiny = Limits(block=16 * 1024, multiprocessor=32 * 1024)
     with pytest.raises(
         ValueError, match=r"cnn with 3 channels needs \d+ bytes"
     ) as error:
-        fused_cuda.resources(build("cnn", channels=3), limits=tiny)
+        make_plan(build("cnn", channels=3), activation="tanh", limits=tiny)
     assert "\n" not in str(error.value)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from hyperreps import fused_cuda
 from hyperreps.architectures import build
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.images import Images
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.pretraining import Pretraining
@@ -15,6 +15,7 @@ from hyperreps.settings import HyperRep, Recipe
 
 from . import test_fused_cuda as emulated
 from .conftest import make_images
+from .fused_oracle import RECIPE, distance, gradient
 
 pytestmark = [
     pytest.mark.gpu,
@@ -119,7 +120,7 @@ def test_engine_fused_trains_as_grouped_does():
                 make_images(), mean=[0.5], std=[0.3], device=DEVICES[1]
             ),
             seeds=range(5),
-            recipe=emulated.RECIPE,
+            recipe=RECIPE,
             record=[1],
             engine=engine,
         )
@@ -138,14 +139,12 @@ def test_fused_cuda_gradient(channels, activation, size):
     weights = emulated.start(1, channels=channels)
     order = emulated.orders(1, images=size)
     changes = {"activation": activation, "batch_size": size, "weight_decay": 0.0}
-    recipe = emulated.RECIPE.model_copy(update=changes)
+    recipe = RECIPE.model_copy(update=changes)
     _, moment, _, loss, correct = emulated.train(
         weights.cuda(), order.cuda(), on_gpu(data), recipe=recipe
     )
-    expected = emulated.expected_gradient(
-        weights[0], data, order[0], activation=activation
-    )
-    error = (moment[0].cpu().double() / 0.1 - expected[2]).norm()
+    expected = gradient(weights[0], data, order[0], activation=activation)
+    error = distance(moment[0].cpu() / 0.1, expected[2])
     assert error < 1e-5 * expected[2].norm()
     assert loss[0].item() == pytest.approx(expected[0], rel=1e-5)
     assert correct[0].item() == expected[1]
@@ -163,7 +162,7 @@ def test_fused_cuda_epoch_equals_the_generic_engine(channels, device):
         data["architecture"],
         images=Images.by_split(arrays, mean=mean, std=std, device=device),
         seeds=range(5),
-        recipe=emulated.RECIPE,
+        recipe=RECIPE,
         record=[],
         engine="grouped",
     )
@@ -191,7 +190,7 @@ def test_fused_cuda_evaluation(channels):
     )
     every = torch.arange(emulated.IMAGES)
     for k, row in enumerate(weights):
-        expected = emulated.expected_gradient(row, data, every, activation="tanh")
+        expected = gradient(row, data, every, activation="tanh")
         assert loss[k].item() == pytest.approx(expected[0], rel=1e-5)
         assert correct[k].item() == expected[1]
 

@@ -19,7 +19,7 @@ from hyperreps.architectures import (
     MaxPool,
     build,
 )
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.matching import Matcher, aligned_distances, pair_distances
 from hyperreps.population import initial_weights
 from hyperreps.symmetry import permutation_index, random_permutations, sign_vector

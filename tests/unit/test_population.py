@@ -9,16 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hyperreps import engines
+from hyperreps import engines, grouped
 from hyperreps.architectures import build
-from hyperreps.engines import (
-    ACTIVATIONS,
-    FusedEngine,
-    TorchEngine,
-    choose_engine,
-    evaluate,
-    forward,
-)
+from hyperreps.engines import FusedEngine, choose_engine, evaluate
+from hyperreps.grouped import ACTIVATIONS, TorchEngine, forward
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.randomness import batch_order, mix
 from hyperreps.settings import Recipe, SettingsError
@@ -219,27 +213,21 @@ def test_a_model_gets_the_same_bits_alone_and_in_company(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_resumed_training_is_bitwise_equal(engine):
     whole = train(range(18), engine=engine)
-    first = train(range(18), engine=engine)
-    # a fresh object that takes over after epoch 1
-    half = PopulationTraining(
-        torch.from_numpy(first.recorded[:, 0]),
-        build("cnn", channels=1),
-        images=first.images,
-        seeds=range(18),
-        recipe=RECIPE,
-        record=range(3),
-        engine=engine,
-    )
+
+    def fresh(weights):
+        return PopulationTraining(
+            weights,
+            build("cnn", channels=1),
+            images=whole.images,
+            seeds=range(18),
+            recipe=RECIPE,
+            record=range(3),
+            engine=engine,
+        )
+
+    half = fresh(torch.from_numpy(whole.recorded[:, 0]))
     half.run_epoch()
-    again = PopulationTraining(
-        torch.zeros_like(half.weights),
-        build("cnn", channels=1),
-        images=first.images,
-        seeds=range(18),
-        recipe=RECIPE,
-        record=range(3),
-        engine=engine,
-    )
+    again = fresh(torch.zeros_like(half.weights))
     again.load_state_dict(half.state_dict())
     again.run_epoch()
     assert (again.recorded == whole.recorded).all()
@@ -438,7 +426,7 @@ def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
         step.loss.zero_()
         step.correct.zero_()
 
-    class Step(engines._Step):
+    class Step(grouped._Step):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             if len(self.images.labels) >= self.index.shape[1] > 4:
@@ -451,7 +439,7 @@ def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
     monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", recorded)
-    monkeypatch.setattr(engines, "_Step", Step)
+    monkeypatch.setattr(grouped, "_Step", Step)
     found = train(range(3), recipe=recipe)
     assert len(steps) == 2  # epochs
     assert (found.recorded == expected.recorded).all()

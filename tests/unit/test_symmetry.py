@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hyperreps.alignment import weight_matching
 from hyperreps.architectures import ARCHITECTURES, build
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.population import initial_weights
 from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
 

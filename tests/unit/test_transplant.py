@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hyperreps.architectures import build
-from hyperreps.engines import forward
+from hyperreps.grouped import forward
 from hyperreps.population import initial_weights
 from hyperreps.settings import SettingsError
 from hyperreps.transplant import transplant

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
+from typing import Annotated
 
-from hyperreps import commands
+from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.experiment_figures import FIGURES
+from hyperreps.experiments import Experiment
 from hyperreps.plotting import write_figure
-from hyperreps.settings import SettingsError, Statistics
 
 
 def main(
     *,
     figure: str,
-    inputs: tuple[Path, ...],
-    published: Path,
+    experiment: Annotated[Experiment, UNPREFIXED],
     output: Path,
-    statistics: Statistics,
-    seed: int = 0,
 ) -> None:
     """Draws a figure of an experiment as PDF and PNG, with a CSV of its numbers.
 
     Args:
         figure: ensembles, calibration, reconstruction or latents: an entry of FIGURES
             in experiment_figures.py.
-        inputs: HDF5 files of the stage of the experiment.
-        published: YAML file of the published numbers.
+        experiment: What is shown, and how.
         output: PDF file to write; .png and .csv go beside it.
-        statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap and of the maps.
     """
-    if figure not in FIGURES:
-        known = ", ".join(FIGURES)
-        raise SettingsError(
-            f"--figure: unknown {figure!r}; experiment_figures.py has {known}"
-        )
-    if output.suffix != ".pdf":
-        raise SettingsError(f"--output: {output} must end in .pdf")
-    # its reports on every glyph would drown the log
-    logging.getLogger("fontTools").setLevel(logging.WARNING)
-    write_figure(
-        lambda: FIGURES[figure](
-            inputs, published=published, statistics=statistics, seed=seed
-        ),
-        output=output,
-    )
+    check_choice("figure", figure, FIGURES, module="experiment_figures.py")
+    check_output(output, suffix=".pdf")
+    write_figure(lambda: FIGURES[figure](experiment), output=output)
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    run(main)

@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from hyperreps.commands import run
-from hyperreps.novelty_results import novelty_summary, read_audits
+from hyperreps.commands import UNPREFIXED, check_output, run
+from hyperreps.novelty_results import Audits
 from hyperreps.novelty_tables import (
+    make_table,
     novelty_caption,
     novelty_cells,
     novelty_notes,
-    write_table,
 )
-from hyperreps.settings import Novelty, SettingsError, Statistics
 
 
 def main(
     *,
-    references: tuple[Path, ...],
-    audits: tuple[Path, ...],
-    settings: Novelty,
-    statistics: Statistics,
+    audited: Annotated[Audits, UNPREFIXED],
     output: Path,
-    seed: int = 0,
 ) -> None:
     """Makes the table of the audit and prints it.
 
     Args:
-        references: Files of audit_references.py.
-        audits: Files of audit.py, in the order of the config.
-        settings: Accuracy bar and multiples.
-        statistics: Of the confidence intervals.
+        audited: What is shown, and how.
         output: CSV file to write; .tex and .html go beside it.
-        seed: Base seed of the bootstrap.
     """
-    if output.suffix != ".csv":
-        raise SettingsError(f"--output: {output} must end in .csv")
-    summary = novelty_summary(
-        read_audits(references, audits),
-        settings=settings,
-        statistics=statistics,
-        seed=seed,
-    )
-    text = write_table(
+    check_output(output, suffix=".csv")
+    settings = audited.settings
+    summary = audited.summary(audited.networks())
+    text = make_table(
         summary,
         lambda layout: novelty_cells(summary, layout, settings=settings),
         title="Is it new? Networks against their training networks",
-        caption=lambda layout: novelty_caption(settings, statistics, layout),
+        caption=lambda layout: novelty_caption(settings, audited.statistics, layout),
         notes=novelty_notes(),
         output=output,
     )

@@ -2,7 +2,7 @@
 
 A model is a row of `weights [models, parameters]`. An Architecture says what each entry
 means: per layer the weight row-major, then the bias. Engines interpret the declaration
-(engines.py), and so do augmentation, alignment and tokens. No torch in here.
+(grouped.py, fused.py), and so do augmentation, alignment and tokens. No torch in here.
 """
 
 from __future__ import annotations

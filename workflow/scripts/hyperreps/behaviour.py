@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .architectures import CLASSES, Architecture
-from .engines import TorchEngine, class_scores
+from .grouped import TorchEngine, class_scores
 from .images import Images
 from .shapes import Float, Int, UInt8
 

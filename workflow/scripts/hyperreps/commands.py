@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -26,8 +27,37 @@ def run(main: Callable[..., Any]) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
+    # its reports on every glyph of a figure would drown the log
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     logging.info("command: %s", shlex.join(["python", *sys.argv]))
     try:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
     except (DataFileError, SettingsError, FileNotFoundError, PermissionError) as error:
         sys.exit(f"error: {error}")
+
+
+def check_output(output: Path, *, suffix: str) -> None:
+    """Refuses a file to write whose name has another suffix.
+
+    Raises:
+        SettingsError: For another suffix.
+    """
+    if output.suffix != suffix:
+        raise SettingsError(f"--output: {output} must end in {suffix}")
+
+
+def check_choice(flag: str, name: str, known: Collection[str], *, module: str) -> None:
+    """Refuses a name that is not among the known ones.
+
+    Args:
+        flag: What gave the name.
+        name: To check.
+        known: What there is.
+        module: File that lists it.
+
+    Raises:
+        SettingsError: For another name.
+    """
+    if name not in known:
+        there = ", ".join(known)
+        raise SettingsError(f"--{flag}: unknown {name!r}; {module} has {there}")

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from .architectures import Architecture
-from .engines import class_scores
+from .grouped import class_scores
 from .images import Images
 from .shapes import Float, Int
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from .settings import Epoch, Method, SettingsError, Strict
+from .settings import Epoch, Method, SettingsError, Statistics, Strict
 from .shapes import Bool, Float, Int
 from .storage import DataFileError, opened, read_arrays
 from .zoos import zoo_epochs
@@ -37,6 +38,44 @@ DISPLAY_NAMES = {
     "stl10": "STL-10",
     "digits": "Digits",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Populations whose accuracies a table or figure compares.
+
+    Attributes:
+        zoos: HDF5 files of the zoos.
+        statistics: Of the confidence intervals.
+        finetuned: HDF5 files of the finetuned methods, in the order of the config.
+        samples: HDF5 files of samples that are compared at epoch 0 only.
+        references: HDF5 files of samples that are shown apart, at epoch 0.
+        epochs: Finetuning epochs to show.
+        seed: Base seed of the bootstrap.
+    """
+
+    zoos: tuple[Path, ...]
+    statistics: Statistics
+    finetuned: tuple[Path, ...] = ()
+    samples: tuple[Path, ...] = ()
+    references: tuple[Path, ...] = ()
+    epochs: tuple[int, ...] = (0, 1, 25, 50)
+    seed: int = 0
+
+    def networks(self) -> pd.DataFrame:
+        """Reads the accuracy of every network; see collect()."""
+        return collect(
+            self.zoos,
+            self.finetuned,
+            samples=self.samples,
+            references=self.references,
+        )
+
+    def methods(self) -> dict[str, Method]:
+        """Reads the settings of every method; see read_methods()."""
+        methods = read_methods(self.finetuned, kind="finetuned")
+        sampled = [*self.samples, *self.references]
+        return methods | read_methods(sampled, kind="samples")
 
 
 def display_name(source: str, target: str) -> str:

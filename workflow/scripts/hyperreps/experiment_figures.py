@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 
 from . import experiments
 from .evaluations import display_name
-from .experiments import HELD_OUT
+from .experiments import HELD_OUT, Experiment
 from .plotting import PALETTES, WIDE, method_colours, shown_name
 from .seeds import derived_seed
 from .settings import Statistics
@@ -39,29 +39,21 @@ METRIC_NAMES = {
 }
 
 
-def ensembles(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> tuple[Figure, pd.DataFrame]:
+def ensembles(experiment: Experiment) -> tuple[Figure, pd.DataFrame]:
     """Accuracy of ensembles over their size: a row per zoo, a panel per epoch."""
-    data = experiments.ensembles(
-        files, published=published, statistics=statistics, seed=seed
-    )
+    data = experiments.ensembles(experiment)
     data = data[data["metric"] == "accuracy"]
     columns = [(f"epoch {epoch}", {"epoch": epoch}) for epoch in _unique(data["epoch"])]
-    return _size_panels(data, columns, statistics), data
+    return _size_panels(data, columns, experiment.statistics), data
 
 
-def calibration(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> tuple[Figure, pd.DataFrame]:
+def calibration(experiment: Experiment) -> tuple[Figure, pd.DataFrame]:
     """Likelihood, calibration, disagreement over size after the last epoch."""
-    data = experiments.ensembles(
-        files, published=published, statistics=statistics, seed=seed
-    )
+    data = experiments.ensembles(experiment)
     last = data["epoch"].max()
     data = data[(data["epoch"] == last) & (data["metric"] != "accuracy")]
     columns = [("", {"metric": metric}) for metric in _unique(data["metric"])]
-    return _size_panels(data, columns, statistics), data
+    return _size_panels(data, columns, experiment.statistics), data
 
 
 def _size_panels(
@@ -116,14 +108,12 @@ def _size_panels(
     return figure
 
 
-def reconstruction(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> tuple[Figure, pd.DataFrame]:
+def reconstruction(experiment: Experiment) -> tuple[Figure, pd.DataFrame]:
     """Held-out networks and their reconstructions: accuracy, R2, spread of weights."""
     data = pd.concat(
         [
-            _r2_numbers(files, published, statistics, seed),
-            *(_accuracies_and_spreads(path) for path in files),
+            _r2_numbers(experiment),
+            *(_accuracies_and_spreads(path) for path in experiment.inputs),
         ],
         ignore_index=True,
     ).drop_duplicates(ignore_index=True)
@@ -138,7 +128,7 @@ def reconstruction(
         line[0].set_title(display_name(zoo, zoo))
         _layer_bars(line[1], by_quantity["r2"], colours)
         _layer_violins(line[2], by_quantity["density"], colours)
-    level = f"{100 * statistics.confidence:g} %"
+    level = f"{100 * experiment.statistics.confidence:g} %"
     names = {ORIGINAL: "held-out networks"}
     handles: list[Any] = [
         Patch(color=colour, alpha=0.7, label=names.get(name, f"reconstructed, {name}"))
@@ -154,12 +144,8 @@ def _variant_colours(variants: Sequence[str]) -> dict[str, str]:
     return {name: palette[i % len(palette)] for i, name in enumerate(variants)}
 
 
-def _r2_numbers(
-    files: Sequence[Path], published: Path, statistics: Statistics, seed: int
-) -> pd.DataFrame:
-    summary = experiments.reconstruction(
-        files, published=published, statistics=statistics, seed=seed
-    )
+def _r2_numbers(experiment: Experiment) -> pd.DataFrame:
+    summary = experiments.reconstruction(experiment)
     chosen = (summary["quantity"] == "r2") & (summary["split"] == HELD_OUT)
     columns = ["zoo", "variant", "quantity", "layer", "mean", "ci_low", "ci_high"]
     return summary.loc[chosen, columns].rename(columns={"mean": "value"})
@@ -240,11 +226,11 @@ def _layer_violins(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> N
     axes.set_ylabel("weight")
 
 
-def latents(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> tuple[Figure, pd.DataFrame]:
+def latents(experiment: Experiment) -> tuple[Figure, pd.DataFrame]:
     """Maps of all networks' latents: PCA and UMAP, coloured by accuracy and epoch."""
-    data = pd.concat([_maps(path, seed) for path in files], ignore_index=True)
+    data = pd.concat(
+        [_maps(path, experiment.seed) for path in experiment.inputs], ignore_index=True
+    )
     zoos = _unique(data["zoo"])
     figure, grid = _grid(len(zoos), 4, height=1.75)
     colours = {"accuracy": "viridis", "epoch": "cividis"}
@@ -321,7 +307,7 @@ def _unique(values: pd.Series) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-FIGURES: dict[str, Callable[..., tuple[Figure, pd.DataFrame]]] = {
+FIGURES: dict[str, Callable[[Experiment], tuple[Figure, pd.DataFrame]]] = {
     "ensembles": ensembles,
     "calibration": calibration,
     "reconstruction": reconstruction,

@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 
 from . import experiments
 from .evaluations import BASELINE, display_name
-from .experiments import HELD_OUT, SEEN, WHOLE
+from .experiments import HELD_OUT, SEEN, WHOLE, Experiment
 from .settings import Statistics
 from .tables import (
     HTML,
@@ -49,7 +49,7 @@ class Table(NamedTuple):
         notes: What the names of rows and columns mean.
     """
 
-    summarise: Callable[..., pd.DataFrame]
+    summarise: Callable[[Experiment], pd.DataFrame]
     cells: Callable[[pd.DataFrame, Layout], pd.DataFrame]
     title: str
     caption: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,38 @@ SEEN, HELD_OUT = "train", "test"
 WHOLE = "all"
 
 
-def ensembles(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the table and the figures of an experiment are made from.
+
+    Attributes:
+        inputs: HDF5 files of the stage of the experiment.
+        published: YAML file of the published numbers.
+        statistics: Of the confidence intervals.
+        seed: Base seed of the bootstrap and of the maps.
+    """
+
+    inputs: tuple[Path, ...]
+    published: Path
+    statistics: Statistics
+    seed: int = 0
+
+
+def ensembles(experiment: Experiment) -> pd.DataFrame:
     """Summarises ensembles.
 
     Args:
-        files: Of kind ensembles.
-        published: Not used: the paper's numbers were not recovered.
-        statistics: confidence: the part of all ensembles between low and high.
-        seed: Not used: ensembles are drawn already.
+        experiment: Files of kind ensembles; its confidence is the part of all ensembles
+            between low and high. Nothing else is used: ensembles are drawn already,
+            and the paper's numbers were not recovered.
 
     Returns:
         zoo, method, epoch, size, networks to choose from, ensembles drawn, metric, and
         over these ensembles mean, std (ddof 0), low and high.
     """
-    tail = (1 - statistics.confidence) / 2
+    tail = (1 - experiment.statistics.confidence) / 2
     rows: list[tuple[Any, ...]] = []
-    for path in files:
+    for path in experiment.inputs:
         arrays, about = read_arrays(path, kind="ensembles")
         name = about["zoo"], about["method"]
         for metric in METRICS:
@@ -64,31 +79,28 @@ def ensembles(
     return frame.dropna(subset="mean", ignore_index=True)
 
 
-def reconstruction(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> pd.DataFrame:
+def reconstruction(experiment: Experiment) -> pd.DataFrame:
     """Summarises reconstructions.
 
     Args:
-        files: Of kind reconstruction.
-        published: YAML file with a table reconstruction.
-        statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap.
+        experiment: Files of kind reconstruction.
 
     Returns:
         zoo, variant, split of the networks, quantity (r2, mse; test accuracy: original,
         reconstruction), layer ("all" for the whole network), networks, hyper_reps,
         mean, std of accuracies over networks (ddof 0), ci_low, ci_high, published.
     """
-    modes = load_published(published, table="reconstruction")
+    modes = load_published(experiment.published, table="reconstruction")
     paper = modes.set_index(["source", "method"])["value"].to_dict()
     rows: list[tuple[Any, ...]] = []
-    for path in files:
+    for path in experiment.inputs:
         arrays, about = read_arrays(path, kind="reconstruction")
         zoo, variant = about["zoo"], about["variant"]
         for split in json.loads(about["splits"]):
-            rng = numpy_generator("reconstruction", seed, zoo, variant, split)
-            numbers = _reconstructed(arrays, about, split, statistics, rng)
+            rng = numpy_generator(
+                "reconstruction", experiment.seed, zoo, variant, split
+            )
+            numbers = _reconstructed(arrays, about, split, experiment.statistics, rng)
             for quantity, layer, networks, hyper_reps, *values in numbers:
                 compared = {"original": quantity, "reconstruction": variant}
                 beside = paper.get((zoo, compared.get(quantity)), math.nan)
@@ -138,31 +150,27 @@ def _reconstructed(
         )
 
 
-def properties(
-    files: Sequence[Path], *, published: Path, statistics: Statistics, seed: int
-) -> pd.DataFrame:
+def properties(experiment: Experiment) -> pd.DataFrame:
     """Summarises linear probes on held-out networks.
 
     Args:
-        files: Of kind properties.
-        published: YAML file with a table properties.
-        statistics: Of the confidence intervals; networks are resampled with all their
+        experiment: Files of kind properties; networks are resampled with all their
             epochs.
-        seed: Base seed of the bootstrap.
 
     Returns:
         zoo, features, inputs (their number), property, metric (r2 and tau of numbers,
         accuracy of categories), networks, rows (networks x epochs), hyper_reps, mean,
         ci_low, ci_high, published.
     """
-    paper = load_published_properties(published)
+    paper = load_published_properties(experiment.published)
+    statistics = experiment.statistics
     rows: list[tuple[Any, ...]] = []
-    for path in files:
+    for path in experiment.inputs:
         arrays, about = read_arrays(path, kind="properties")
         name = about["zoo"], about["features"]
         held_out = arrays["split"] == HELD_OUT
         models = arrays["model"][held_out]
-        rng = numpy_generator("properties", seed, *name)
+        rng = numpy_generator("properties", experiment.seed, *name)
         weights = resampling_weights(models, resamples=statistics.resamples, rng=rng)
         for target, kind in json.loads(about["kinds"]).items():
             truth = arrays[f"truth/{target}"][held_out]

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .architectures import IMAGE_SIZE, Architecture
-from .fused_kernel import ACTIVATIONS, Plan, kernel_order, kernel_source, unsupported
+from .fused_kernel import kernel_source
+from .fused_plan import ACTIVATIONS, Plan, kernel_order, unsupported
 from .settings import Recipe
 from .shapes import Float, Int, UInt8
 

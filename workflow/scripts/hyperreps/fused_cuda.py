@@ -23,7 +23,6 @@ from .architectures import IMAGE_SIZE, Architecture
 from .fused_cuda_kernel import (
     ACTIVATIONS,
     ADAM,
-    HOPPER,
     THREADS,
     Limits,
     Plan,
@@ -162,24 +161,6 @@ def evaluate(
     return loss, correct
 
 
-def resources(
-    architecture: Architecture, *, limits: Limits = HOPPER
-) -> tuple[int, int]:
-    """Returns shared memory per model in bytes and how many models train at a time.
-
-    The same for every batch size: what does not fit is done in chunks.
-
-    Args:
-        architecture: The network; must be supported.
-        limits: Shared memory of the GPU.
-
-    Raises:
-        ValueError: If the network does not fit.
-    """
-    plan = make_plan(architecture, activation=ACTIVATIONS[0], limits=limits)
-    return plan.shared_bytes, plan.blocks * limits.multiprocessors
-
-
 def _check(
     architecture: Architecture, weights: Tensor, pixels: Tensor, labels: Tensor
 ) -> None:
@@ -249,7 +230,6 @@ def device_limits(device: torch.device) -> Limits:
         # missing in torch's stubs
         block=found.shared_memory_per_block_optin,  # type: ignore[attr-defined]
         multiprocessor=found.shared_memory_per_multiprocessor,
-        multiprocessors=found.multi_processor_count,
     )
 
 

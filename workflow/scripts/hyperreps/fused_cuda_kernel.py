@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import IMAGE_SIZE, Architecture
-from .fused_kernel import ACTIVATIONS, Sizes
-from .fused_kernel import unsupported as unsupported_on_cpu
+from .fused_plan import ACTIVATIONS, Sizes
+from .fused_plan import unsupported as unsupported_on_cpu
 from .shapes import Int
 
 SOURCE = Path(__file__).with_name("fused_cuda.cu")
@@ -36,16 +36,14 @@ class Limits:
     Attributes:
         block: Bytes that one block may ask for.
         multiprocessor: Bytes that all blocks of a multiprocessor share.
-        multiprocessors: Their number.
     """
 
     block: int
     multiprocessor: int
-    multiprocessors: int
 
 
 # H100 and H200, from the CUDA programming guide: 227 of 228 KiB
-HOPPER = Limits(block=227 * 1024, multiprocessor=228 * 1024, multiprocessors=132)
+HOPPER = Limits(block=227 * 1024, multiprocessor=228 * 1024)
 
 
 def unsupported(architecture: Architecture) -> str | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from .novelty_results import PANEL, novelty_summary, panel_name, read_audits, scale_of
+from .novelty_results import PANEL, Audits, panel_name, scale_of
 from .plotting import NARROW, WIDE, method_colours, shown_name
 from .seeds import numpy_generator
-from .settings import Novelty, Statistics
 from .storage import opened
 
 MARKERS = "osD^v<>PX*hd"
@@ -28,33 +25,14 @@ ENTRIES = 96
 BESIDE = ("held_out", "other_epoch")
 
 
-@dataclass(frozen=True)
-class NoveltyInputs:
-    """What the figures are made from.
-
-    Attributes:
-        references: Files of kind "novelty_references".
-        audits: Files of kind "novelty".
-        settings: Bar and multiples.
-        statistics: Of the intervals.
-        seed: Base seed.
-    """
-
-    references: Sequence[Path]
-    audits: Sequence[Path]
-    settings: Novelty
-    statistics: Statistics
-    seed: int
-
-
-def novelty(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
+def novelty(audits: Audits) -> tuple[Figure, pd.DataFrame]:
     """Accuracy of every network against its distance to the training networks."""
-    frame = read_audits(inputs.references, inputs.audits)
+    frame = audits.networks()
     figure, panels = _panels(frame, height=3.0)
     colours, markers = _looks(frame)
     parts = []
     for axes, panel in panels:
-        scale = scale_of(panel, accuracy_bar=inputs.settings.accuracy_bar)
+        scale = scale_of(panel, accuracy_bar=audits.settings.accuracy_bar)
         shown = panel[[*PANEL, "population", "reference", "sample", "accuracy"]].copy()
         shown["distance"] = panel["aligned"] / scale.unit
         shown["copy_limit"] = scale.copy / scale.unit
@@ -105,22 +83,20 @@ def _limit(axes: Axes, position: float, text: str) -> None:
     )
 
 
-def novel_and_performant(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
+def novel_and_performant(audits: Audits) -> tuple[Figure, pd.DataFrame]:
     """Share of networks that are above the bar and far from all training networks."""
-    frame = read_audits(inputs.references, inputs.audits)
-    summary = novelty_summary(
-        frame, settings=inputs.settings, statistics=inputs.statistics, seed=inputs.seed
-    )
+    frame = audits.networks()
+    summary = audits.summary(frame)
     data = summary[summary["measure"] == "novel_and_performant"].copy()
     data["multiple"] = data["against"].astype(float)
     figure, panels = _panels(frame, height=2.7)
     colours, markers = _looks(frame)
     for axes, panel in panels:
-        scale = scale_of(panel, accuracy_bar=inputs.settings.accuracy_bar)
+        scale = scale_of(panel, accuracy_bar=audits.settings.accuracy_bar)
         key = panel[PANEL].iloc[0]
         # beyond, no network of any population is left
         good = panel.loc[panel["accuracy"] >= scale.bar, "aligned"] / scale.unit
-        end = min(max(1.25, 1.1 * good.max()), max(inputs.settings.multiples))
+        end = min(max(1.25, 1.1 * good.max()), max(audits.settings.multiples))
         grid = np.linspace(0, end, 501)
         for name, rows in panel.groupby("population", sort=False):
             known = bool(rows["reference"].iloc[0])
@@ -167,9 +143,9 @@ def novel_and_performant(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
     return figure, data.drop(columns=["measure", "against"])
 
 
-def copies(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
+def copies(audits: Audits) -> tuple[Figure, pd.DataFrame]:
     """Weights of sampled networks beside those of their nearest training network."""
-    data = _compared_rows(inputs)
+    data = _compared_rows(audits)
     panels = list(data.groupby(PANEL, sort=False))
     blocks = max(part["population"].nunique() for _, part in panels)
     columns = min(2, len(panels))
@@ -202,11 +178,11 @@ def copies(inputs: NoveltyInputs) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def _compared_rows(inputs: NoveltyInputs) -> pd.DataFrame:
+def _compared_rows(audits: Audits) -> pd.DataFrame:
     """Returns the entries shown: of the nearest, a median and the farthest network."""
     frames = []
-    files = [(path, "novelty_references") for path in inputs.references]
-    for path, kind in [*files, *((path, "novelty") for path in inputs.audits)]:
+    files = [(path, "novelty_references") for path in audits.references]
+    for path, kind in [*files, *((path, "novelty") for path in audits.audits)]:
         with opened(path, kind=kind) as file:
             about = (str(file.attrs["zoo"]), str(file.attrs["coordinates"]))
             names = {str(file.attrs.get("method", "")): file}
@@ -296,7 +272,7 @@ def _legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
-NOVELTY_FIGURES: dict[str, Callable[[NoveltyInputs], tuple[Figure, pd.DataFrame]]] = {
+FIGURES: dict[str, Callable[[Audits], tuple[Figure, pd.DataFrame]]] = {
     "novelty": novelty,
     "novel_and_performant": novel_and_performant,
     "copies": copies,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,38 @@ MEANS = ["accuracy", "nearest_accuracy", "pair_distance", "pair_disagreement"]
 COLUMNS = [*DISTANCES, *MEANS, "nearest_model", "nearest_epoch", "group"]
 # what most networks of a reference are within
 TAILS = (0.05, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audits:
+    """The audits of a run, and what they are judged by.
+
+    Attributes:
+        references: Files of audit_references.py.
+        audits: Files of audit.py, in the order of the config.
+        settings: Accuracy bar and multiples.
+        statistics: Of the confidence intervals.
+        seed: Base seed of the bootstrap.
+    """
+
+    references: tuple[Path, ...]
+    audits: tuple[Path, ...]
+    settings: Novelty
+    statistics: Statistics
+    seed: int = 0
+
+    def networks(self) -> pd.DataFrame:
+        """Reads what is known of every network; see read_audits()."""
+        return read_audits(self.references, self.audits)
+
+    def summary(self, networks: pd.DataFrame) -> pd.DataFrame:
+        """Summarises every population; see novelty_summary()."""
+        return novelty_summary(
+            networks,
+            settings=self.settings,
+            statistics=self.statistics,
+            seed=self.seed,
+        )
 
 
 def panel_name(zoo: str, coordinates: str) -> str:

@@ -14,8 +14,7 @@ import pandas as pd
 from .evaluations import display_name
 from .novelty_results import PANEL, panel_name
 from .settings import Novelty, Statistics
-from .storage import replacing
-from .tables import HTML, HTML_PAGE, LATEX, NOT_KNOWN, TEXT, Layout
+from .tables import HTML, HTML_PAGE, LATEX, NOT_KNOWN, TEXT, Layout, write_table
 
 
 class Column(NamedTuple):
@@ -279,7 +278,7 @@ def novelty_notes() -> dict[str, str]:
     return {column.heading: column.meaning for column in COLUMNS}
 
 
-def write_table(
+def make_table(
     data: pd.DataFrame,
     cells: Cells,
     *,
@@ -316,10 +315,7 @@ def write_table(
     )
     again = tabular.replace(rf"\caption[]{{{about}}}", r"\caption[]{Continued.}")
     latex = LATEX_PAGE.format(tabular=again.strip())
-    texts = {".html": page, ".tex": latex, ".csv": data.to_csv(index=False)}
-    for suffix, text in texts.items():
-        with replacing(output.with_suffix(suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_table(data, page=page, latex=latex, output=output)
     return cells(TEXT).to_string(justify="left")
 
 

@@ -496,17 +496,6 @@ FIGURES: dict[str, Callable[[Inputs], tuple[Figure, pd.DataFrame]]] = {
 }
 
 
-def make_figure(name: str, inputs: Inputs, *, output: Path) -> None:
-    """Draws a figure and writes it; see write_figure().
-
-    Args:
-        name: Key of FIGURES.
-        inputs: What it is made from.
-        output: The PDF.
-    """
-    write_figure(lambda: FIGURES[name](inputs), output=output)
-
-
 def write_figure(
     drawn: Callable[[], tuple[Figure, pd.DataFrame]], *, output: Path
 ) -> None:

@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
@@ -14,6 +15,7 @@ from pandas.io.formats.style import Styler
 
 from .evaluations import BASELINE, display_name
 from .settings import Method, Statistics
+from .storage import replacing
 
 NOT_KNOWN = "—"
 
@@ -207,6 +209,21 @@ def latex_float(styler: Styler, *, caption: str) -> str:
     tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
     tabular = re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular)
     return LATEX_TABLE.format(caption=caption, tabular=tabular.strip())
+
+
+def write_table(data: pd.DataFrame, *, page: str, latex: str, output: Path) -> None:
+    """Writes a table in its three forms.
+
+    Args:
+        data: Long form, for the CSV.
+        page: HTML.
+        latex: LaTeX.
+        output: The CSV; .html and .tex go beside it.
+    """
+    texts = {".html": page, ".tex": latex, ".csv": data.to_csv(index=False)}
+    for suffix, text in texts.items():
+        with replacing(output.with_suffix(suffix)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 LATEX_NEEDS = "% needs \\usepackage{adjustbox,booktabs,multirow}"

@@ -1,0 +1,145 @@
+"""Tables of accuracies, and helpers of the figures."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hyperreps import statistics, tables
+from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
+from hyperreps.settings import Method, Statistics
+
+FEW = Statistics(resamples=200, confidence=0.9)
+
+
+class TestTables:
+    """Text, LaTeX and the notes of the web page."""
+
+    @pytest.fixture
+    def summary(self) -> pd.DataFrame:
+        nan = math.nan
+        cells = [
+            ("B_T", 0, 30, 0.1, 0.01, 0.09, 0.11, 0.1, nan),
+            ("S_KDE30", 0, 50, 0.686, 0.067, 0.667, 0.7, 0.6, 0.05),
+            ("mean_top", 0, 1, 0.9, 0, nan, nan, nan, nan),
+            ("B_T", 1, 30, 0.7, 0.01, 0.69, 0.71, 0.2, 0.016),
+            ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan),
+        ]
+        rows = [
+            ("mnist", "mnist", *cell, 0.6, 0.7, 0.8, nan, cell[0] == "mean_top")
+            for cell in cells
+        ]
+        return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
+
+    def test_text(self, summary):
+        lines = [" ".join(x.split()) for x in tables.text_table(summary).splitlines()]
+        assert lines[:7] == [
+            "MNIST",
+            "method n mean ± std [interval] published",
+            "epoch 0 B_T 30 10.0 ± 1.0 [9.0, 11.0] ≈ 10.0",
+            "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] * 60.0 ± 5.0",
+            "references mean_top 1 90.0 [n = 1] —",
+            "epoch 1 B_T 30 70.0 ± 1.0 [69.0, 71.0] * 20.0 ± 1.6",
+            "S_KDE30 50 60.0 ± 1.0 [59.0, 61.0] —",
+        ]
+
+    def test_text_from_csv(self, summary):
+        again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
+        assert tables.text_table(again) == tables.text_table(summary)
+
+    def test_no_published_column_without_published_numbers(self, summary):
+        summary[["published_mean", "published_std"]] = math.nan
+        assert "published" not in tables.text_table(summary)
+
+    def test_published_median_stands_beside_our_median(self, summary):
+        summary.loc[1, ["published_mean", "published_std"]] = math.nan
+        summary.loc[1, "published_median"] = 0.745
+        text = " ".join(tables.text_table(summary).split())
+        assert "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] median 70.0 * median ≈ 74.5" in text
+        assert text.count("median") == 2
+
+    def test_a_method_alone_at_its_epoch_is_not_the_best(self, summary):
+        alone = summary.drop(index=4)
+        assert tables.text_table(alone).count("] *") == 1
+
+    def test_latex(self, summary):
+        latex = tables.latex_table(summary, statistics=FEW)
+        bold = [line for line in latex.splitlines() if r"\bfseries" in line]
+        assert len(bold) == 2
+        assert r"\bfseries 68.6 $\pm$ 6.7" in bold[0]
+        assert r"\bfseries 70.0 $\pm$ 1.0" in bold[1]
+        assert r"$S_{\mathrm{KDE30}}$" in latex
+        assert r"mean\_top" in latex
+        assert r"$\approx$ 10.0" in latex
+
+    def test_latex_sets_two_populations_side_by_side(self, summary):
+        zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]
+        latex = tables.latex_table(pd.concat(zoos), statistics=FEW)
+        assert latex.count(r"\begin{table}") == 2
+        assert "Continued." in latex
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            (
+                {"sampler": "kde", "hyper_rep": "normalized", "top": 0.3},
+                "sampler kde in the latent space of hyper-representation normalized,"
+                " from the best 30 % by validation accuracy of the models of the train"
+                " split (epochs of the zoo's window)",
+            ),
+            (
+                {"sampler": "identity", "bottom": 0.3, "split": "test"},
+                "sampler identity in weight space, from the worst 30 % by validation"
+                " accuracy of the models of the test split (epochs of the zoo's"
+                " window)",
+            ),
+            (
+                {"sampler": "identity", "split": "test", "epochs": "last"},
+                "sampler identity in weight space, from all models of the test split"
+                " (last epoch)",
+            ),
+            (
+                {"sampler": "noise", "top": 0.5, "select_on": "test"}
+                | {"alignment": "weight_matching", "options": {"sigma": 0.1}},
+                "sampler noise (sigma 0.1) in weight space, aligned by weight matching,"
+                " from the best 50 % by test accuracy of the models of the train split"
+                " (epochs of the zoo's window)",
+            ),
+        ],
+    )
+    def test_description_of_a_method(self, settings, words):
+        assert tables.describe(Method(**settings)) == words
+
+
+class TestPlotting:
+    """Helpers of the figures."""
+
+    def test_colours_do_not_depend_on_references(self):
+        methods = ["B_T", "S_KDE30", "B_KDE30", "S_KDE"]
+        alone = method_colours(methods)
+        more = method_colours([*methods, "S_U", "noise"])
+        assert len(set(more.values())) == 6
+        assert {name: more[name] for name in methods} == alone
+
+    def test_baseline_name_is_no_family(self):
+        colours = method_colours(["B_T", "B_TOP"])
+        assert colours["B_TOP"] != colours["B_T"]
+
+    def test_names(self):
+        assert shown_name("S_KDE30") == r"S$_{\mathsf{KDE30}}$"
+        assert shown_name("mean_top30") == "mean top30"
+
+    def test_labels_are_moved_apart_and_stay_inside(self):
+        ends = np.array([0.98, 0.5, 0.99, 1.0, 0.1])
+        moved = spread(ends, gap=0.1)
+        assert np.diff(np.sort(moved)).min() >= 0.1 - 1e-12
+        assert moved.max() <= 1
+        np.testing.assert_allclose(moved[[1, 4]], [0.5, 0.1])
+        assert list(np.argsort(moved)) == list(np.argsort(ends))
+
+    def test_quantiles_are_increasing(self):
+        assert list(QUANTILES.values()) == sorted(QUANTILES.values())
