@@ -15,7 +15,8 @@ sys.path.insert(0, str(SCRIPTS))
 from hyperreps.costs import Speeds, estimate
 from hyperreps.fingerprint import code_fingerprint
 from hyperreps.sampling import needs_generator
-from hyperreps.settings import SettingsError, load_settings
+from hyperreps.configuration import load_settings
+from hyperreps.settings import SettingsError
 
 try:
     SETTINGS = load_settings(config)

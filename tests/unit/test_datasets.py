@@ -335,7 +335,7 @@ def test_digits_are_embedded(tmp_path: Path, no_network: list[str]) -> None:
 
 def test_the_module_imports_without_heavy_libraries() -> None:
     code = (
-        "import sys, hyperreps.sources, hyperreps.settings;"
+        "import sys, hyperreps.sources, hyperreps.configuration;"
         "heavy = {'torch', 'scipy', 'sklearn', 'PIL', 'pooch', 'requests', 'tqdm'};"
         "print(heavy & sys.modules.keys())"
     )

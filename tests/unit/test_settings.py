@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyperreps.settings import Settings, SettingsError, load_settings
+from hyperreps.configuration import Settings, load_settings
+from hyperreps.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())

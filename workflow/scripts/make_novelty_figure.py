@@ -8,7 +8,8 @@ from pathlib import Path
 from hyperreps.commands import run
 from hyperreps.novelty_plots import NOVELTY_FIGURES, NoveltyInputs
 from hyperreps.plotting import write_figure
-from hyperreps.settings import Novelty, SettingsError, Statistics
+from hyperreps.sections import Novelty
+from hyperreps.settings import SettingsError, Statistics
 
 
 def main(

@@ -12,7 +12,8 @@ from hyperreps.novelty_tables import (
     novelty_notes,
     write_table,
 )
-from hyperreps.settings import Novelty, SettingsError, Statistics
+from hyperreps.sections import Novelty
+from hyperreps.settings import SettingsError, Statistics
 
 
 def main(

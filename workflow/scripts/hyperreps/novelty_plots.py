@@ -17,8 +17,9 @@ from matplotlib.ticker import PercentFormatter
 
 from .novelty_results import PANEL, novelty_summary, panel_name, read_audits, scale_of
 from .plotting import NARROW, WIDE, method_colours, shown_name
+from .sections import Novelty
 from .seeds import numpy_generator
-from .settings import Novelty, Statistics
+from .settings import Statistics
 from .storage import opened
 
 MARKERS = "osD^v<>PX*hd"
