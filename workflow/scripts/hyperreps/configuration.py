@@ -7,10 +7,12 @@ workflow/schemas/config.schema.json is generated from Settings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from itertools import product
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from .limits import SHARDS, Name, Seed, Text, problem_lines
 from .sections import (
     Architectures,
     Ensembles,
@@ -28,14 +30,19 @@ from .settings import (
     Gan,
     HyperRep,
     Method,
-    Name,
     Recipe,
-    Seed,
     SettingsError,
     Statistics,
     Strict,
     Zoo,
 )
+
+# a zoo's own networks, and inputs of probes that need no hyper-representation: they
+# stand beside methods and variants, whose names must be others
+ZOO_POPULATIONS = ("B_T", "B_T30")
+PLAIN_FEATURES = ("weights", "weights_aligned", "statistics")
+
+Folder = Annotated[Text, Field(min_length=1)]
 
 
 class Settings(Strict):
@@ -43,21 +50,26 @@ class Settings(Strict):
 
     experiment: Name = Field(description="Results go to results/<experiment>.")
     seed: Seed = Field(0, description="Base seed of sampling, finetuning, bootstrap.")
-    data_dir: str = Field(
+    data_dir: Text = Field(
         "data",
         description="Folder of the official image files; files that are there are used,"
         " others downloaded. The environment variable HYPERREPS_DATA overrides it.",
     )
-    datasets: dict[Name, Dataset] = Field(description="Image sets by name.")
-    zoos: dict[Name, Zoo] = Field(description="Populations by name.")
+    datasets: dict[Name, Dataset] = Field(
+        max_length=1000, description="Image sets by name."
+    )
+    zoos: dict[Name, Zoo] = Field(max_length=1000, description="Populations by name.")
     hyper_rep: HyperRep = Field(
         HyperRep(), description="Settings that all variants share."
     )
     variants: dict[Name, dict[str, Any]] = Field(
-        description="Hyper-representations by name: the keys of hyper_rep they change."
+        max_length=100,
+        description="Hyper-representations by name: the keys of hyper_rep they change.",
     )
     gan: Gan = Field(Gan(), description="Training of sampler gan.")
-    methods: dict[Name, Method] = Field(description="Ways to come by networks.")
+    methods: dict[Name, Method] = Field(
+        max_length=1000, description="Ways to come by networks."
+    )
     in_distribution: InDistribution = Field(description="The table in_distribution.")
     samplers: Samplers = Field(Samplers(), description="The table samplers.")
     transfer: Transfer = Field(Transfer(), description="The table transfer.")
@@ -72,7 +84,7 @@ class Settings(Strict):
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
-    pathvars: dict[str, str] = Field(
+    pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
         {}, description="Snakemake's path variables, to redirect a run."
     )
 
@@ -127,6 +139,7 @@ class Settings(Strict):
 
 def _change_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each change of hyper_rep that is not possible."""
+    # all alone first, then each zoo's with each variant's
     changes: dict[tuple[str, ...], dict[str, Any]] = {
         ("variants", name): keys for name, keys in settings.variants.items()
     }
@@ -136,7 +149,17 @@ def _change_problems(settings: Settings) -> Iterable[str]:
         try:
             settings._hyper_rep(keys)
         except ValidationError as error:
-            yield from _lines(error, prefix=path)
+            yield from problem_lines(error, prefix=path)
+            return
+    for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
+        if not zoo.hyper_rep:
+            continue
+        try:
+            settings.variant(variant, zoo=name)
+        except ValidationError as error:
+            yield from problem_lines(
+                error, prefix=("zoos", name, "hyper_rep", f"with variants.{variant}")
+            )
 
 
 def _reference_problems(settings: Settings) -> Iterable[str]:
@@ -147,6 +170,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     from .sources import SOURCES
 
     unknown = _unknown_problems
+    yield from _reserved_problems(settings)
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
         yield from unknown(key, dataset.source, SOURCES, "sources.py")
@@ -193,6 +217,23 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 yield from unknown(f"{section}.{field}", name, known, where)
     yield from _transfer_problems(settings)
     yield from _experiment_problems(settings)
+
+
+def _reserved_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name that means something else, and each zoo too large."""
+    for name in set(ZOO_POPULATIONS) & settings.methods.keys():
+        yield f"methods.{name}: is the name of a zoo's own networks; choose another"
+    for name in set(PLAIN_FEATURES) & settings.variants.keys():
+        yield f"variants.{name}: is the name of plain features; choose another"
+    size = settings.compute.shard_size
+    for name, zoo in settings.zoos.items():
+        if name.endswith(".aligned"):
+            yield f"zoos.{name}: names in .aligned are those of aligned zoos"
+        if zoo.models > SHARDS * size:
+            yield (
+                f"zoos.{name}.models: {zoo.models} in shards of compute.shard_size"
+                f" ({size}) are more than {SHARDS} jobs; make the shards larger"
+            )
 
 
 def _unknown_problems(
@@ -252,25 +293,11 @@ def _transfer_problems(settings: Settings) -> Iterable[str]:
         if seen and given and seen != given:
             yield (
                 f"{key}: networks of {source} take {seen} channel(s), the images of"
-                f" {target} have {given}"
+                f" {target} have {given}; see source and grayscale of their datasets"
             )
 
 
-def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:
-    """Yields one line per problem: the key's path, what is wrong and what was given."""
-    for problem in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (*prefix, *problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "unknown key; see config/config.yaml for the known ones"
-        elif problem["type"] == "missing":
-            message = "missing key; see config/config.yaml for an example"
-        elif problem["type"] != "value_error":
-            message += f", got {problem['input']!r}"
-        yield from (f"{path}: {m}" if path else m for m in message.splitlines())
-
-
-def load_settings(config: Mapping[str, Any]) -> Settings:
+def load_settings(config: Mapping[Any, Any]) -> Settings:
     """Validates a merged configuration.
 
     Args:
@@ -280,7 +307,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         SettingsError: With one line per problem, each naming the key's path.
     """
     try:
-        return Settings(**config)
+        return Settings.model_validate(config)
     except ValidationError as error:
-        lines = [f"config: {line}" for line in _lines(error)]
+        lines = [f"config: {line}" for line in problem_lines(error)]
         raise SettingsError("\n".join(lines)) from None

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from .settings import Count, Epoch, Name, Positive, Strict
+from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive
+from .settings import Strict
 
 
 class Comparison(Strict):
@@ -14,11 +15,11 @@ class Comparison(Strict):
 
     # whether the samples of methods are finetuned
     finetunes: ClassVar[bool] = True
-    methods: tuple[Name, ...] = Field((), description="Keys of methods.")
-    references: tuple[Name, ...] = Field(
+    methods: Names = Field((), description="Keys of methods.")
+    references: Names = Field(
         (), description="Keys of methods that are evaluated at epoch 0 only."
     )
-    epochs: tuple[Epoch, ...] = Field(
+    epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
@@ -32,7 +33,7 @@ class Comparison(Strict):
 class WithinZoos(Comparison):
     """A comparison of networks on the images of their own zoo."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
+    zoos: Names = Field((), description="Keys of zoos; none: no such table.")
 
     @property
     def populations(self) -> tuple[tuple[str, str], ...]:
@@ -43,8 +44,8 @@ class WithinZoos(Comparison):
 class InDistribution(WithinZoos):
     """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
 
-    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
-    methods: tuple[Name, ...] = Field(
+    zoos: Names = Field(min_length=1, description="Keys of zoos.")
+    methods: Names = Field(
         min_length=1, description="Keys of methods; their samples are finetuned."
     )
 
@@ -53,7 +54,7 @@ class Samplers(WithinZoos):
     """Samplers beside each other, before any finetuning (paper, box plot)."""
 
     finetunes: ClassVar[bool] = False
-    epochs: tuple[Epoch, ...] = Field(
+    epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 25),
         min_length=1,
         description="Epochs of B_T, training from scratch, beside them.",
@@ -63,7 +64,7 @@ class Samplers(WithinZoos):
 class Architectures(WithinZoos):
     """Generated weights in other architectures, finetuned (paper, poster)."""
 
-    epochs: tuple[Epoch, ...] = Field(
+    epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
     )
 
@@ -71,7 +72,7 @@ class Architectures(WithinZoos):
 class Transfer(Comparison):
     """Networks of one zoo finetuned on the images of another."""
 
-    pairs: tuple[tuple[Name, Name], ...] = Field(
+    pairs: Listed[tuple[Listed[tuple[Name, Name]], ...]] = Field(
         (), description="Source and target, keys of zoos; none: no such table."
     )
 
@@ -84,18 +85,18 @@ class Transfer(Comparison):
 class Ensembles(Strict):
     """Ensembles of sampled networks beside ensembles of the zoo's own."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    methods: tuple[Name, ...] = Field(
+    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
+    methods: Names = Field(
         (),
         description="Keys of methods; those that in_distribution does not finetune are"
         " known at epoch 0 only.",
     )
-    sizes: tuple[Count, ...] = Field(
+    sizes: Listed[tuple[Count, ...]] = Field(
         (1, 2, 5, 10, 20, 30),
         min_length=1,
         description="Networks per ensemble; sizes above a population's are left out.",
     )
-    epochs: tuple[Epoch, ...] = Field(
+    epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 1, 25),
         min_length=1,
         description="Finetuning epochs, among those of in_distribution.",
@@ -116,8 +117,8 @@ class Ensembles(Strict):
 class Reconstruction(Strict):
     """Networks beside their reconstructions, layer by layer."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    variants: tuple[Name, ...] = Field((), description="Keys of variants.")
+    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
+    variants: Names = Field((), description="Keys of variants.")
 
     @model_validator(mode="after")
     def _some_variant(self) -> Reconstruction:
@@ -129,8 +130,8 @@ class Reconstruction(Strict):
 class Properties(Strict):
     """What linear probes read from weights, their statistics and latents."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    variants: tuple[Name, ...] = Field(
+    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
+    variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."
     )
 
@@ -144,29 +145,27 @@ class Properties(Strict):
 class Novelty(Strict):
     """The audit: how far sampled networks are from those they were learned from."""
 
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no audit.")
-    methods: tuple[Name, ...] = Field(
-        (), description="Keys of methods whose samples are audited."
-    )
+    zoos: Names = Field((), description="Keys of zoos; none: no audit.")
+    methods: Names = Field((), description="Keys of methods whose samples are audited.")
     accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
         description="Performant is a network with at least this fraction of the median"
         " test accuracy of the zoo's held-out networks.",
     )
-    multiples: tuple[Positive, ...] = Field(
+    multiples: Listed[tuple[Positive, ...]] = Field(
         (1, 2, 3, 4, 6),
         min_length=1,
         description="Novel is a network farther from all training networks than this"
         " many times the zoo's median leave-one-out distance.",
     )
-    noise: tuple[Positive, ...] = Field(
+    noise: Listed[tuple[Positive, ...]] = Field(
         (0.02, 0.04, 0.1, 0.2),
         description="Standard deviations of the reference training network + noise.",
     )
-    soup: Annotated[int, Field(ge=2)] = Field(
+    soup: Annotated[int, Field(ge=2, le=MOST)] = Field(
         16, description="Networks of which each reference soup is the mean."
     )
-    networks: Annotated[int, Field(ge=2)] = Field(
+    networks: Annotated[int, Field(ge=2, le=MOST)] = Field(
         100, description="Networks of each reference."
     )
     images: Count = Field(

@@ -8,20 +8,30 @@ Snakefile, and with it these files, again.
 
 from __future__ import annotations
 
-from itertools import pairwise, product
+import math
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise, product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Epoch = Annotated[int, Field(ge=0)]
-# names become parts of file names and wildcards
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
-
+from .limits import (
+    MOST,
+    SHARDS,
+    Count,
+    Epoch,
+    Fraction,
+    Layers,
+    Listed,
+    Name,
+    NotNegative,
+    Positive,
+    Real,
+    Seed,
+    Text,
+    Units,
+    problem_lines,
+)
 
 Engine = Literal["auto", "loop", "grouped", "fused"]
 
@@ -31,16 +41,16 @@ class SettingsError(ValueError):
 
 
 class Strict(BaseModel):
-    """Base of all settings: unknown keys are errors and values cannot change."""
+    """Base of all settings: no unknown keys, no conversion, no change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Dataset(Strict):
     """Images and labels: where they come from and how they become 28 x 28."""
 
-    source: str = Field(description="Loader: an entry of SOURCES in sources.py.")
-    path: str = Field(
+    source: Name = Field(description="Loader: an entry of SOURCES in sources.py.")
+    path: Text = Field(
         "", description="File below data_dir, for sources that need one (npz)."
     )
     grayscale: bool = Field(
@@ -55,12 +65,12 @@ class Dataset(Strict):
         description="Images taken from the training images for validation."
     )
     split_seed: Seed = Field(42, description="Seed of the train/validation split.")
-    mean: tuple[float, ...] = Field(
+    mean: Listed[tuple[Fraction, ...]] = Field(
         (),
         description="Pixel mean per channel in [0, 1], subtracted before training;"
         " empty: measured on the training images.",
     )
-    std: tuple[Positive, ...] = Field(
+    std: Listed[tuple[Positive, ...]] = Field(
         (), description="Pixel standard deviation per channel; empty: measured."
     )
 
@@ -112,28 +122,28 @@ class Zoo(Strict):
     """A population of networks that differ in their seed, and in what is varied."""
 
     dataset: Name = Field(description="Images they are trained on: a key of datasets.")
-    architecture: str = Field(
+    architecture: Text = Field(
         "cnn", description="Network: an entry of ARCHITECTURES in architectures.py."
     )
-    models: Annotated[int, Field(ge=3)] = Field(
+    models: Annotated[int, Field(ge=3, le=MOST)] = Field(
         description="Number of networks, at least one for each part of the split."
     )
     first_seed: Seed = Field(1, description="Seeds are first_seed, first_seed + 1, ...")
-    split: tuple[Fraction, Fraction, Fraction] = Field(
+    split: Listed[tuple[Fraction, Fraction, Fraction]] = Field(
         (0.7, 0.15, 0.15),
         description="Fractions of the models that train, validate and test the"
         " hyper-representation.",
     )
-    window: tuple[Epoch, Epoch] = Field(
+    window: Listed[tuple[Epoch, Epoch]] = Field(
         description="First and last epoch whose weights train the hyper-representation."
     )
     recipe: Recipe = Field(description="Initialisation and training.")
-    variations: dict[str, tuple[float | str, ...]] = Field(
+    variations: dict[str, Listed[tuple[int | Real | Text, ...]]] = Field(
         {},
         description="Keys of recipe with the values they take; every combination gets"
         " an equal share of the models, in blocks of consecutive seeds.",
     )
-    weights: str = Field(
+    weights: Text = Field(
         "",
         description="npz file below data_dir with networks trained elsewhere by this"
         " recipe (weights, epochs, seeds); empty: they are trained here.",
@@ -152,30 +162,62 @@ class Zoo(Strict):
                 f"window must be increasing and end by epoch {self.recipe.epochs}"
                 f" (recipe.epochs), got {first}..{last}"
             )
-        if "epochs" in self.variations:
-            raise ValueError("variations: epochs are the same for all models")
-        if self.variations and self.weights:
-            raise ValueError("variations: of networks trained elsewhere, none is known")
-        if not len(self.recipes) <= self.models:
+        if self.first_seed + self.models > 2**31:
             raise ValueError(
-                f"variations have {len(self.recipes)} combinations, more than models"
-                f" ({self.models})"
+                f"first_seed ({self.first_seed}) and models ({self.models}) make seeds"
+                f" above {2**31 - 1}, the last one"
             )
+        if min(split_sizes(self.models, self.split)) < 1:
+            raise ValueError(
+                f"split {list(self.split)} leaves none of {self.models} models to train"
+                " the hyper-representation"
+            )
+        if problems := "\n".join(self._variation_problems()):
+            raise ValueError(problems)
         return self
+
+    def _variation_problems(self) -> Iterable[str]:
+        base = self.recipe.model_dump()
+        if "epochs" in self.variations:
+            yield "variations: epochs are the same for all models"
+        if self.variations and self.weights:
+            yield "variations: of networks trained elsewhere, none is known"
+        for key, values in self.variations.items():
+            if not values:
+                yield f"variations.{key}: no value; give one at least, or leave it out"
+            for value in values:
+                try:
+                    Recipe(**base | {key: value})
+                except ValidationError as error:
+                    yield from problem_lines(error, prefix=("variations",))
+        count = self._combinations
+        if count > min(self.models, SHARDS):
+            yield (
+                f"variations have {count} combinations, more than models"
+                f" ({self.models}) or {SHARDS}"
+            )
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """The recipe of every combination of what is varied."""
-        base = self.recipe.model_dump()
-        return tuple(
-            Recipe(**base | dict(zip(self.variations, values, strict=True)))
-            for values in product(*self.variations.values())
-        )
+        return tuple(map(self._varied, product(*self.variations.values())))
 
     def recipe_of(self, seed: int) -> Recipe:
         """Returns the recipe of the model with this seed."""
-        model = seed - self.first_seed
-        return self.recipes[model * len(self.recipes) // self.models]
+        if not self.variations:  # seeds of imported networks are any
+            return self.recipe
+        index = (seed - self.first_seed) * self._combinations // self.models
+        return self._varied(
+            next(islice(product(*self.variations.values()), index, None))
+        )
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(map(len, self.variations.values()))
+
+    def _varied(self, values: Iterable[int | float | str]) -> Recipe:
+        changes = dict(zip(self.variations, values, strict=True))
+        return Recipe(**self.recipe.model_dump() | changes)
 
     def shards(self, size: int) -> list[tuple[int, int]]:
         """Cuts the models into runs of consecutive seeds with one recipe.
@@ -186,7 +228,7 @@ class Zoo(Strict):
         Returns:
             First and last seed of each.
         """
-        count = len(self.recipes)
+        count = self._combinations
         starts = [-(-self.models * k // count) for k in range(count + 1)]
         return [
             (self.first_seed + first, self.first_seed + min(first + size, end) - 1)
@@ -195,31 +237,42 @@ class Zoo(Strict):
         ]
 
 
+def split_sizes(models: int, fractions: Sequence[float]) -> tuple[int, int, int]:
+    """Returns how many models train, validate and test: one each, if there are enough.
+
+    Args:
+        models: All of them.
+        fractions: Of the three parts; the first takes what the others leave.
+    """
+    val, test = (max(1, round(models * fraction)) for fraction in fractions[1:])
+    return models - val - test, val, test
+
+
 class HyperRep(Strict):
     """The hyper-representation: a transformer autoencoder on weights."""
 
-    width: Count = Field(800, description="Size of a token inside the transformer.")
-    heads: Count = Field(4, description="Attention heads; they divide width.")
-    blocks: Count = Field(
+    width: Units = Field(800, description="Size of a token inside the transformer.")
+    heads: Layers = Field(4, description="Attention heads; they divide width.")
+    blocks: Layers = Field(
         2, description="Transformer blocks of encoder and of decoder."
     )
-    feedforward: Count = Field(900, description="Hidden width of a block's MLP.")
+    feedforward: Units = Field(900, description="Hidden width of a block's MLP.")
     block_activation: Literal["relu", "gelu"] = Field(
         "relu", description="Activation of a block's MLP."
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Dropout in attention and MLP."
     )
-    latent: Count = Field(700, description="Size of the latent vector.")
+    latent: Units = Field(700, description="Size of the latent vector.")
     compression: Literal["token", "linear"] = Field(
         "token",
         description="Latent from one learned compression token, or from all tokens.",
     )
-    projection_layers: Count = Field(
+    projection_layers: Layers = Field(
         4, description="Hidden layers of the projection head of the contrastive loss."
     )
-    projection_width: Count = Field(400, description="Their width.")
-    projection_size: Count = Field(50, description="Size of the projection.")
+    projection_width: Units = Field(400, description="Their width.")
+    projection_size: Units = Field(50, description="Size of the projection.")
     loss_normalization: Literal["layer", "none"] = Field(
         "layer",
         description="layer: squared errors divided by the variance of their layer;"
@@ -236,7 +289,7 @@ class HyperRep(Strict):
     erase_probability: Fraction = Field(
         0.5, description="Probability that a block of a view is set to zero."
     )
-    erase_fraction: tuple[Fraction, Fraction] = Field(
+    erase_fraction: Listed[tuple[Fraction, Fraction]] = Field(
         (0.02, 0.33), description="Range of the erased fraction of the vector."
     )
     noise: NotNegative = Field(
@@ -268,10 +321,10 @@ class HyperRep(Strict):
         description="Learning rate: constant, times 0.3 when the training loss stops"
         " falling, or one cycle.",
     )
-    batch_size: Annotated[int, Field(ge=2)] = Field(
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = Field(
         500, description="Models per step; each gives two views."
     )
-    micro_batch: Annotated[int, Field(ge=0)] = Field(
+    micro_batch: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
         description="Models per forward pass, to save memory; gradients are summed over"
         " the batch. Contrast and batch norm then see this many models. 0: all.",
@@ -283,7 +336,7 @@ class HyperRep(Strict):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic inside the transformer; losses stay float32."
     )
-    seeds: tuple[Seed, ...] = Field(
+    seeds: Listed[tuple[Seed, ...]] = Field(
         (1,), min_length=1, description="One hyper-representation is trained per seed."
     )
 
@@ -304,8 +357,8 @@ class HyperRep(Strict):
 class Method(Strict):
     """A way to come by a population of networks: a pool of models and a sampler."""
 
-    sampler: str = Field(description="An entry of SAMPLERS in sampling.py.")
-    hyper_rep: str = Field(
+    sampler: Name = Field(description="An entry of SAMPLERS in sampling.py.")
+    hyper_rep: Text = Field(
         "",
         description="Variant whose latent space is sampled; empty: weight space.",
     )
@@ -331,10 +384,10 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
-    options: dict[str, int | float | str] = Field(
+    options: dict[str, int | Real | Text] = Field(
         {}, description="Keyword arguments of the sampler."
     )
-    architecture: str = Field(
+    architecture: Text = Field(
         "",
         description="Network that the samples become, an entry of ARCHITECTURES; empty:"
         " the zoo's.",
@@ -344,7 +397,7 @@ class Method(Strict):
         description="How they become it: layer by layer, by reading the whole vector"
         " across layers, or not at all (random initialisation by the zoo's recipe).",
     )
-    published: str = Field(
+    published: Text = Field(
         "",
         description="Method in published.yaml to compare with; empty: the same name.",
     )
@@ -359,8 +412,8 @@ class Method(Strict):
 class Gan(Strict):
     """The generative adversarial network of sampler gan: two small perceptrons."""
 
-    noise: Count = Field(64, description="Size of the noise that is fed in.")
-    width: Count = Field(256, description="Units of each of the two hidden layers.")
+    noise: Units = Field(64, description="Size of the noise that is fed in.")
+    width: Units = Field(256, description="Units of each of the two hidden layers.")
     learning_rate: Positive = Field(5e-4, description="Step size of Adam, both.")
     penalty: NotNegative = Field(
         1.0, description="Weight of the discriminator's gradient penalty R1."
@@ -375,7 +428,7 @@ class Gan(Strict):
 class Statistics(Strict):
     """Uncertainty of every number."""
 
-    resamples: Annotated[int, Field(ge=100)] = Field(
+    resamples: Annotated[int, Field(ge=100, le=MOST)] = Field(
         2000, description="Bootstrap resamples."
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -401,7 +454,7 @@ class Compute(Strict):
         " for large models on a GPU.",
     )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
-    threads: Count = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
         " sums can depend on it.",
