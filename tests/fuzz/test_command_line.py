@@ -21,8 +21,8 @@ WRONG = (
     *("{1: 2}", "{on: off}", "[[]]", "[~]", "!!set {a, b}", "!!binary aGk=", '"a\\0b"'),
     *('"5\\n6"', "1e-4", "-1", "'true'", "'" + "long " * 99 + "'"),
 )
-# settings with a value of their own, not those that hold others; and not pathvars, which
-# snakemake reads before the Snakefile
+# settings with a value of their own, not those that hold others; pathvars are not here:
+# snakemake reads them before the Snakefile
 LEAVES = [
     path
     for path in KEYS
