@@ -1,6 +1,7 @@
 # make env    a virtual environment .venv with pinned versions
 # make demo   the whole method on scikit-learn's digits, ends with the table
 # make test   all checks and tests
+# make fuzz   new cases of bad settings and files, many, for some ten minutes
 # make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, dry runs: the quick part of make test
 # make format mends formatting
@@ -20,7 +21,7 @@ SECONDS := 0.3
 THREADS := 1
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo test bench check format clean slurm-packages
+.PHONY: env demo test fuzz bench check format clean slurm-packages
 
 env: $(VENV)/installed
 
@@ -50,6 +51,9 @@ bench: env
 
 test: check slurm-packages
 	$(RUN) pytest
+
+fuzz: env
+	$(RUN) pytest tests/fuzz --hypothesis-profile=long
 
 # does nothing where it cannot: the tests of Slurm are skipped then
 slurm-packages:

@@ -14,7 +14,8 @@ sys.path.insert(0, str(SCRIPTS))
 from hyperreps.costs import Speeds, estimate
 from hyperreps.fingerprint import code_fingerprint
 from hyperreps.sampling import needs_generator
-from hyperreps.settings import SettingsError, load_settings
+from hyperreps.configuration import PLAIN_FEATURES, ZOO_POPULATIONS, load_settings
+from hyperreps.settings import SettingsError
 
 try:
     SETTINGS = load_settings(config)
@@ -238,8 +239,6 @@ def show_estimate():
     )
 
 
-# a zoo's own networks; members.py says which
-ZOO_POPULATIONS = ("B_T", "B_T30")
 
 
 def get_ensembles():
@@ -258,10 +257,6 @@ def get_reconstructions():
         zoo=SETTINGS.reconstruction.zoos,
         variant=SETTINGS.reconstruction.variants,
     )
-
-
-# inputs of the probes that need no hyper-representation
-PLAIN_FEATURES = ("weights", "weights_aligned", "statistics")
 
 
 def get_probes():

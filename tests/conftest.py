@@ -1,4 +1,4 @@
-"""One finished smoke run that the tests of the workflow and of Slurm start from."""
+"""What several folders of tests start from: a finished smoke run, no network."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from .workflow.project import Project
 
@@ -69,3 +71,31 @@ def project(finished: Project, tmp_path: Path) -> Iterator[Project]:
 def sources(tmp_path: Path) -> Project:
     """A copy of the project in which nothing has run."""
     return Project.from_checkout(tmp_path / "sources")
+
+
+@pytest.fixture
+def any_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes back the pinned digests, for files made up here."""
+    # imported late: after the hook that checks shapes
+    from hyperreps.sources import SOURCES
+
+    for name, source in SOURCES.items():
+        files = [
+            replace(f, digest="", unpacked=dict.fromkeys(f.unpacked, ""))
+            for f in source.files
+        ]
+        monkeypatch.setitem(SOURCES, name, replace(source, files=files))
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Refuses connections and records what was asked for."""
+    asked: list[str] = []
+
+    def refuse(url: str, **_: Any) -> None:
+        asked.append(url)
+        raise requests.ConnectionError("refused")
+
+    monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    return asked

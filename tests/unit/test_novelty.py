@@ -25,7 +25,8 @@ from hyperreps.novelty import (
 )
 from hyperreps.novelty_results import novelty_summary, scale_of
 from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.settings import Novelty, Recipe, Statistics, Zoo
+from hyperreps.sections import Novelty
+from hyperreps.settings import Recipe, Statistics, Zoo
 from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
 from hyperreps.zoos import ZooData
 

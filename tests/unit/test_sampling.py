@@ -10,9 +10,10 @@ from scipy.stats import kstest
 from sklearn.neighbors import KernelDensity
 
 from hyperreps import sampling
+from hyperreps.configuration import load_settings
 from hyperreps.sampling import SAMPLERS, draw, needs_generator, option_problems
 from hyperreps.seeds import numpy_generator
-from hyperreps.settings import SettingsError, load_settings
+from hyperreps.settings import SettingsError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyperreps.settings import Settings, SettingsError, load_settings
+from hyperreps.configuration import Settings, load_settings
+from hyperreps.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -147,6 +148,26 @@ def test_every_field_is_described():
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
         ("properties/variants", [], r"properties: variants must name one at least"),
         ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
+        (
+            "in_distribution/zoos",
+            ["svhn", "mnist", "svhn"],
+            r"in_distribution\.zoos: 'svhn' is given 2 times",
+        ),
+        ("zoos/mnist/recipe/learning_rate", "1e-4", r"learning_rate: .*as in 1\.0e-4"),
+        ("zoos/mnist/first_seed", 2**31 - 9, r"zoos\.mnist: first_seed .*above"),
+        ("zoos/mnist/split", [0, 0.5, 0.5], r"zoos\.mnist: split .* leaves none"),
+        ("zoos/mnist/variations", {"momentum": []}, r"variations\.momentum: no value"),
+        (
+            "zoos/mnist/variations",
+            {"momentum": [1.5]},
+            r"zoos\.mnist: variations\.momentum: .*less than 1, got 1\.5",
+        ),
+        ("zoos/a.aligned", PAPER["zoos"]["mnist"], r"zoos\.a\.aligned: names in"),
+        ("methods/B_T", {"sampler": "identity"}, r"methods\.B_T: .* choose another"),
+        ("variants/statistics", {}, r"variants\.statistics: .* choose another"),
+        ("methods/S_KDE30/options/bandwidth", "5", r"options: bandwidth: .*'5'"),
+        ("methods/S_KDE30/options/bandwidth", -1, r"options: bandwidth: .*got -1"),
+        ("pathvars/resutls", "x", r"pathvars\.resutls.*: .*'results', 'logs'"),
         ("experiment", "a/b", r"experiment: .*pattern.*'a/b'"),
         ("seed", -1, r"seed: .*greater than or equal to 0"),
     ],
@@ -158,6 +179,25 @@ def test_each_problem_is_one_line_that_names_the_key(path, value, message):
     assert len(lines) == 1, lines
     assert lines[0].startswith("config: ")
     assert re.search(message, lines[0]), lines[0]
+
+
+def test_changes_that_clash_only_together_are_named():
+    config = changed("zoos/mnist/hyper_rep", {"heads": 8})
+    config["variants"]["odd"] = {"width": 804}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config)
+    (line,) = str(caught.value).splitlines()
+    assert "zoos.mnist.hyper_rep" in line
+    assert "variants.odd: heads (8) must divide width (804)" in line
+
+
+def test_a_zoo_of_too_many_jobs_is_refused():
+    config = changed("zoos/mnist/models", 10**6)
+    config["compute"]["shard_size"] = 99
+    with pytest.raises(SettingsError, match=r"zoos\.mnist\.models: .*10000 jobs"):
+        load_settings(config)
+    config["compute"]["shard_size"] = 100
+    assert len(load_settings(config).zoos["mnist"].shards(100)) == 10**4
 
 
 def test_a_zoo_changes_hyper_rep_and_a_variant_changes_both():

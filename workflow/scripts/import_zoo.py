@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,8 @@ from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
 from hyperreps.engines import evaluate
 from hyperreps.images import read_images
+from hyperreps.limits import MOST
+from hyperreps.npz import read_npz
 from hyperreps.settings import SettingsError, Zoo
 from hyperreps.storage import DataFileError, write_arrays
 from hyperreps.zoos import assign_splits
@@ -95,15 +96,18 @@ def _read(
     """Returns weights, epochs and seeds, or says what is wrong with the file."""
     if not path.is_file():
         raise DataFileError(f"{path}: no such file; put it there")
-    try:
-        with np.load(path) as content:
-            weights, epochs, seeds = (
-                content[k] for k in ("weights", "epochs", "seeds")
+    arrays = read_npz(path, names=("weights", "epochs", "seeds"), origin=str(path))
+    weights, epochs, seeds = arrays.values()
+    for name, array, kind, axes in (
+        ("weights", weights, "f", 3),
+        ("epochs", epochs, "iu", 1),
+        ("seeds", seeds, "iu", 1),
+    ):
+        if array.dtype.kind not in kind or array.ndim != axes:
+            raise DataFileError(
+                f"{path}: {name} is {array.dtype} {array.shape}; it must have {axes}"
+                f" axes and hold {'real' if kind == 'f' else 'whole'} numbers"
             )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataFileError(
-            f"{path}: {error}; it needs weights, epochs, seeds"
-        ) from error
     wanted = (settings.models, len(epochs), network.parameters)
     if weights.shape != wanted or seeds.shape != wanted[:1]:
         raise DataFileError(
@@ -111,14 +115,28 @@ def _read(
             f" {settings.models}, {len(epochs)} epochs and {network.parameters}"
             f" parameters of {network.name} need {wanted}"
         )
-    if len(np.unique(seeds)) < len(seeds) or (np.diff(epochs) <= 0).any():
+    if len(np.unique(seeds)) < len(seeds) or sorted(set(epochs)) != list(epochs):
         raise DataFileError(f"{path}: seeds must differ and epochs increase")
+    if min(seeds) < 0 or max(seeds) >= 2**31 or min(epochs) < 0 or max(epochs) > MOST:
+        raise DataFileError(
+            f"{path}: seeds must be 0..{2**31 - 1} and epochs 0..{MOST}, not"
+            f" {min(seeds)}..{max(seeds)} and {min(epochs)}..{max(epochs)}"
+        )
+    # float32 is what networks have, and what is too large for it is infinite there
+    with np.errstate(over="ignore"):
+        weights = weights.astype(np.float32)
+    broken = np.flatnonzero(~np.isfinite(weights).all(axis=(1, 2)))
+    if len(broken):
+        raise DataFileError(
+            f"{path}: weights of {len(broken)} models are not finite, of seed"
+            f" {seeds[broken[0]]} first; leave them out"
+        )
     first, last = settings.window
     if missing := set(range(first, last + 1)) - set(epochs.tolist()):
         raise SettingsError(
             f"zoos: window {first}..{last}: {path} has no epoch {min(missing)}"
         )
-    return weights.astype(np.float32), epochs.astype(np.int64), seeds.astype(np.int64)
+    return weights, epochs.astype(np.int64), seeds.astype(np.int64)
 
 
 if __name__ == "__main__":

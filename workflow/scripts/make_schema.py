@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.settings import Settings
+from hyperreps.configuration import Settings
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.json"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .architectures import Architecture, build
-from .settings import HyperRep, Recipe, Settings
+from .configuration import Settings
+from .settings import HyperRep, Recipe
 from .sources import SOURCES
 
 

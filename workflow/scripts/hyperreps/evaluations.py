@@ -19,7 +19,8 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from .settings import Epoch, Method, SettingsError, Statistics, Strict
+from .limits import Epoch
+from .settings import Method, SettingsError, Statistics, Strict
 from .shapes import Bool, Float, Int
 from .storage import DataFileError, opened, read_arrays
 from .zoos import zoo_epochs
@@ -93,6 +94,23 @@ class PublishedTable(Strict):
     accuracy: dict[str, dict[str, dict[Epoch, str | float]]]
 
 
+def read_published(path: Path) -> dict[Any, Any]:
+    """Returns the tables of published.yaml by name, not checked.
+
+    Raises:
+        SettingsError: If the file is missing or no YAML.
+    """
+    if not path.exists():
+        raise SettingsError(f"{path}: no such file; it comes with the repository")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # bad bytes, dates and numbers are ValueErrors
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: not YAML: {reason}") from error
+    return content if isinstance(content, dict) else {}
+
+
 def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFrame:
     """Reads one table of published.yaml.
 
@@ -107,14 +125,9 @@ def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFram
     Raises:
         SettingsError: If the file or a number cannot be read, or the table is unknown.
     """
-    if not path.exists():
-        raise SettingsError(f"{path}: no such file; it comes with the repository")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {error}") from error
-    if not isinstance(content, dict) or table not in content:
-        known = ", ".join(content) if isinstance(content, dict) else "nothing"
+    content = read_published(path)
+    if table not in content:
+        known = ", ".join(map(str, content)) or "nothing"
         raise SettingsError(f"{path}: no table {table!r}; it has {known}")
     try:
         entries = PublishedTable.model_validate(content[table])
@@ -134,6 +147,8 @@ def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ..
             for epoch, printed in epochs.items():
                 key = f"{where}.{population}.{method}.{epoch}"
                 value, std = (float(x / percent) for x in _parse(str(printed), key))
+                if not 0 <= value <= 1:
+                    raise SettingsError(f"{key}: {printed!r} is no {table.unit}")
                 yield (
                     source,
                     target or source,

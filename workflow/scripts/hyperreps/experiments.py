@@ -12,15 +12,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from .ensembles import METRICS
-from .evaluations import load_published
+from .evaluations import load_published, read_published
 from .probes import SCORES
 from .reconstruction import explained_variance, mean_squared_error
 from .seeds import numpy_generator
@@ -195,7 +194,9 @@ class PublishedProperties(Strict):
     """Published probes: zoo -> features -> property -> R2."""
 
     source: str
-    r2: dict[str, dict[str, dict[str, float]]]
+    r2: dict[
+        str, dict[str, dict[str, Annotated[float, Field(le=1, allow_inf_nan=False)]]]
+    ]
 
 
 def load_published_properties(path: Path) -> dict[tuple[str, str, str, str], float]:
@@ -207,11 +208,12 @@ def load_published_properties(path: Path) -> dict[tuple[str, str, str, str], flo
     Raises:
         SettingsError: If the table is missing or cannot be read.
     """
+    content = read_published(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        table = PublishedProperties.model_validate(content["properties"])
-    except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: table properties: {error}") from error
+        table = PublishedProperties.model_validate(content.get("properties"))
+    except ValidationError as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: table properties: {reason}") from error
     return {
         (zoo, features, name, "r2"): value
         for zoo, by_features in table.r2.items()

@@ -19,8 +19,8 @@ from .behaviour import disagreement, error_overlap, predictions
 from .images import Images
 from .matching import Matcher, aligned_distances, pair_distances, raw_distances
 from .population import initial_weights
+from .sections import Novelty
 from .seeds import derived_seed, numpy_generator
-from .settings import Novelty
 from .shapes import Bool, Float, Int, UInt8
 from .symmetry import permutation_index, random_permutations, sign_vector
 from .zoos import Pool, ZooData, select

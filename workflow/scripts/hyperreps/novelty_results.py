@@ -14,8 +14,9 @@ import pandas as pd
 
 from .evaluations import display_name
 from .novelty import effective_number, nearer, z_u
+from .sections import Novelty
 from .seeds import numpy_generator
-from .settings import Novelty, Statistics
+from .settings import Statistics
 from .shapes import Float
 from .statistics import interval, resampled_rows
 from .storage import DataFileError, read_arrays

@@ -13,7 +13,8 @@ import pandas as pd
 
 from .evaluations import display_name
 from .novelty_results import PANEL, panel_name
-from .settings import Novelty, Statistics
+from .sections import Novelty
+from .settings import Statistics
 from .tables import HTML, HTML_PAGE, LATEX, NOT_KNOWN, TEXT, Layout, write_table
 
 

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 
 from .storage import DataFileError
 
+QUOTED = 300  # characters of what a parser says
 ATTEMPTS = 3  # to download a file
 BLOCK = 1 << 16  # bytes; less than that is lost where a download breaks off
 TIMEOUT = (10, 60)  # s: to connect, between two packets
+LARGEST_RATIO = 1032  # of what deflate can unpack to what it packed
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,10 @@ def _untar(path: Path, wanted: set[str]) -> dict[str, Content]:
     with tarfile.open(path, "r|gz") as archive:
         for entry in archive:
             name = PurePosixPath(entry.name).name
-            # a link or device is not followed: it is no regular file
-            if entry.isreg() and name in wanted - contents.keys():
+            # a link or device is not followed: it is no regular file; the holes of a
+            # sparse one could be of any size
+            plain = entry.isreg() and not entry.issparse()
+            if plain and name in wanted - contents.keys():
                 data = archive.extractfile(entry)
                 assert data is not None, "regular files have content"
                 contents[name] = Content(f"{path}: {entry.name}", data.read())
@@ -225,4 +229,6 @@ def reading(origin: str, kind: str) -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns what an error says; parsers may quote all that they read."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."

@@ -11,11 +11,20 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple, Protocol, get_type_hints, runtime_checkable
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from .limits import MOST, Count, Fraction, NotNegative, Units, problem_lines
 from .settings import SettingsError
 from .shapes import Float, Int
 
@@ -83,7 +92,7 @@ def draw(
     if problems := list(option_problems(name, options)):
         raise SettingsError("; ".join(problems))
     function = SAMPLERS[name]
-    types = get_type_hints(function)
+    types = get_type_hints(function, include_extras=True)
     given = {
         key: TypeAdapter(types.get(key, Any)).validate_python(value)
         for key, value in options.items()
@@ -99,7 +108,7 @@ def needs_generator(name: str) -> bool:
 
 
 def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
-    """Yields what is wrong with the options of a sampler: names and types."""
+    """Yields what is wrong with the options of a sampler: names, types and ranges."""
     function = SAMPLERS[name]
     trained = {"generator": None} if needs_generator(name) else {}
     try:
@@ -107,12 +116,12 @@ def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
     except TypeError as error:
         yield f"{error} among those of sampler {name}"
         return
-    types = get_type_hints(function)
+    types = get_type_hints(function, include_extras=True)
     for key, value in options.items():
         try:
-            TypeAdapter(types.get(key, Any)).validate_python(value)
+            TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
         except ValidationError as error:
-            yield f"{key}: {error.errors()[0]['msg']}, got {value!r}"
+            yield from problem_lines(error, prefix=(key,))
 
 
 @sampler
@@ -121,7 +130,7 @@ def kde(
     *,
     count: int,
     rng: np.random.Generator,
-    bandwidth: float,
+    bandwidth: NotNegative,
     draws: Literal["independent", "released"] = "independent",
 ) -> Drawn:
     """Gaussian kernel density estimate of each dimension, sampled.
@@ -180,7 +189,7 @@ def noise(
     *,
     count: int,
     rng: np.random.Generator,
-    sigma: float,
+    sigma: NotNegative,
 ) -> Drawn:
     """Random points of the pool plus Gaussian noise of standard deviation sigma."""
     rows = rng.integers(len(points), size=count)
@@ -194,7 +203,7 @@ def soup(
     *,
     count: int,
     rng: np.random.Generator,
-    members: int,
+    members: Count,
 ) -> Drawn:
     """Means of so many random points each: 2 is the middle between two points.
 
@@ -240,9 +249,9 @@ def neighbours(
     count: int,
     rng: np.random.Generator,
     region: Literal["simplex", "cube"] = "simplex",
-    components: int = 3,
-    n_neighbors: int = 15,
-    min_dist: float = 0.01,
+    components: Units = 3,
+    n_neighbors: Annotated[int, Field(ge=2, le=MOST)] = 15,
+    min_dist: Fraction = 0.01,
 ) -> Drawn:
     """Random places in a UMAP embedding of the pool, mapped back (McInnes et al. 2018).
 

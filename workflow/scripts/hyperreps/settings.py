@@ -1,28 +1,37 @@
-"""The settings of a run: every key of config.yaml with its meaning, range and default.
+"""The settings of each stage: keys of config.yaml, meaning, range and default.
 
-The models are the one source of the configuration: the Snakefile validates the merged
-config with them, the scripts take them as command line flags, and
-workflow/schemas/config.schema.json is generated from them. No torch in here: every job
-on a cluster parses the Snakefile, and with it this file, again.
+The models of this module, of sections.py and of configuration.py are the one source of
+the configuration: the Snakefile validates the merged config with them, and the scripts
+take them as command line flags. No torch in here: every job on a cluster parses the
+Snakefile, and with it these files, again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import pairwise, product
-from typing import Annotated, Any, ClassVar, Literal
+import math
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise, product
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Epoch = Annotated[int, Field(ge=0)]
-# names become parts of file names and wildcards
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
-
+from .limits import (
+    MOST,
+    SHARDS,
+    Count,
+    Epoch,
+    Fraction,
+    Layers,
+    Listed,
+    Name,
+    NotNegative,
+    Positive,
+    Real,
+    Seed,
+    Text,
+    Units,
+    problem_lines,
+)
 
 Engine = Literal["auto", "loop", "grouped", "fused"]
 
@@ -32,16 +41,16 @@ class SettingsError(ValueError):
 
 
 class Strict(BaseModel):
-    """Base of all settings: unknown keys are errors and values cannot change."""
+    """Base of all settings: no unknown keys, no conversion, no change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Dataset(Strict):
     """Images and labels: where they come from and how they become 28 x 28."""
 
-    source: str = Field(description="Loader: an entry of SOURCES in sources.py.")
-    path: str = Field(
+    source: Name = Field(description="Loader: an entry of SOURCES in sources.py.")
+    path: Text = Field(
         "", description="File below data_dir, for sources that need one (npz)."
     )
     grayscale: bool = Field(
@@ -56,12 +65,12 @@ class Dataset(Strict):
         description="Images taken from the training images for validation."
     )
     split_seed: Seed = Field(42, description="Seed of the train/validation split.")
-    mean: tuple[float, ...] = Field(
+    mean: Listed[tuple[Fraction, ...]] = Field(
         (),
         description="Pixel mean per channel in [0, 1], subtracted before training;"
         " empty: measured on the training images.",
     )
-    std: tuple[Positive, ...] = Field(
+    std: Listed[tuple[Positive, ...]] = Field(
         (), description="Pixel standard deviation per channel; empty: measured."
     )
 
@@ -113,28 +122,28 @@ class Zoo(Strict):
     """A population of networks that differ in their seed, and in what is varied."""
 
     dataset: Name = Field(description="Images they are trained on: a key of datasets.")
-    architecture: str = Field(
+    architecture: Text = Field(
         "cnn", description="Network: an entry of ARCHITECTURES in architectures.py."
     )
-    models: Annotated[int, Field(ge=3)] = Field(
+    models: Annotated[int, Field(ge=3, le=MOST)] = Field(
         description="Number of networks, at least one for each part of the split."
     )
     first_seed: Seed = Field(1, description="Seeds are first_seed, first_seed + 1, ...")
-    split: tuple[Fraction, Fraction, Fraction] = Field(
+    split: Listed[tuple[Fraction, Fraction, Fraction]] = Field(
         (0.7, 0.15, 0.15),
         description="Fractions of the models that train, validate and test the"
         " hyper-representation.",
     )
-    window: tuple[Epoch, Epoch] = Field(
+    window: Listed[tuple[Epoch, Epoch]] = Field(
         description="First and last epoch whose weights train the hyper-representation."
     )
     recipe: Recipe = Field(description="Initialisation and training.")
-    variations: dict[str, tuple[float | str, ...]] = Field(
+    variations: dict[str, Listed[tuple[int | Real | Text, ...]]] = Field(
         {},
         description="Keys of recipe with the values they take; every combination gets"
         " an equal share of the models, in blocks of consecutive seeds.",
     )
-    weights: str = Field(
+    weights: Text = Field(
         "",
         description="npz file below data_dir with networks trained elsewhere by this"
         " recipe (weights, epochs, seeds); empty: they are trained here.",
@@ -153,30 +162,62 @@ class Zoo(Strict):
                 f"window must be increasing and end by epoch {self.recipe.epochs}"
                 f" (recipe.epochs), got {first}..{last}"
             )
-        if "epochs" in self.variations:
-            raise ValueError("variations: epochs are the same for all models")
-        if self.variations and self.weights:
-            raise ValueError("variations: of networks trained elsewhere, none is known")
-        if not len(self.recipes) <= self.models:
+        if self.first_seed + self.models > 2**31:
             raise ValueError(
-                f"variations have {len(self.recipes)} combinations, more than models"
-                f" ({self.models})"
+                f"first_seed ({self.first_seed}) and models ({self.models}) make seeds"
+                f" above {2**31 - 1}, the last one"
             )
+        if min(split_sizes(self.models, self.split)) < 1:
+            raise ValueError(
+                f"split {list(self.split)} leaves none of {self.models} models to train"
+                " the hyper-representation"
+            )
+        if problems := "\n".join(self._variation_problems()):
+            raise ValueError(problems)
         return self
+
+    def _variation_problems(self) -> Iterable[str]:
+        base = self.recipe.model_dump()
+        if "epochs" in self.variations:
+            yield "variations: epochs are the same for all models"
+        if self.variations and self.weights:
+            yield "variations: of networks trained elsewhere, none is known"
+        for key, values in self.variations.items():
+            if not values:
+                yield f"variations.{key}: no value; give one at least, or leave it out"
+            for value in values:
+                try:
+                    Recipe(**base | {key: value})
+                except ValidationError as error:
+                    yield from problem_lines(error, prefix=("variations",))
+        count = self._combinations
+        if count > min(self.models, SHARDS):
+            yield (
+                f"variations have {count} combinations, more than models"
+                f" ({self.models}) or {SHARDS}"
+            )
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """The recipe of every combination of what is varied."""
-        base = self.recipe.model_dump()
-        return tuple(
-            Recipe(**base | dict(zip(self.variations, values, strict=True)))
-            for values in product(*self.variations.values())
-        )
+        return tuple(map(self._varied, product(*self.variations.values())))
 
     def recipe_of(self, seed: int) -> Recipe:
         """Returns the recipe of the model with this seed."""
-        model = seed - self.first_seed
-        return self.recipes[model * len(self.recipes) // self.models]
+        if not self.variations:  # seeds of imported networks are any
+            return self.recipe
+        index = (seed - self.first_seed) * self._combinations // self.models
+        return self._varied(
+            next(islice(product(*self.variations.values()), index, None))
+        )
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(map(len, self.variations.values()))
+
+    def _varied(self, values: Iterable[int | float | str]) -> Recipe:
+        changes = dict(zip(self.variations, values, strict=True))
+        return Recipe(**self.recipe.model_dump() | changes)
 
     def shards(self, size: int) -> list[tuple[int, int]]:
         """Cuts the models into runs of consecutive seeds with one recipe.
@@ -187,7 +228,7 @@ class Zoo(Strict):
         Returns:
             First and last seed of each.
         """
-        count = len(self.recipes)
+        count = self._combinations
         starts = [-(-self.models * k // count) for k in range(count + 1)]
         return [
             (self.first_seed + first, self.first_seed + min(first + size, end) - 1)
@@ -196,31 +237,42 @@ class Zoo(Strict):
         ]
 
 
+def split_sizes(models: int, fractions: Sequence[float]) -> tuple[int, int, int]:
+    """Returns how many models train, validate and test: one each, if there are enough.
+
+    Args:
+        models: All of them.
+        fractions: Of the three parts; the first takes what the others leave.
+    """
+    val, test = (max(1, round(models * fraction)) for fraction in fractions[1:])
+    return models - val - test, val, test
+
+
 class HyperRep(Strict):
     """The hyper-representation: a transformer autoencoder on weights."""
 
-    width: Count = Field(800, description="Size of a token inside the transformer.")
-    heads: Count = Field(4, description="Attention heads; they divide width.")
-    blocks: Count = Field(
+    width: Units = Field(800, description="Size of a token inside the transformer.")
+    heads: Layers = Field(4, description="Attention heads; they divide width.")
+    blocks: Layers = Field(
         2, description="Transformer blocks of encoder and of decoder."
     )
-    feedforward: Count = Field(900, description="Hidden width of a block's MLP.")
+    feedforward: Units = Field(900, description="Hidden width of a block's MLP.")
     block_activation: Literal["relu", "gelu"] = Field(
         "relu", description="Activation of a block's MLP."
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Dropout in attention and MLP."
     )
-    latent: Count = Field(700, description="Size of the latent vector.")
+    latent: Units = Field(700, description="Size of the latent vector.")
     compression: Literal["token", "linear"] = Field(
         "token",
         description="Latent from one learned compression token, or from all tokens.",
     )
-    projection_layers: Count = Field(
+    projection_layers: Layers = Field(
         4, description="Hidden layers of the projection head of the contrastive loss."
     )
-    projection_width: Count = Field(400, description="Their width.")
-    projection_size: Count = Field(50, description="Size of the projection.")
+    projection_width: Units = Field(400, description="Their width.")
+    projection_size: Units = Field(50, description="Size of the projection.")
     loss_normalization: Literal["layer", "none"] = Field(
         "layer",
         description="layer: squared errors divided by the variance of their layer;"
@@ -237,7 +289,7 @@ class HyperRep(Strict):
     erase_probability: Fraction = Field(
         0.5, description="Probability that a block of a view is set to zero."
     )
-    erase_fraction: tuple[Fraction, Fraction] = Field(
+    erase_fraction: Listed[tuple[Fraction, Fraction]] = Field(
         (0.02, 0.33), description="Range of the erased fraction of the vector."
     )
     noise: NotNegative = Field(
@@ -269,10 +321,10 @@ class HyperRep(Strict):
         description="Learning rate: constant, times 0.3 when the training loss stops"
         " falling, or one cycle.",
     )
-    batch_size: Annotated[int, Field(ge=2)] = Field(
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = Field(
         500, description="Models per step; each gives two views."
     )
-    micro_batch: Annotated[int, Field(ge=0)] = Field(
+    micro_batch: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
         description="Models per forward pass, to save memory; gradients are summed over"
         " the batch. Contrast and batch norm then see this many models. 0: all.",
@@ -284,7 +336,7 @@ class HyperRep(Strict):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic inside the transformer; losses stay float32."
     )
-    seeds: tuple[Seed, ...] = Field(
+    seeds: Listed[tuple[Seed, ...]] = Field(
         (1,), min_length=1, description="One hyper-representation is trained per seed."
     )
 
@@ -305,8 +357,8 @@ class HyperRep(Strict):
 class Method(Strict):
     """A way to come by a population of networks: a pool of models and a sampler."""
 
-    sampler: str = Field(description="An entry of SAMPLERS in sampling.py.")
-    hyper_rep: str = Field(
+    sampler: Name = Field(description="An entry of SAMPLERS in sampling.py.")
+    hyper_rep: Text = Field(
         "",
         description="Variant whose latent space is sampled; empty: weight space.",
     )
@@ -332,10 +384,10 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
-    options: dict[str, int | float | str] = Field(
+    options: dict[str, int | Real | Text] = Field(
         {}, description="Keyword arguments of the sampler."
     )
-    architecture: str = Field(
+    architecture: Text = Field(
         "",
         description="Network that the samples become, an entry of ARCHITECTURES; empty:"
         " the zoo's.",
@@ -345,7 +397,7 @@ class Method(Strict):
         description="How they become it: layer by layer, by reading the whole vector"
         " across layers, or not at all (random initialisation by the zoo's recipe).",
     )
-    published: str = Field(
+    published: Text = Field(
         "",
         description="Method in published.yaml to compare with; empty: the same name.",
     )
@@ -360,8 +412,8 @@ class Method(Strict):
 class Gan(Strict):
     """The generative adversarial network of sampler gan: two small perceptrons."""
 
-    noise: Count = Field(64, description="Size of the noise that is fed in.")
-    width: Count = Field(256, description="Units of each of the two hidden layers.")
+    noise: Units = Field(64, description="Size of the noise that is fed in.")
+    width: Units = Field(256, description="Units of each of the two hidden layers.")
     learning_rate: Positive = Field(5e-4, description="Step size of Adam, both.")
     penalty: NotNegative = Field(
         1.0, description="Weight of the discriminator's gradient penalty R1."
@@ -373,185 +425,10 @@ class Gan(Strict):
     epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
 
 
-class Comparison(Strict):
-    """What stands side by side in a table and its figures: methods on pairs of zoos."""
-
-    # whether the samples of methods are finetuned
-    finetunes: ClassVar[bool] = True
-    methods: tuple[Name, ...] = Field((), description="Keys of methods.")
-    references: tuple[Name, ...] = Field(
-        (), description="Keys of methods that are evaluated at epoch 0 only."
-    )
-    epochs: tuple[Epoch, ...] = Field(
-        (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
-    )
-
-    @model_validator(mode="after")
-    def _increasing(self) -> Comparison:
-        if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
-            raise ValueError("epochs must start at 0 and increase")
-        return self
-
-
-class WithinZoos(Comparison):
-    """A comparison of networks on the images of their own zoo."""
-
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no such table.")
-
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
-        return tuple((zoo, zoo) for zoo in self.zoos)
-
-
-class InDistribution(WithinZoos):
-    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
-
-    zoos: tuple[Name, ...] = Field(min_length=1, description="Keys of zoos.")
-    methods: tuple[Name, ...] = Field(
-        min_length=1, description="Keys of methods; their samples are finetuned."
-    )
-
-
-class Samplers(WithinZoos):
-    """Samplers beside each other, before any finetuning (paper, box plot)."""
-
-    finetunes: ClassVar[bool] = False
-    epochs: tuple[Epoch, ...] = Field(
-        (0, 25),
-        min_length=1,
-        description="Epochs of B_T, training from scratch, beside them.",
-    )
-
-
-class Architectures(WithinZoos):
-    """Generated weights in other architectures, finetuned (paper, poster)."""
-
-    epochs: tuple[Epoch, ...] = Field(
-        (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
-    )
-
-
-class Transfer(Comparison):
-    """Networks of one zoo finetuned on the images of another."""
-
-    pairs: tuple[tuple[Name, Name], ...] = Field(
-        (), description="Source and target, keys of zoos; none: no such table."
-    )
-
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Source and target: the zoo of the networks and that of their images."""
-        return self.pairs
-
-
-class Ensembles(Strict):
-    """Ensembles of sampled networks beside ensembles of the zoo's own."""
-
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    methods: tuple[Name, ...] = Field(
-        (),
-        description="Keys of methods; those that in_distribution does not finetune are"
-        " known at epoch 0 only.",
-    )
-    sizes: tuple[Count, ...] = Field(
-        (1, 2, 5, 10, 20, 30),
-        min_length=1,
-        description="Networks per ensemble; sizes above a population's are left out.",
-    )
-    epochs: tuple[Epoch, ...] = Field(
-        (0, 1, 25),
-        min_length=1,
-        description="Finetuning epochs, among those of in_distribution.",
-    )
-    subsets: Count = Field(
-        200, description="Random ensembles drawn of each size, at least."
-    )
-
-    @model_validator(mode="after")
-    def _increasing(self) -> Ensembles:
-        for name in ("sizes", "epochs"):
-            values = list(getattr(self, name))
-            if values != sorted(set(values)):
-                raise ValueError(f"{name} must increase, got {values}")
-        return self
-
-
-class Reconstruction(Strict):
-    """Networks beside their reconstructions, layer by layer."""
-
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    variants: tuple[Name, ...] = Field((), description="Keys of variants.")
-
-    @model_validator(mode="after")
-    def _some_variant(self) -> Reconstruction:
-        if self.zoos and not self.variants:
-            raise ValueError("variants must name one at least, or zoos none")
-        return self
-
-
-class Properties(Strict):
-    """What linear probes read from weights, their statistics and latents."""
-
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; empty: not made.")
-    variants: tuple[Name, ...] = Field(
-        (), description="Keys of variants; the figure latents shows the first."
-    )
-
-    @model_validator(mode="after")
-    def _some_variant(self) -> Properties:
-        if self.zoos and not self.variants:
-            raise ValueError("variants must name one at least, or zoos none")
-        return self
-
-
-class Novelty(Strict):
-    """The audit: how far sampled networks are from those they were learned from."""
-
-    zoos: tuple[Name, ...] = Field((), description="Keys of zoos; none: no audit.")
-    methods: tuple[Name, ...] = Field(
-        (), description="Keys of methods whose samples are audited."
-    )
-    accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.8,
-        description="Performant is a network with at least this fraction of the median"
-        " test accuracy of the zoo's held-out networks.",
-    )
-    multiples: tuple[Positive, ...] = Field(
-        (1, 2, 3, 4, 6),
-        min_length=1,
-        description="Novel is a network farther from all training networks than this"
-        " many times the zoo's median leave-one-out distance.",
-    )
-    noise: tuple[Positive, ...] = Field(
-        (0.02, 0.04, 0.1, 0.2),
-        description="Standard deviations of the reference training network + noise.",
-    )
-    soup: Annotated[int, Field(ge=2)] = Field(
-        16, description="Networks of which each reference soup is the mean."
-    )
-    networks: Annotated[int, Field(ge=2)] = Field(
-        100, description="Networks of each reference."
-    )
-    images: Count = Field(
-        10_000, description="Test images (the first) on which answers are compared."
-    )
-
-    @model_validator(mode="after")
-    def _increasing(self) -> Novelty:
-        for name in ("multiples", "noise"):
-            values = getattr(self, name)
-            if list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must increase, got {list(values)}")
-        if self.zoos and not self.methods:
-            raise ValueError("methods: none to audit; name some, or leave zoos empty")
-        return self
-
-
 class Statistics(Strict):
     """Uncertainty of every number."""
 
-    resamples: Annotated[int, Field(ge=100)] = Field(
+    resamples: Annotated[int, Field(ge=100, le=MOST)] = Field(
         2000, description="Bootstrap resamples."
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -577,256 +454,8 @@ class Compute(Strict):
         " for large models on a GPU.",
     )
     shard_size: Count = Field(50, description="Models trained side by side in one job.")
-    threads: Count = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
         " sums can depend on it.",
     )
-
-
-class Settings(Strict):
-    """A whole run."""
-
-    experiment: Name = Field(description="Results go to results/<experiment>.")
-    seed: Seed = Field(0, description="Base seed of sampling, finetuning, bootstrap.")
-    data_dir: str = Field(
-        "data",
-        description="Folder of the official image files; files that are there are used,"
-        " others downloaded. The environment variable HYPERREPS_DATA overrides it.",
-    )
-    datasets: dict[Name, Dataset] = Field(description="Image sets by name.")
-    zoos: dict[Name, Zoo] = Field(description="Populations by name.")
-    hyper_rep: HyperRep = Field(
-        HyperRep(), description="Settings that all variants share."
-    )
-    variants: dict[Name, dict[str, Any]] = Field(
-        description="Hyper-representations by name: the keys of hyper_rep they change."
-    )
-    gan: Gan = Field(Gan(), description="Training of sampler gan.")
-    methods: dict[Name, Method] = Field(description="Ways to come by networks.")
-    in_distribution: InDistribution = Field(description="The table in_distribution.")
-    samplers: Samplers = Field(Samplers(), description="The table samplers.")
-    transfer: Transfer = Field(Transfer(), description="The table transfer.")
-    architectures: Architectures = Field(
-        Architectures(), description="The table architectures."
-    )
-    ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
-    reconstruction: Reconstruction = Field(
-        Reconstruction(), description="The table reconstruction."
-    )
-    properties: Properties = Field(Properties(), description="The table properties.")
-    novelty: Novelty = Field(Novelty(), description="The audit of samples.")
-    statistics: Statistics = Field(Statistics(), description="Uncertainty.")
-    compute: Compute = Field(Compute(), description="Machine matters.")
-    pathvars: dict[str, str] = Field(
-        {}, description="Snakemake's path variables, to redirect a run."
-    )
-
-    @property
-    def comparisons(self) -> dict[str, WithinZoos | Transfer]:
-        """The sections that make a table of accuracies, by its name; no empty ones."""
-        sections: dict[str, WithinZoos | Transfer] = {
-            "in_distribution": self.in_distribution,
-            "samplers": self.samplers,
-            "transfer": self.transfer,
-            "architectures": self.architectures,
-        }
-        return {name: part for name, part in sections.items() if part.populations}
-
-    def variant(self, name: str, *, zoo: str) -> HyperRep:
-        """Returns the settings of a variant of the hyper-representation for a zoo.
-
-        The variant's own keys go before the zoo's, and these before hyper_rep.
-        """
-        return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
-
-    def finetuning(
-        self, source: str, target: str, method: str
-    ) -> tuple[Recipe, tuple[int, ...]]:
-        """Returns how samples are finetuned, and the epochs that are kept.
-
-        The recipe is the target's, but for the activation: that is part of the network.
-        Kept are the epochs of all tables that show them.
-        """
-        activation = self.zoos[source].recipe.activation
-        recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
-        epochs = {
-            epoch
-            for table in self.comparisons.values()
-            if table.finetunes
-            and (source, target) in table.populations
-            and method in table.methods
-            for epoch in table.epochs
-        }
-        return recipe, tuple(sorted(epochs))
-
-    def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
-        return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
-
-    @model_validator(mode="after")
-    def _references(self) -> Settings:
-        problems = [*_change_problems(self), *_reference_problems(self)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-
-def _change_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each change of hyper_rep that is not possible."""
-    changes: dict[tuple[str, ...], dict[str, Any]] = {
-        ("variants", name): keys for name, keys in settings.variants.items()
-    }
-    for name, zoo in settings.zoos.items():
-        changes["zoos", name, "hyper_rep"] = zoo.hyper_rep
-    for path, keys in changes.items():
-        try:
-            settings._hyper_rep(keys)
-        except ValidationError as error:
-            yield from _lines(error, prefix=path)
-
-
-def _reference_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each name that is used but nowhere defined."""
-    # imported late: the registries are light, but their modules use these models
-    from .architectures import ARCHITECTURES
-    from .sampling import SAMPLERS, needs_generator, option_problems
-    from .sources import SOURCES
-
-    unknown = _unknown_problems
-    for name, dataset in settings.datasets.items():
-        key = f"datasets.{name}.source"
-        yield from unknown(key, dataset.source, SOURCES, "sources.py")
-    for name, zoo in settings.zoos.items():
-        key = f"zoos.{name}"
-        yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")
-        yield from unknown(
-            f"{key}.architecture", zoo.architecture, ARCHITECTURES, "architectures.py"
-        )
-    for name, method in settings.methods.items():
-        key = f"methods.{name}"
-        yield from unknown(f"{key}.sampler", method.sampler, SAMPLERS, "sampling.py")
-        if method.sampler in SAMPLERS:
-            for problem in option_problems(method.sampler, method.options):
-                yield f"{key}.options: {problem}"
-            if needs_generator(method.sampler) and not method.hyper_rep:
-                yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
-        if method.architecture:
-            yield from unknown(
-                f"{key}.architecture",
-                method.architecture,
-                ARCHITECTURES,
-                "architectures.py",
-            )
-        if method.hyper_rep:
-            yield from unknown(
-                f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
-            )
-    for section, part in settings.comparisons.items():
-        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
-        for zoo_name in zoos.keys() & settings.zoos.keys():
-            if "activation" in settings.zoos[zoo_name].variations:
-                yield (
-                    f"{section}: zoo {zoo_name} varies its activation, so that samples"
-                    " of it have none; leave it out"
-                )
-        for field, names, where in (
-            ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
-            ("methods", part.methods, "methods"),
-            ("references", part.references, "methods"),
-        ):
-            for name in names:
-                known = getattr(settings, where)
-                yield from unknown(f"{section}.{field}", name, known, where)
-    yield from _transfer_problems(settings)
-    yield from _experiment_problems(settings)
-
-
-def _unknown_problems(
-    key: str, name: str, known: Iterable[str], where: str
-) -> Iterable[str]:
-    if name not in known:
-        yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
-
-
-def _experiment_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each name or epoch that the experiments cannot have."""
-    for section in ("ensembles", "reconstruction", "properties", "novelty"):
-        for field in ("zoos", "methods", "variants"):
-            known = getattr(settings, field)
-            for name in getattr(getattr(settings, section), field, ()):
-                yield from _unknown_problems(f"{section}.{field}", name, known, field)
-    for name in settings.novelty.methods:
-        method = settings.methods.get(name)
-        if settings.novelty.zoos and method and method.architecture:
-            yield (
-                f"novelty.methods: {name} are networks of another architecture than"
-                " their zoo's; leave it out"
-            )
-    wanted, finetuned = settings.ensembles, settings.in_distribution
-    missing = set(wanted.epochs) - set(finetuned.epochs)
-    if wanted.zoos and missing:
-        yield (
-            f"ensembles.epochs: {sorted(missing)} are not among in_distribution.epochs,"
-            " whose weights are kept"
-        )
-    untrained = set(wanted.methods) - set(finetuned.methods)
-    if untrained and 0 not in wanted.epochs:
-        yield (
-            f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
-            " among ensembles.epochs"
-        )
-
-
-def _transfer_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each pair whose networks cannot see the target's images."""
-    from .sources import SOURCES
-
-    def channels(zoo: str) -> int:
-        dataset = settings.datasets[settings.zoos[zoo].dataset]
-        return 1 if dataset.grayscale else SOURCES[dataset.source].channels
-
-    for source, target in settings.transfer.pairs:
-        key = f"transfer.pairs: {source} -> {target}"
-        if source == target:
-            yield f"{key}: is one zoo; in_distribution is its table"
-            continue
-        try:
-            seen, given = channels(source), channels(target)
-        except KeyError:
-            continue  # an unknown name, which has its line already
-        # 0: not known before the file is read
-        if seen and given and seen != given:
-            yield (
-                f"{key}: networks of {source} take {seen} channel(s), the images of"
-                f" {target} have {given}"
-            )
-
-
-def _lines(error: ValidationError, prefix: tuple[str, ...] = ()) -> Iterable[str]:
-    """Yields one line per problem: the key's path, what is wrong and what was given."""
-    for problem in error.errors(include_url=False):
-        path = ".".join(str(part) for part in (*prefix, *problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "unknown key; see config/config.yaml for the known ones"
-        elif problem["type"] == "missing":
-            message = "missing key; see config/config.yaml for an example"
-        elif problem["type"] != "value_error":
-            message += f", got {problem['input']!r}"
-        yield from (f"{path}: {m}" if path else m for m in message.splitlines())
-
-
-def load_settings(config: Mapping[str, Any]) -> Settings:
-    """Validates a merged configuration.
-
-    Args:
-        config: The content of config.yaml with its overlays.
-
-    Raises:
-        SettingsError: With one line per problem, each naming the key's path.
-    """
-    try:
-        return Settings(**config)
-    except ValidationError as error:
-        lines = [f"config: {line}" for line in _lines(error)]
-        raise SettingsError("\n".join(lines)) from None

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from .official_files import Content, File, reading
+from .npz import read_npz
+from .official_files import LARGEST_RATIO, Content, File, reading
 from .shapes import UInt8
 from .storage import DataFileError
 
@@ -56,7 +57,8 @@ class Source:
 def _idx(content: Content) -> np.ndarray:
     """Reads unsigned bytes of the idx format of yann.lecun.com/exdb/mnist."""
     data = content.data
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
+    known = data[:4] in (b"\x00\x00\x08\x01", b"\x00\x00\x08\x03")
+    if not known or len(data) < 4 + 4 * data[3]:
         raise DataFileError(
             f"{content.origin}: no idx file of bytes; replace it by the official file"
         )
@@ -132,7 +134,7 @@ def _svhn(files: Mapping[str, Content]) -> RawImages:
             )
             labels = arrays["y"].ravel()
             images = arrays["X"].transpose(3, 0, 1, 2)
-        return images, np.where(labels == 10, 0, labels)
+            return images, np.where(labels == 10, 0, labels)
 
     return RawImages(*part(files["train_32x32.mat"]), *part(files["test_32x32.mat"]))
 
@@ -148,7 +150,12 @@ def _usps(files: Mapping[str, Content]) -> RawImages:
             values, labels = load_svmlight_file(
                 io.BytesIO(content.data), n_features=16 * 16, zero_based=False
             )
-        images = _bytes(values.toarray(), low=-1.0, origin=content.origin)
+            images = _bytes(values.toarray(), low=-1.0, origin=content.origin)
+        if not ((abs(labels) < 2**31) & (labels == np.rint(labels))).all():
+            raise DataFileError(
+                f"{content.origin}: labels are no whole numbers; replace it by the"
+                " official file"
+            )
         return images, labels.astype(int) - 1
 
     return RawImages(*part(files["usps"]), *part(files["usps.t"]))
@@ -156,8 +163,16 @@ def _usps(files: Mapping[str, Content]) -> RawImages:
 
 def _usps_hdf5(content: Content) -> RawImages:
     def part(group: h5py.Group) -> tuple[np.ndarray, np.ndarray]:
-        images = _bytes(group["data"][()], low=0.0, origin=content.origin)
-        return images, group["target"][()]
+        images = _bytes(array(group["data"]), low=0.0, origin=content.origin)
+        return images, array(group["target"])
+
+    def array(dataset: h5py.Dataset) -> np.ndarray:
+        cells = max(math.prod(dataset.shape), math.prod(dataset.chunks or (1,)))
+        if cells * dataset.dtype.itemsize > LARGEST_RATIO * len(content.data):
+            raise ValueError(f"{dataset.name} promises more than the file can hold")
+        if dataset.dtype.kind not in "iuf":
+            raise ValueError(f"{dataset.name} holds no numbers")
+        return dataset[()]
 
     with (
         reading(content.origin, "HDF5 file with data and target of train and test"),
@@ -190,17 +205,8 @@ def _digits(_files: Mapping[str, Content]) -> RawImages:
 
 def _npz(files: Mapping[str, Content]) -> RawImages:
     (content,) = files.values()
-    with (
-        reading(content.origin, "npz file of plain arrays"),
-        np.load(io.BytesIO(content.data), allow_pickle=False) as archive,
-    ):
-        arrays = {name: archive[name] for name in archive.files}
-    if set(arrays) != set(RawImages._fields):
-        raise DataFileError(
-            f"{content.origin}: holds {', '.join(sorted(arrays)) or 'nothing'}; it must"
-            f" hold {', '.join(RawImages._fields)} and no more"
-        )
-    return RawImages(**arrays)
+    file = io.BytesIO(content.data)
+    return RawImages(**read_npz(file, names=RawImages._fields, origin=content.origin))
 
 
 IDX_FILES = (

@@ -13,7 +13,7 @@ import numpy as np
 
 from .architectures import Architecture, build
 from .seeds import derived_seed
-from .settings import Method, SettingsError, Zoo
+from .settings import Method, SettingsError, Zoo, split_sizes
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
 
@@ -33,10 +33,10 @@ def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.nda
         Names of splits, one per model.
     """
     count = len(seeds)
-    val, test = (max(1, round(count * fraction)) for fraction in fractions[1:])
+    train, val, test = split_sizes(count, fractions)
     ranking = np.argsort([derived_seed("split", int(seed)) for seed in seeds])
     names = np.empty(count, dtype="<U5")
-    names[ranking] = ["train"] * (count - val - test) + ["val"] * val + ["test"] * test
+    names[ranking] = ["train"] * train + ["val"] * val + ["test"] * test
     return names
 
 
