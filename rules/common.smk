@@ -239,8 +239,6 @@ def show_estimate():
     )
 
 
-
-
 def get_ensembles():
     """Returns the ensembles of the zoos' own networks and of the methods."""
     return expand(
