@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from .architectures import Architecture, build
@@ -279,7 +279,7 @@ def save(model: HyperRepresentation, path: Path) -> None:
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(serialized(tensors, metadata=metadata))
 
 
 def load(path: Path, *, device: torch.device) -> HyperRepresentation:

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from .settings import SettingsError
-from .storage import DataFileError
+from .storage import DataFileError, OutputError
 
 # for a group of flags in main's signature: --device instead of --machine.device
 UNPREFIXED = tyro.conf.arg(name="")
@@ -20,14 +20,19 @@ UNPREFIXED = tyro.conf.arg(name="")
 def run(main: Callable[..., Any]) -> None:
     """Runs main with flags made from its signature, and reports bad input in one line.
 
-    Problems of the input (a missing or damaged file, an impossible value) end with exit
-    code 1 and one line; anything else is a defect of ours and keeps its traceback.
+    Problems of the input (a missing or damaged file, an impossible value) and of the
+    disk (full, read-only) end with exit code 1 and one line; anything else is a defect
+    of ours and keeps its traceback.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
     logging.info("command: %s", shlex.join(["python", *sys.argv]))
+    expected = (
+        *(DataFileError, OutputError, SettingsError),
+        *(FileNotFoundError, PermissionError),
+    )
     try:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
-    except (DataFileError, SettingsError, FileNotFoundError, PermissionError) as error:
+    except expected as error:
         sys.exit(f"error: {error}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from .settings import Gan
@@ -72,7 +72,7 @@ def save(generator: Generator, path: Path, *, about: dict[str, str]) -> None:
     }
     tensors = {k: v.cpu().contiguous() for k, v in generator.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(serialized(tensors, metadata=metadata))
 
 
 def load(path: Path, *, device: torch.device) -> Generator:
