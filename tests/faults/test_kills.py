@@ -44,7 +44,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "moment" in metafunc.fixturenames:
         draws = random.Random(SEED)
         kills = metafunc.config.getoption("kills")
-        metafunc.parametrize("moment", sorted(draws.random() for _ in range(kills)))
+        # each at random within its part of the run
+        moments = [(part + draws.random()) / kills for part in range(kills)]
+        metafunc.parametrize("moment", moments, ids=lambda moment: f"{moment:.3f}")
 
 
 def running_in(project: Project) -> list[psutil.Process]:
