@@ -10,6 +10,8 @@ import os
 import shlex
 from pathlib import Path
 
+import pytest
+
 from ..workflow.project import (
     RESULTS,
     SMOKE,
@@ -19,6 +21,8 @@ from ..workflow.project import (
     wait_for,
 )
 
+# the first test waits for the whole undisturbed run
+pytestmark = pytest.mark.timeout(1500)
 DAY = 24 * 60 * 60  # seconds
 # what the message says
 REMEDY = "find results -newermt now -exec touch {} +"
