@@ -32,6 +32,8 @@ report: "workflow/report/workflow.rst"
 
 
 onstart:
+    require_writable()
+    require_clock()
     show_estimate()
 
 

@@ -1,12 +1,17 @@
 """Settings, names and helpers that all rules share."""
 
 import json
+import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+
+# seconds by which the clocks of machines may differ
+CLOCK_TOLERANCE = 60
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -224,6 +229,31 @@ def comparison_flags(name):
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
     )
+
+
+def require_writable():
+    """Ends the run before its first job if the folders of its files are read-only."""
+    for kind in ("results", "logs", "benchmarks"):
+        folder = Path(kind, SETTINGS.experiment)
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise WorkflowError(
+                f"error: {existing.resolve()}: cannot be written to; mend that and run"
+                " again"
+            )
+
+
+def require_clock():
+    """Ends the run if results are from the future: snakemake goes by their times."""
+    paths = Path("results", SETTINGS.experiment).rglob("*.*")
+    newest = max(((path.stat().st_mtime, path) for path in paths), default=None)
+    ahead = newest[0] - time.time() if newest else 0
+    if ahead > CLOCK_TOLERANCE:
+        raise WorkflowError(
+            f"error: {newest[1]}: its time is {ahead / 3600:.1f} hours ahead of the"
+            " clock; set the clock or, if it is right:"
+            " find results -newermt now -exec touch {} +"
+        )
 
 
 def show_estimate():

@@ -16,6 +16,12 @@ import requests
 from .workflow.project import Project
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds how often tests/faults kills a run."""
+    help_ = "how many times a whole run is killed (tests/faults/test_kills.py)"
+    parser.addoption("--kills", type=int, default=2, help=help_)
+
+
 @dataclass(frozen=True)
 class SmokeRun:
     """The whole smoke DAG, run once.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from safetensors.numpy import load_file
 
 from ..workflow.project import (
     NOVELTY_JOBS,
@@ -16,7 +15,7 @@ from ..workflow.project import (
     SMOKE,
     TRACEBACK,
     Project,
-    assert_same_arrays,
+    assert_same_results,
 )
 from .cluster import (
     CPU_NODES,
@@ -111,26 +110,7 @@ def test_a_job_is_submitted_again_with_more(
 def test_results_are_those_of_a_local_run(
     slurm_run: SlurmRun, finished: Project
 ) -> None:
-    def files(project: Project) -> dict[str, bytes]:
-        return {
-            str(path.relative_to(project.results)): path.read_bytes()
-            for path in project.results.rglob("*")
-            if path.is_file()
-        }
-
-    ours, wanted = files(slurm_run.project), files(finished)
-    assert ours.keys() == wanted.keys()
-    for name in wanted:
-        paths = slurm_run.project.results / name, finished.results / name
-        if name.endswith(".h5"):
-            assert_same_arrays(*paths)
-        elif name.endswith(".safetensors"):
-            tensors, expected = (load_file(path) for path in paths)
-            assert tensors.keys() == expected.keys() != set()
-            for key, tensor in tensors.items():
-                assert tensor.tobytes() == expected[key].tobytes(), f"{name}: {key}"
-        elif name.endswith(".csv"):
-            assert ours[name] == wanted[name], name
+    assert_same_results(slurm_run.project, finished)
 
 
 def test_jobs_outlive_a_killed_snakemake_and_nothing_is_run_beside_them(

@@ -58,6 +58,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
+def test_what_a_killed_job_left_of_a_file_goes_with_its_next_write(tmp_path):
+    left = [tmp_path / f".{name}.123.tmp" for name in ("x[1].h5", "y.h5")]
+    for path in left:
+        path.write_text("half")
+    write_arrays(tmp_path / "x[1].h5", {"x": [1]}, attributes={"kind": "toy"})
+    assert {path.name for path in tmp_path.iterdir()} == {"x[1].h5", left[1].name}
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

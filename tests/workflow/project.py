@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import yaml
+from safetensors.numpy import load_file
 
 CHECKOUT = Path(__file__).parents[2]
 SMOKE = "config/smoke.yaml"
@@ -38,6 +41,7 @@ NOVELTY_JOBS = {
 GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
 UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}
+PATIENCE = 500  # seconds to wait on a busy machine
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -218,3 +222,50 @@ def assert_same_arrays(path: Path, expected: Path) -> None:
     assert values.keys() == wanted.keys() != set()
     for name, value in values.items():
         np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+
+
+def with_flags(command: str, flags: dict[str, list[str]]) -> list[str]:
+    """Returns a command line with the values of some flags replaced or added."""
+    words = shlex.split(command)
+    for flag, values in flags.items():
+        if flag in words:
+            start = words.index(flag)
+            end = start + 1
+            while end < len(words) and not words[end].startswith("--"):
+                end += 1
+            del words[start:end]
+        words += [flag, *values]
+    return words
+
+
+def assert_same_results(project: Project, expected: Project) -> None:
+    """Compares all results bit for bit; pictures and documents by their numbers."""
+    ours, wanted = (
+        {str(path.relative_to(run.results)) for path in run.results.rglob("*.*")}
+        for run in (project, expected)
+    )
+    assert ours == wanted != set()
+    for name in sorted(wanted):
+        paths = project.results / name, expected.results / name
+        if name.endswith(".h5"):
+            assert_same_arrays(*paths)
+        elif name.endswith(".safetensors"):
+            assert_same_tensors(*paths)
+        elif name.endswith((".csv", ".tex")):
+            assert paths[0].read_bytes() == paths[1].read_bytes(), name
+
+
+def assert_same_tensors(path: Path, expected: Path) -> None:
+    """Compares two safetensors files bit for bit."""
+    ours, wanted = load_file(path), load_file(expected)
+    assert ours.keys() == wanted.keys() != set()
+    for name, value in ours.items():
+        assert value.tobytes() == wanted[name].tobytes(), f"{path.name}: {name}"
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Waits until something happens, for as long as a busy machine may need."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)

@@ -1,42 +1,23 @@
-"""Killed at any point, a run goes on and ends as if nothing had happened."""
+"""A killed training goes on where it was; whole runs: tests/faults."""
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pytest
-from safetensors.numpy import load_file
 
-from .project import SMOKE, Project, assert_same_arrays, kill
+from .project import (
+    Project,
+    assert_same_arrays,
+    assert_same_tensors,
+    kill,
+    wait_for,
+    with_flags,
+)
 
-PATIENCE = 120  # seconds to wait for a log line on a busy machine
 DATASET = "results/smoke/datasets/digits.h5"
-
-
-def with_flags(command: str, flags: dict[str, list[str]]) -> list[str]:
-    """Returns a command line with the values of some flags replaced or added."""
-    words = shlex.split(command)
-    for flag, values in flags.items():
-        if flag in words:
-            start = words.index(flag)
-            end = start + 1
-            while end < len(words) and not words[end].startswith("--"):
-                end += 1
-            del words[start:end]
-        words += [flag, *values]
-    return words
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def contains(log: Path, text: str) -> bool:
@@ -44,10 +25,7 @@ def contains(log: Path, text: str) -> bool:
 
 
 def assert_same_model(path: Path, expected: Path) -> None:
-    ours, wanted = load_file(path), load_file(expected)
-    assert ours.keys() == wanted.keys() != set()
-    for name, value in ours.items():
-        assert value.tobytes() == wanted[name].tobytes(), name
+    assert_same_tensors(path, expected)
     curves = (p.with_suffix(".csv").read_text("utf-8") for p in (path, expected))
     assert next(curves) == next(curves)
 
@@ -118,44 +96,3 @@ def test_a_killed_training_resumes_and_ends_the_same(
     assert "epoch 2/" not in done.output
     assert not state.exists()
     assert_same(output, undisturbed)
-
-
-def test_a_killed_snakemake_can_be_run_again(
-    project: Project, finished: Project
-) -> None:
-    for name in ("zoos", "hyper_reps", "samples", "finetuned", "tables", "figures"):
-        shutil.rmtree(project.results / name)
-    training = project.root / "logs/smoke/zoos/digits/seeds_1_4.log"
-    training.unlink()
-    command = ["python", "-m", "snakemake", "tables", "--configfile", SMOKE]
-    with project.started(command, log=project.root / "killed.log") as process:
-        wait_for(lambda: contains(training, "epoch 1/2"), "the zoo's training")
-        kill(process)
-    assert not (project.results / "zoos" / "digits.h5").exists()
-
-    locked = project.smoke("tables")
-    assert locked.code != 0
-    assert "--unlock" in locked.output
-    assert project.smoke("--unlock").code == 0
-    done = project.smoke("tables")
-    assert done.code == 0, done.output
-    table = "tables/in_distribution.csv"
-    expected = (finished.results / table).read_bytes()
-    assert (project.results / table).read_bytes() == expected
-    assert_same_arrays(
-        project.results / "zoos" / "digits.h5", finished.results / "zoos" / "digits.h5"
-    )
-
-
-def test_results_do_not_depend_on_shards_and_cores(
-    project: Project, finished: Project
-) -> None:
-    shutil.rmtree(project.results / "zoos")
-    overlay = {"compute": {"shard_size": 3}}
-    done = project.smoke("zoos", "--cores", "1", overlay=overlay)
-    assert done.code == 0, done.output
-    logs = project.root / "logs/smoke/zoos/digits"
-    assert (logs / "seeds_7_8.log").exists(), "three shards: 1..3, 4..6, 7..8"
-    assert_same_arrays(
-        project.results / "zoos" / "digits.h5", finished.results / "zoos" / "digits.h5"
-    )

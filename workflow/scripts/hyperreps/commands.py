@@ -12,7 +12,7 @@ from typing import Any
 import tyro
 
 from .settings import SettingsError
-from .storage import DataFileError
+from .storage import DataFileError, OutputError
 
 # for a group of flags in main's signature: --device instead of --machine.device
 UNPREFIXED = tyro.conf.arg(name="")
@@ -21,8 +21,9 @@ UNPREFIXED = tyro.conf.arg(name="")
 def run(main: Callable[..., Any]) -> None:
     """Runs main with flags made from its signature, and reports bad input in one line.
 
-    Problems of the input (a missing or damaged file, an impossible value) end with exit
-    code 1 and one line; anything else is a defect of ours and keeps its traceback.
+    Problems of the input (a missing or damaged file, an impossible value) and of the
+    disk (full, read-only) end with exit code 1 and one line; anything else is a defect
+    of ours and keeps its traceback.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
@@ -30,9 +31,13 @@ def run(main: Callable[..., Any]) -> None:
     # its reports on every glyph of a figure would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     logging.info("command: %s", shlex.join(["python", *sys.argv]))
+    expected = (
+        *(DataFileError, OutputError, SettingsError),
+        *(FileNotFoundError, PermissionError),
+    )
     try:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
-    except (DataFileError, SettingsError, FileNotFoundError, PermissionError) as error:
+    except expected as error:
         sys.exit(f"error: {error}")
 
 

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from .fingerprint import code_fingerprint
-from .storage import replacing
+from .storage import destination
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ def run_to_end(
 
 
 def _save(training: Training, state: Path, digest: str) -> None:
-    with replacing(state) as temporary:
-        torch.save({"digest": digest, "training": training.state_dict()}, temporary)
+    with destination(state) as file:
+        torch.save({"digest": digest, "training": training.state_dict()}, file)
 
 
 def _resume(training: Training, state: Path, digest: str) -> None:

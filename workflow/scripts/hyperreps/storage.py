@@ -5,7 +5,10 @@ docs/data_format.md describes every file of a run.
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
+import io
 import json
 import os
 import platform
@@ -32,19 +35,43 @@ class DataFileError(ValueError):
     """A file that is missing, damaged or not what was expected; names the file."""
 
 
+class OutputError(OSError):
+    """A file that cannot be written; names the file and the reason."""
+
+
+# what its user can mend
+_CANNOT_WRITE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+}
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside path and renames it to path on success.
 
     A reader never sees half a file, and a failed run leaves an older file as it was.
+
+    Raises:
+        OutputError: If the disk is full or may not be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # of killed jobs
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            leftover.unlink(missing_ok=True)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); mend that and run again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,6 +88,38 @@ def checksum(about: Mapping[str, Any], *contents: bytes) -> str:
     for content in contents:
         digest.update(content)
     return digest.hexdigest()
+
+
+class _Postponing(io.FileIO):
+    """A file that accepts everything and keeps its first error for later."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        try:
+            while self.error is None and rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+
+@contextmanager
+def destination(path: Path) -> Iterator[io.FileIO]:
+    """Yields an open file that takes the name path on success, as in replacing().
+
+    For libraries that hide why a write failed, or do not survive it: HDF5 crashes.
+
+    Raises:
+        OutputError: If the disk is full or may not be written to.
+    """
+    with replacing(path) as temporary, _Postponing(temporary, "w+") as file:
+        try:
+            yield file
+        finally:
+            if file.error:
+                raise file.error
 
 
 def provenance() -> dict[str, str]:
@@ -93,8 +152,8 @@ def created(path: Path, *, attributes: Mapping[str, Any]) -> Iterator[h5py.File]
     about = {**attributes, **provenance(), "name": identity(path)}
     about.pop("checksum", None)  # of the file that the attributes are from
     with (
-        replacing(path) as temporary,
-        h5py.File(temporary, "w", libver=VERSION) as file,
+        destination(path) as target,
+        h5py.File(target, "w", libver=VERSION) as file,
     ):
         for name, value in about.items():
             plain = isinstance(value, str | int | float | np.generic)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from .storage import (
@@ -34,7 +34,7 @@ def write_tensors(
     plain = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     metadata["checksum"] = _checksum(plain, metadata)
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata=metadata)
+        temporary.write_bytes(save(plain, metadata=metadata))
 
 
 def read_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
