@@ -116,27 +116,14 @@ def flips(content, rng, count):
         yield bytes(damaged)
 
 
-def test_no_flipped_bit_changes_what_is_read(tmp_path):
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(20, 3, 50)).astype(np.float32)
-    split = np.array(["train", "val"] * 10)
-    attributes = {"kind": "zoo", "layout": {"conv1": [0, 50]}}
+def test_every_flipped_bit_is_named(tmp_path):
     path = tmp_path / "zoo.h5"
-    write_arrays(path, {"weights": weights, "a/split": split}, attributes=attributes)
-    good, about = read_arrays(path, kind="zoo")
-    caught = 0
-    for content in flips(path.read_bytes(), rng, 700):
+    arrays = {"weights": np.ones((20, 3, 50)), "a/split": np.array(["train", "val"])}
+    write_arrays(path, arrays, attributes={"kind": "zoo"})
+    for content in flips(path.read_bytes(), np.random.default_rng(0), 300):
         path.write_bytes(content)
-        try:
-            arrays, found = read_arrays(path, kind="zoo")
-        except DataFileError:
-            caught += 1
-            continue
-        assert found == about
-        for name in good:
-            np.testing.assert_array_equal(arrays[name], good[name])
-    # the rest is padding
-    assert caught > 600
+        with pytest.raises(DataFileError, match=r"zoo\.h5: damaged"):
+            read_arrays(path, kind="zoo")
 
 
 def test_every_flipped_bit_of_a_model_is_named(tmp_path):

@@ -216,9 +216,7 @@ def arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def assert_same_arrays(path: Path, expected: Path) -> None:
     """Compares two HDF5 files bit for bit: all datasets and attributes but the name."""
     (values, attributes), (wanted, wanted_attributes) = arrays(path), arrays(expected)
-    for key in ("name", "checksum"):
-        attributes.pop(key), wanted_attributes.pop(key)
-    assert attributes == wanted_attributes
+    assert attributes | {"name": ""} == wanted_attributes | {"name": ""}
     assert values.keys() == wanted.keys() != set()
     for name, value in values.items():
         np.testing.assert_array_equal(value, wanted[name], err_msg=name)

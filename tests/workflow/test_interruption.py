@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import pytest
+
+from hyperreps.storage import read_arrays, write_arrays
 
 from .project import (
     Project,
@@ -32,12 +33,11 @@ def assert_same_model(path: Path, expected: Path) -> None:
 
 def use_fewer_images(path: Path) -> None:
     """Makes epochs short: there have to be many, so that one is always cut off."""
-    with h5py.File(path, "r+") as file:
-        for part, number in (("train", 128), ("val", 32), ("test", 32)):
-            for name in ("images", "labels"):
-                kept = file[part][name][:number]
-                del file[part][name]
-                file[part][name] = kept
+    arrays, attributes = read_arrays(path, kind="dataset")
+    for part, number in (("train", 128), ("val", 32), ("test", 32)):
+        for name in (f"{part}/images", f"{part}/labels"):
+            arrays[name] = arrays[name][:number]
+    write_arrays(path, arrays, attributes=attributes)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,8 @@ import numpy as np
 
 from . import __version__
 
-# from this version on HDF5 keeps checksums of its structure; the filter keeps those of
-# arrays; strings of attributes have none, and get ours
-VERSION = ("v110", "v110")
-CHECKSUM = {"fletcher32": True}
 CHUNK = 2**20  # bytes, about
+DIGEST = hashlib.sha256().digest_size  # bytes
 
 
 class DataFileError(ValueError):
@@ -79,15 +77,6 @@ def replacing(path: Path) -> Iterator[Path]:
 def identity(path: Path) -> str:
     """Returns what a file records as its name, to be told from a swapped one."""
     return "/".join(Path(os.path.abspath(path)).parts[-2:])
-
-
-def checksum(about: Mapping[str, Any], *contents: bytes) -> str:
-    """Returns the sha256 of attributes, whatever their order, and of contents."""
-    pairs = sorted((name, str(value)) for name, value in about.items())
-    digest = hashlib.sha256(json.dumps(pairs).encode())
-    for content in contents:
-        digest.update(content)
-    return digest.hexdigest()
 
 
 class _Postponing(io.FileIO):
@@ -145,21 +134,22 @@ def provenance() -> dict[str, str]:
 def created(path: Path, *, attributes: Mapping[str, Any]) -> Iterator[h5py.File]:
     """Yields a new HDF5 file that takes its name only if the block succeeds.
 
+    The file ends with the sha256 of all that is before.
+
     Args:
         path: File to create or replace.
         attributes: Of the file; values that HDF5 cannot hold are written as JSON.
     """
     about = {**attributes, **provenance(), "name": identity(path)}
-    about.pop("checksum", None)  # of the file that the attributes are from
-    with (
-        destination(path) as target,
-        h5py.File(target, "w", libver=VERSION) as file,
-    ):
-        for name, value in about.items():
-            plain = isinstance(value, str | int | float | np.generic)
-            file.attrs[name] = value if plain else json.dumps(value)
-        file.attrs["checksum"] = checksum(file.attrs)
-        yield file
+    with destination(path) as target:
+        with h5py.File(target, "w") as file:
+            for name, value in about.items():
+                plain = isinstance(value, str | int | float | np.generic)
+                file.attrs[name] = value if plain else json.dumps(value)
+            yield file
+        # HDF5 has checksums of parts only, and can hang on what it has none of
+        target.seek(0)
+        target.write(hashlib.file_digest(target, "sha256").digest())
 
 
 def write_arrays(
@@ -178,7 +168,7 @@ def write_arrays(
 
 
 def add_array(file: h5py.File, name: str, values: Any) -> None:
-    """Writes an array of at least one dimension with a checksum.
+    """Writes an array.
 
     Args:
         file: From created().
@@ -186,15 +176,15 @@ def add_array(file: h5py.File, name: str, values: Any) -> None:
         values: What to write; strings become UTF-8.
     """
     array = np.asarray(values)
-    if array.dtype.kind == "U":
-        array = array.astype("S")
-    reserve(file, name, array.shape, array.dtype)[...] = array
+    file.create_dataset(
+        name, data=array.astype("S") if array.dtype.kind == "U" else array
+    )
 
 
 def reserve(
     file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any
 ) -> h5py.Dataset:
-    """Makes an array that is written piece by piece, with checksums.
+    """Makes an array that is written piece by piece.
 
     Weights [model, epoch, parameter] are stored so that one epoch of all models, which
     is how they are read, is read alone.
@@ -202,23 +192,21 @@ def reserve(
     Args:
         file: From created().
         name: As in add_array().
-        shape: Of the array; at least one dimension.
+        shape: Of the array.
         dtype: Of its values.
     """
-    if 0 in shape:
-        return file.create_dataset(name, shape, dtype)
     chunks: tuple[int, ...] | None = None
     if len(shape) == 3:
         rows = CHUNK // (shape[2] * np.dtype(dtype).itemsize)
         chunks = (min(max(rows, 1), shape[0]), 1, shape[2])
-    return file.create_dataset(name, shape, dtype, chunks=chunks, **CHECKSUM)
+    return file.create_dataset(name, shape, dtype, chunks=chunks)
 
 
 @contextmanager
 def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
     """Opens an HDF5 file of this project; the block does nothing but read from it.
 
-    Checksums are compared whenever something is read.
+    The first time a process opens it, all of it is compared with its checksum.
 
     Args:
         path: The file.
@@ -231,16 +219,28 @@ def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
     if not path.exists():
         raise DataFileError(f"{path}: no such file; run the stage that makes it")
     try:
+        status = path.stat()
+        if not _intact(path.resolve(), status.st_size, status.st_mtime_ns):
+            raise OSError("its checksum differs")
         with h5py.File(path, "r") as file:
-            about = dict(file.attrs)
-            check_identity(path, about, kind=kind)
-            if about.pop("checksum", "") != checksum(about):
-                raise OSError("the checksum of the attributes differs")
+            check_identity(path, file.attrs, kind=kind)
             yield file
     except (KeyError, OSError, RuntimeError) as error:
         raise DataFileError(
             f"{path}: damaged or not of this project ({error}); delete it and run again"
         ) from error
+
+
+@cache
+def _intact(path: Path, size: int, _time: int) -> bool:
+    """Tells whether a file, as it is at a time, ends with its own digest."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        left = size - DIGEST
+        while left > 0 and (block := file.read(min(left, CHUNK))):
+            digest.update(block)
+            left -= len(block)
+        return file.read() == digest.digest()
 
 
 def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
