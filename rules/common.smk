@@ -1,5 +1,6 @@
 """Settings, names and helpers that all rules share."""
 
+import gc
 import json
 import os
 import shlex
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+
+# the DAG only grows; looking through it for garbage took a third of a dry run
+gc.set_threshold(500_000, 100, 100)
 
 # seconds by which the clocks of machines may differ
 CLOCK_TOLERANCE = 60
