@@ -65,6 +65,17 @@ def test_the_rules_pass_snakemakes_linter(sources: Project) -> None:
     assert done.code == 0, done.output
 
 
+def test_the_study_of_novelty_crosses_everything(sources: Project) -> None:
+    overlay = ("--configfile", "config/novelty.yaml")
+    done = sources.snakemake("novelty", "--dry-run", *overlay)
+    assert done.code == 0, done.output
+    planned = job_counts(done.output)
+    # alignment x loss x permutation, two seeds each; with two samplers and five rivals
+    assert planned["pretrain"] == 2**3 * 2
+    assert planned["audit"] == planned["sample"] == 2**3 * 2 + 5
+    assert planned["audit_references"] == 2
+
+
 def test_the_demo_needs_no_network(sources: Project) -> None:
     overlay = ("--configfile", "config/demo.yaml")
     done = sources.snakemake("--dry-run", "--printshellcmds", *overlay)
