@@ -13,6 +13,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/datasets.smk"
 include: "rules/zoos.smk"
 include: "rules/hyper_reps.smk"

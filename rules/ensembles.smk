@@ -1,36 +1,6 @@
 """Networks and images -> <results>/ensembles/{zoo}/{population}.h5."""
 
 
-def get_population(wildcards):
-    """Returns the file whose networks an ensemble is made of."""
-    zoo, population = wildcards.zoo, wildcards.population
-    if population in ZOO_POPULATIONS:
-        return f"<results>/zoos/{zoo}.h5"
-    if population in SETTINGS.in_distribution.methods:
-        return f"<results>/finetuned/{zoo}-{zoo}/{population}.h5"
-    return f"<results>/samples/{zoo}/{population}.h5"
-
-
-def ensemble_flags(wildcards):
-    """Returns what a population is and which ensembles of it are wanted, as flags."""
-    settings, population = SETTINGS.ensembles, wildcards.population
-    kind, epochs = "finetuned", settings.epochs
-    if population in ZOO_POPULATIONS:
-        kind = "zoo"
-    elif population not in SETTINGS.in_distribution.methods:
-        kind, epochs = "samples", (0,)
-    return flags(
-        kind=kind,
-        method=population,
-        zoo=wildcards.zoo,
-        activation=SETTINGS.zoos[wildcards.zoo].recipe.activation,
-        sizes=settings.sizes,
-        epochs=epochs,
-        subsets=settings.subsets,
-        seed=SETTINGS.seed,
-    )
-
-
 rule ensembles:
     """Evaluates the ensembles of the config."""
     input:

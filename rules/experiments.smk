@@ -1,15 +1,5 @@
 """Ensembles, reconstructions, probes -> their <results>/tables and <results>/figures."""
 
-
-def experiment_flags(**more):
-    """Returns the settings of an experiment's table or figure as flags."""
-    return flags(
-        **more,
-        statistics=SETTINGS.statistics,
-        seed=SETTINGS.seed,
-    )
-
-
 # one rule per table and figure: the caption of a report cannot contain a wildcard
 for table in EXPERIMENT_TABLES:
 

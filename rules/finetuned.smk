@@ -1,13 +1,6 @@
 """Samples and images -> <results>/finetuned/{source}-{target}/{method}.h5."""
 
 
-def finetuning_flags(wildcards):
-    """Returns how samples of a zoo are trained on the images of another, as flags."""
-    target = wildcards.target
-    recipe, epochs = SETTINGS.finetuning(wildcards.source, target, wildcards.method)
-    return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
-
-
 rule finetuned:
     """Finetunes the samples of all methods of the config."""
     input:

@@ -1,38 +1,6 @@
 """Zoos and samples -> <results>/novelty, and the tables and figures made from it."""
 
-from types import SimpleNamespace
-
 NOVELTY_FIGURES = ("novelty", "novel_and_performant", "copies")
-
-
-def get_audits():
-    """Returns the audited samples of all methods that the config names."""
-    return expand(
-        "<results>/novelty/{zoo}/{method}.h5",
-        zoo=SETTINGS.novelty.zoos,
-        method=SETTINGS.novelty.methods,
-    )
-
-
-def get_audit_references(wildcards):
-    """Returns the audited references in the coordinates that a method draws in."""
-    return get_pool(wildcards).replace("zoos", "novelty", 1)
-
-
-def get_novelty_inputs():
-    """Returns the files that the results of the audit are made from, by flag."""
-    cells = [
-        SimpleNamespace(zoo=zoo, method=method)
-        for zoo in SETTINGS.novelty.zoos
-        for method in SETTINGS.novelty.methods
-    ]
-    references = dict.fromkeys(get_audit_references(cell) for cell in cells)
-    return {"references": list(references), "audits": get_audits()}
-
-
-def novelty_settings():
-    """Returns the settings of the audit without the names of zoos and methods."""
-    return SETTINGS.novelty.model_copy(update={"zoos": (), "methods": ()})
 
 
 rule novelty:

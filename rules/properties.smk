@@ -1,30 +1,6 @@
 """Zoo, hyper-representations -> <results>/properties/{zoo}/{features}.h5."""
 
 
-def get_probed_zoo(wildcards):
-    """Returns the zoo whose networks are probed, in the coordinates of the features."""
-    zoo, features = wildcards.zoo, wildcards.features
-    if features in PLAIN_FEATURES:
-        aligned = features == "weights_aligned"
-        return zoo_file(zoo, "weight_matching" if aligned else "none")
-    return zoo_file(zoo, SETTINGS.variant(features, zoo=zoo).alignment)
-
-
-def get_probed_hyper_reps(wildcards):
-    """Returns the hyper-representations whose latents are probed; none for weights."""
-    zoo, features = wildcards.zoo, wildcards.features
-    return [] if features in PLAIN_FEATURES else get_hyper_reps(zoo, features)
-
-
-def probe_flags(wildcards):
-    """Returns the settings of a probe as flags."""
-    zoo, features = wildcards.zoo, wildcards.features
-    first = SETTINGS.properties.variants[0]
-    variant = first if features in PLAIN_FEATURES else features
-    threshold = SETTINGS.variant(variant, zoo=zoo).weight_threshold
-    return flags(features=features, weight_threshold=threshold)
-
-
 rule properties:
     """Fits the probes of the config."""
     input:

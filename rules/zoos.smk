@@ -1,15 +1,6 @@
 """Images -> <results>/zoos/{zoo}.h5, and its aligned form where a variant asks for it."""
 
 
-def get_shards(wildcards):
-    """Returns the shards of a zoo, in the order of their seeds."""
-    shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
-    return [
-        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_{last}.h5"
-        for first, last in shards
-    ]
-
-
 rule zoos:
     """Trains all zoos of the config."""
     input:

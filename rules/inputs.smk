@@ -1,0 +1,293 @@
+"""What the stages read, and their settings as flags."""
+
+from types import SimpleNamespace
+
+
+def zoo_file(zoo, alignment):
+    """Returns the path of a zoo in its own or in aligned coordinates."""
+    suffix = ".aligned" if alignment == "weight_matching" else ""
+    return f"<results>/zoos/{zoo}{suffix}.h5"
+
+
+def get_dataset(zoo):
+    """Returns the path of the images a zoo is trained on."""
+    return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
+
+
+def get_shards(wildcards):
+    """Returns the shards of a zoo, in the order of their seeds."""
+    shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
+    return [
+        f"<results>/zoos/{wildcards.zoo}/seeds_{first}_{last}.h5"
+        for first, last in shards
+    ]
+
+
+def get_hyper_reps(zoo, variant):
+    """Returns the hyper-representations of a variant, one per seed."""
+    return [
+        f"<results>/hyper_reps/{zoo}/{variant}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(variant, zoo=zoo).seeds
+    ]
+
+
+def get_used_zoos():
+    """Returns the zoos of all tables."""
+    tables = SETTINGS.comparisons.values()
+    pairs = [pair for table in tables for pair in table.populations]
+    return list(dict.fromkeys(zoo for pair in pairs for zoo in pair))
+
+
+def get_used_methods():
+    """Returns each zoo and method of all tables whose samples are needed."""
+    used = [
+        (source, method)
+        for table in SETTINGS.comparisons.values()
+        for source, _ in table.populations
+        for method in table.methods + table.references
+    ]
+    return list(dict.fromkeys(used))
+
+
+def get_used_hyper_reps():
+    """Returns the hyper-representations that the methods of all tables sample from."""
+    used = [(zoo, SETTINGS.methods[name].hyper_rep) for zoo, name in get_used_methods()]
+    return [
+        path
+        for zoo, variant in dict.fromkeys(used)
+        if variant
+        for path in get_hyper_reps(zoo, variant)
+    ]
+
+
+def get_pool(wildcards):
+    """Returns the zoo a method draws from, in its variant's or its own coordinates."""
+    method = SETTINGS.methods[wildcards.method]
+    zoo, variant = wildcards.zoo, method.hyper_rep
+    owner = SETTINGS.variant(variant, zoo=zoo) if variant else method
+    return zoo_file(zoo, owner.alignment)
+
+
+def get_latent_space(wildcards):
+    """Returns the hyper-representations a method samples from; none in weight space."""
+    variant = SETTINGS.methods[wildcards.method].hyper_rep
+    return get_hyper_reps(wildcards.zoo, variant) if variant else []
+
+
+def get_generators(zoo, name):
+    """Returns the trained generators that a method samples from; for sampler gan."""
+    method = SETTINGS.methods[name]
+    if not needs_generator(method.sampler):
+        return []
+    return [
+        f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
+    ]
+
+
+def get_samples(zoos, methods):
+    """Returns the samples of methods, not finetuned."""
+    return expand("<results>/samples/{zoo}/{method}.h5", zoo=zoos, method=methods)
+
+
+def finetuning_flags(wildcards):
+    """Returns how samples of a zoo are trained on the images of another, as flags."""
+    target = wildcards.target
+    recipe, epochs = SETTINGS.finetuning(wildcards.source, target, wildcards.method)
+    return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
+
+
+def get_finetuned(table):
+    """Returns the finetuned populations of a table."""
+    return [
+        f"<results>/finetuned/{source}-{target}/{method}.h5"
+        for source, target in table.populations
+        for method in table.methods
+        if table.finetunes
+    ]
+
+
+def get_result_inputs(name):
+    """Returns the files that a table and its figures are made from, by flag.
+
+    Args:
+        name: Of the table: a key of SETTINGS.comparisons.
+    """
+    table = SETTINGS.comparisons[name]
+    sources = dict.fromkeys(source for source, _ in table.populations)
+    targets = dict.fromkeys(target for _, target in table.populations)
+    return {
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
+        "finetuned": get_finetuned(table),
+        "samples": [] if table.finetunes else get_samples(sources, table.methods),
+        "references": get_samples(sources, table.references),
+        "published": project_path("config", "published.yaml"),
+    }
+
+
+def result_flags(name, **more):
+    """Returns the settings of a table or one of its figures as flags."""
+    return f"{flags(**more, table=name)} {comparison_flags(name)}"
+
+
+def comparison_flags(name):
+    """Returns the epochs and the statistics of a table of accuracies as flags."""
+    return flags(
+        epochs=SETTINGS.comparisons[name].epochs,
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )
+
+
+def get_population(wildcards):
+    """Returns the file whose networks an ensemble is made of."""
+    zoo, population = wildcards.zoo, wildcards.population
+    if population in ZOO_POPULATIONS:
+        return f"<results>/zoos/{zoo}.h5"
+    if population in SETTINGS.in_distribution.methods:
+        return f"<results>/finetuned/{zoo}-{zoo}/{population}.h5"
+    return f"<results>/samples/{zoo}/{population}.h5"
+
+
+def ensemble_flags(wildcards):
+    """Returns what a population is and which ensembles of it are wanted, as flags."""
+    settings, population = SETTINGS.ensembles, wildcards.population
+    kind, epochs = "finetuned", settings.epochs
+    if population in ZOO_POPULATIONS:
+        kind = "zoo"
+    elif population not in SETTINGS.in_distribution.methods:
+        kind, epochs = "samples", (0,)
+    return flags(
+        kind=kind,
+        method=population,
+        zoo=wildcards.zoo,
+        activation=SETTINGS.zoos[wildcards.zoo].recipe.activation,
+        sizes=settings.sizes,
+        epochs=epochs,
+        subsets=settings.subsets,
+        seed=SETTINGS.seed,
+    )
+
+
+def get_ensembles():
+    """Returns the ensembles of the zoos' own networks and of the methods."""
+    return expand(
+        "<results>/ensembles/{zoo}/{population}.h5",
+        zoo=SETTINGS.ensembles.zoos,
+        population=ZOO_POPULATIONS + SETTINGS.ensembles.methods,
+    )
+
+
+def get_reconstructions():
+    """Returns the reconstructions of the config."""
+    return expand(
+        "<results>/reconstructions/{zoo}/{variant}.h5",
+        zoo=SETTINGS.reconstruction.zoos,
+        variant=SETTINGS.reconstruction.variants,
+    )
+
+
+def get_probes():
+    """Returns the probes of the config, weights in the variants' coordinates too."""
+    settings = SETTINGS.properties
+    probes = []
+    for zoo in settings.zoos:
+        variants = [SETTINGS.variant(name, zoo=zoo) for name in settings.variants]
+        aligned = any(variant.alignment != "none" for variant in variants)
+        plain = [f for f in PLAIN_FEATURES if aligned or f != "weights_aligned"]
+        probes += expand(
+            f"<results>/properties/{zoo}/{{features}}.h5",
+            features=[*plain, *settings.variants],
+        )
+    return probes
+
+
+def get_latents():
+    """Returns the probes of the first variant, whose files hold its latents."""
+    first = SETTINGS.properties.variants[:1]
+    return [path for path in get_probes() if Path(path).stem in first]
+
+
+def get_probed_zoo(wildcards):
+    """Returns the zoo whose networks are probed, in the coordinates of the features."""
+    zoo, features = wildcards.zoo, wildcards.features
+    if features in PLAIN_FEATURES:
+        aligned = features == "weights_aligned"
+        return zoo_file(zoo, "weight_matching" if aligned else "none")
+    return zoo_file(zoo, SETTINGS.variant(features, zoo=zoo).alignment)
+
+
+def get_probed_hyper_reps(wildcards):
+    """Returns the hyper-representations whose latents are probed; none for weights."""
+    zoo, features = wildcards.zoo, wildcards.features
+    return [] if features in PLAIN_FEATURES else get_hyper_reps(zoo, features)
+
+
+def probe_flags(wildcards):
+    """Returns the settings of a probe as flags."""
+    zoo, features = wildcards.zoo, wildcards.features
+    first = SETTINGS.properties.variants[0]
+    variant = first if features in PLAIN_FEATURES else features
+    threshold = SETTINGS.variant(variant, zoo=zoo).weight_threshold
+    return flags(features=features, weight_threshold=threshold)
+
+
+def experiment_flags(**more):
+    """Returns the settings of an experiment's table or figure as flags."""
+    return flags(
+        **more,
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )
+
+
+def get_audits():
+    """Returns the audited samples of all methods that the config names."""
+    return expand(
+        "<results>/novelty/{zoo}/{method}.h5",
+        zoo=SETTINGS.novelty.zoos,
+        method=SETTINGS.novelty.methods,
+    )
+
+
+def get_audit_references(wildcards):
+    """Returns the audited references in the coordinates that a method draws in."""
+    return get_pool(wildcards).replace("zoos", "novelty", 1)
+
+
+def get_novelty_inputs():
+    """Returns the files that the results of the audit are made from, by flag."""
+    cells = [
+        SimpleNamespace(zoo=zoo, method=method)
+        for zoo in SETTINGS.novelty.zoos
+        for method in SETTINGS.novelty.methods
+    ]
+    references = dict.fromkeys(get_audit_references(cell) for cell in cells)
+    return {"references": list(references), "audits": get_audits()}
+
+
+def novelty_settings():
+    """Returns the settings of the audit without the names of zoos and methods."""
+    return SETTINGS.novelty.model_copy(update={"zoos": (), "methods": ()})
+
+
+# the experiments beside the tables of accuracies, with what their files are made from
+EXPERIMENT_TABLES = {
+    table: inputs
+    for table, inputs in (
+        ("ensembles", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("properties", get_probes()),
+    )
+    if inputs
+}
+EXPERIMENT_FIGURES = {
+    figure: inputs
+    for figure, inputs in (
+        ("ensembles", get_ensembles()),
+        ("calibration", get_ensembles()),
+        ("reconstruction", get_reconstructions()),
+        ("latents", get_latents()),
+    )
+    if inputs
+}
