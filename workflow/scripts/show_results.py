@@ -8,7 +8,7 @@ from hyperreps.commands import run
 from hyperreps.storage import DataFileError
 from hyperreps.tables import text_table
 
-TABLES = ("in_distribution", "samplers", "transfer")
+TABLES = ("in_distribution", "samplers", "transfer", "architectures")
 
 
 def main(*, results: Path) -> None:
