@@ -164,7 +164,6 @@ def test_damaged_networks(data: st.DataObject, tmp_path: Path, tried: Counter) -
         {"seeds": np.array(["1", "2", "3", "4"])},
         {"seeds": np.array([-1, 2, 3, 4])},
         {"seeds": np.array([1, 2, 3, 2**64 - 1], np.uint64)},
-        {"more": np.zeros(3)},
     ],
     ids=str,
 )

@@ -96,7 +96,8 @@ def _read(
     """Returns weights, epochs and seeds, or says what is wrong with the file."""
     if not path.is_file():
         raise DataFileError(f"{path}: no such file; put it there")
-    arrays = read_npz(path, names=("weights", "epochs", "seeds"), origin=str(path))
+    names = ("weights", "epochs", "seeds")
+    arrays = read_npz(path, names=names, origin=str(path), exact=False)
     weights, epochs, seeds = arrays.values()
     for name, array, kind, axes in (
         ("weights", weights, "f", 3),

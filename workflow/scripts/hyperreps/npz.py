@@ -18,14 +18,15 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that numpy writes
 
 
 def read_npz(
-    file: Path | io.BytesIO, *, names: tuple[str, ...], origin: str
+    file: Path | io.BytesIO, *, names: tuple[str, ...], origin: str, exact: bool
 ) -> dict[str, np.ndarray]:
     """Reads an npz file.
 
     Args:
         file: The file, or its content.
-        names: Of the arrays it must hold, and no more.
+        names: Of the arrays it must hold.
         origin: Its name, for messages.
+        exact: Refuse a file with more arrays, which would not be read.
 
     Returns:
         Arrays by name.
@@ -39,10 +40,11 @@ def read_npz(
         zipfile.ZipFile(file) as archive,
     ):
         entries = {e.filename.removesuffix(".npy"): e for e in archive.infolist()}
-        if set(entries) != set(names):
+        if not entries.keys() >= set(names) or (exact and len(entries) > len(names)):
             found = ", ".join(sorted(entries)) or "nothing"
+            only = " and no more" if exact else ""
             raise DataFileError(
-                f"{origin}: holds {found}; it must hold {', '.join(names)} and no more"
+                f"{origin}: holds {found}; it must hold {', '.join(names)}{only}"
             )
         return {name: _array(archive, entries[name]) for name in names}
 

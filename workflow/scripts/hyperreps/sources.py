@@ -206,7 +206,8 @@ def _digits(_files: Mapping[str, Content]) -> RawImages:
 def _npz(files: Mapping[str, Content]) -> RawImages:
     (content,) = files.values()
     file = io.BytesIO(content.data)
-    return RawImages(**read_npz(file, names=RawImages._fields, origin=content.origin))
+    names = RawImages._fields
+    return RawImages(**read_npz(file, names=names, origin=content.origin, exact=True))
 
 
 IDX_FILES = (
