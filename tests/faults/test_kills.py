@@ -98,7 +98,7 @@ class KilledRun:
             assert process.poll() is None
             kill(process)
         self.finished += finished()
-        assert not running_in(self.project)
+        wait_for(lambda: not running_in(self.project), "the end of all jobs")
 
 
 @pytest.fixture(scope="module")
