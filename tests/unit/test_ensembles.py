@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,7 +14,7 @@ from hyperreps.engines import evaluate
 from hyperreps.members import read_networks
 from hyperreps.seeds import numpy_generator
 from hyperreps.settings import SettingsError
-from hyperreps.storage import DataFileError, write_arrays
+from hyperreps.storage import DataFileError, read_arrays, write_arrays
 
 from .conftest import make_images, on_cpu, plain_model
 
@@ -187,8 +186,9 @@ class TestMembers:
         assert weights[:, :, 0].tolist() == [[5, 6], [100, 101]]
 
     def test_networks_that_are_not_finite_are_left_out_at_all_epochs(self, zoo_file):
-        with h5py.File(zoo_file, "a") as file:
-            file["weights"][8, 1, 0] = np.nan
+        arrays, attributes = read_arrays(zoo_file, kind="zoo")
+        arrays["weights"][8, 1, 0] = np.nan
+        write_arrays(zoo_file, arrays, attributes=attributes)
         weights, _ = read_networks(
             zoo_file, kind="zoo", population="B_T", epochs=(0, 1)
         )
@@ -198,8 +198,9 @@ class TestMembers:
         read = {"kind": "zoo", "population": "B_T"}
         with pytest.raises(DataFileError, match="trained to epoch 1"):
             read_networks(zoo_file, epochs=(0, 2), **read)
-        with h5py.File(zoo_file, "a") as file:
-            file["weights"][:] = np.inf
+        arrays, attributes = read_arrays(zoo_file, kind="zoo")
+        arrays["weights"][:] = np.inf
+        write_arrays(zoo_file, arrays, attributes=attributes)
         with pytest.raises(DataFileError, match="no network is finite"):
             read_networks(zoo_file, epochs=(0, 1), **read)
         with pytest.raises(SettingsError, match="epoch 0 only"):

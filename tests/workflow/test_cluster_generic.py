@@ -152,7 +152,9 @@ def test_a_cancelled_job_is_submitted_again_with_more(
 def test_an_interrupted_snakemake_cancels_its_jobs(project: Project) -> None:
     scheduler = Scheduler("PBS", project)
     shard = f"{RESULTS}/zoos/digits/seeds_1_4.h5"
-    command = [*COMMAND, shard, "--configfile", SMOKE]
+    # long enough not to end before it is cancelled
+    overlay = {"zoos": {"digits": {"recipe": {"epochs": 1000}}}}
+    command = [*COMMAND, shard, "--configfile", *project.configs(overlay)]
     log = project.root.with_name("log")
     with project.started(command, log=log, **scheduler.environment) as process:
         wait_for_a_job(log)
