@@ -106,15 +106,14 @@ class Project:
         with (
             log.open("wb") as file,
             subprocess.Popen(
-                command,
+                # SIGINT is ignored in what a shell has started in the background
+                ("env", "--default-signal=INT", *command),
                 cwd=self.root,
                 env=inherited | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # what a shell starts in the background inherits that it is ignored
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             ) as process,
         ):
             try:
