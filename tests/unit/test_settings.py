@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,13 @@ def test_the_papers_config_is_the_papers():
     assert settings.zoos["svhn"].recipe.initialization == "uniform"
 
 
-@pytest.mark.parametrize("overlay", ["demo", "smoke"])
-def test_overlays_are_valid_and_have_their_own_results(overlay):
-    text = (ROOT / f"config/{overlay}.yaml").read_text()
-    settings = load_settings(merged(PAPER, yaml.safe_load(text)))
-    assert settings.experiment == overlay
+@pytest.mark.parametrize(
+    "overlays", [["demo"], ["smoke"], ["novelty"], ["novelty", "imported"]]
+)
+def test_overlays_are_valid_and_have_their_own_results(overlays):
+    texts = [(ROOT / f"config/{overlay}.yaml").read_text() for overlay in overlays]
+    settings = load_settings(reduce(merged, map(yaml.safe_load, texts), PAPER))
+    assert settings.experiment == overlays[0]
 
 
 def test_every_key_is_explained_in_config_yaml():

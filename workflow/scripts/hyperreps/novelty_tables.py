@@ -39,9 +39,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column(
-        "accuracy", "accuracy", ".1f", True, False, "Mean test accuracy in percent."
-    ),
+    Column("accuracy", "accuracy", ".1f", True, True, "Mean test accuracy in percent."),
     Column(
         "raw L2",
         "raw",
@@ -89,7 +87,7 @@ COLUMNS = (
         "overlap",
         ".2f",
         False,
-        False,
+        True,
         "Median of the largest intersection over union of wrong predictions with a"
         " training network; 1 for the same behaviour.",
     ),

@@ -114,32 +114,29 @@ class Ensembles(Strict):
         return self
 
 
-class Reconstruction(Strict):
-    """Networks beside their reconstructions, layer by layer."""
+class OfVariants(Strict):
+    """A table of hyper-representations rather than of samples."""
 
     zoos: Names = Field((), description="Keys of zoos; empty: not made.")
     variants: Names = Field((), description="Keys of variants.")
 
     @model_validator(mode="after")
-    def _some_variant(self) -> Reconstruction:
+    def _some_variant(self) -> OfVariants:
         if self.zoos and not self.variants:
             raise ValueError("variants must name one at least, or zoos none")
         return self
 
 
-class Properties(Strict):
+class Reconstruction(OfVariants):
+    """Networks beside their reconstructions, layer by layer."""
+
+
+class Properties(OfVariants):
     """What linear probes read from weights, their statistics and latents."""
 
-    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
     variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."
     )
-
-    @model_validator(mode="after")
-    def _some_variant(self) -> Properties:
-        if self.zoos and not self.variants:
-            raise ValueError("variants must name one at least, or zoos none")
-        return self
 
 
 class Novelty(Strict):
