@@ -20,9 +20,15 @@ from hyperreps.autoencoder import (
     token_index,
 )
 from hyperreps.grouped import forward
-from hyperreps.losses import nt_xent, r_squared, reconstruction_loss
+from hyperreps.losses import (
+    DivergedError,
+    nt_xent,
+    r_squared,
+    reconstruction_loss,
+)
 from hyperreps.population import initial_weights
-from hyperreps.pretraining import DivergedError, Pretraining
+from hyperreps.pretraining import Pretraining
+from hyperreps.resuming import Pace, run_to_end
 from hyperreps.settings import HyperRep
 from hyperreps.storage import DataFileError
 
@@ -315,6 +321,32 @@ def test_a_loss_that_is_not_finite_stops(cnn):
     training.weights[0, 0] = torch.inf
     with pytest.raises(DivergedError, match=r"epoch 1.*learning_rate"):
         training.run_epoch()
+
+
+def test_weights_that_are_not_finite_stop_and_the_last_good_state_is_kept(
+    cnn, tmp_path, monkeypatch
+):
+    """The last step of an epoch destroys the weights, which no loss of it shows."""
+    state = tmp_path / "model.state"
+    training = pretrain(cnn, 0)
+    step, steps = training._step, []
+
+    def destroying(*arguments):
+        losses = step(*arguments)
+        steps.append(losses)
+        if len(steps) == 2 * training.steps:
+            next(training.model.parameters()).data.fill_(torch.nan)
+        return losses
+
+    monkeypatch.setattr(training, "_step", destroying)
+    with pytest.raises(DivergedError, match=r"epoch 2: its weights are not finite"):
+        run_to_end(
+            training, epochs=3, state=state, digest="d", pace=Pace(save_every=0.0)
+        )
+    assert all(losses.isfinite().all() for losses in steps)
+    saved = torch.load(state, weights_only=True)["training"]
+    assert saved["epoch"] == 1
+    assert all(x.isfinite().all() for x in saved["model"].values())
 
 
 def plain_settings(**changes):

@@ -114,7 +114,7 @@ def test_divergence_is_named():
     with torch.no_grad():
         next(training.critic.parameters()).fill_(float("nan"))
     with pytest.raises(
-        SettingsError, match=r"GAN.* in epoch 1; lower gan\.learning_rate"
+        SettingsError, match=r"GAN, epoch 1: .* finite; lower gan\.learning_rate"
     ):
         training.run_epoch()
 

@@ -79,7 +79,7 @@ def main(
         pace=pace,
     )
     if (training.diverged >= 0).all():
-        raise all_diverged(len(training.diverged))
+        raise all_diverged(f"{len(training.diverged)} networks")
     write_arrays(
         output,
         {

@@ -60,8 +60,9 @@ def main(
             raise DataFileError(f"shards hold {start} models, not {settings.models}")
         split = assign_splits(file["seed"][()].tolist(), fractions=settings.split)
         diverged = file["diverged"][()] >= 0
-        if diverged.all():
-            raise all_diverged(len(diverged))
+        train = split == "train"
+        if diverged[train].all():
+            raise all_diverged(f"{train.sum()} networks of split train")
         # so that no stage takes them for networks
         split = np.where(diverged, DIVERGED, split)
         add_array(file, "split", split)

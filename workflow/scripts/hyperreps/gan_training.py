@@ -7,7 +7,6 @@ exponential average (Yazici et al. 2019). The authors' release has no GAN to fol
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import torch
@@ -16,9 +15,10 @@ from torch.nn.functional import softplus
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .gan import Generator, perceptron
+from .losses import require_finite
 from .randomness import torch_seeded
 from .seeds import derived_seed
-from .settings import Gan, SettingsError
+from .settings import Gan
 from .shapes import Float
 
 STEPS_PER_EPOCH = 100
@@ -72,7 +72,7 @@ class GanTraining:
         """Trains for one epoch and returns the mean losses.
 
         Raises:
-            SettingsError: If a loss is not finite.
+            DivergedError: If a loss or a weight of the generator is not finite.
         """
         self.epoch += 1
         device = self.points.device
@@ -82,11 +82,12 @@ class GanTraining:
         for _ in range(STEPS_PER_EPOCH):
             sums += self._step(source)
         critic, generator = (sums / STEPS_PER_EPOCH).tolist()
-        if not math.isfinite(critic + generator):
-            raise SettingsError(
-                f"the losses of the GAN are {critic} and {generator} in epoch"
-                f" {self.epoch}; lower gan.learning_rate"
-            )
+        require_finite(
+            [critic, generator],
+            self.generator,
+            about=f"GAN, epoch {self.epoch}",
+            remedy="lower gan.learning_rate",
+        )
         return {"critic": critic, "generator": generator}
 
     def _step(self, source: torch.Generator) -> Tensor:

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from .settings import SettingsError
 from .shapes import Float, Int
+
+
+class DivergedError(SettingsError):
+    """A training whose losses or weights are no longer finite."""
+
+
+def require_finite(
+    losses: Iterable[float], model: nn.Module, *, about: str, remedy: str
+) -> None:
+    """Stops a training that has diverged, before its state or model is written.
+
+    Args:
+        losses: Of an epoch.
+        model: What is trained; its last step is in no loss yet.
+        about: What is trained, and the epoch.
+        remedy: What to do.
+
+    Raises:
+        DivergedError: If a loss or a weight is not finite.
+    """
+    weights = all(bool(part.isfinite().all()) for part in model.parameters())
+    if weights and all(map(math.isfinite, losses)):
+        return
+    what = "its weights are not finite" if not weights else "its loss is not finite"
+    raise DivergedError(f"{about}: {what}; {remedy}")
 
 
 def reconstruction_loss(

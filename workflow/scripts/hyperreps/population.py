@@ -317,10 +317,10 @@ class PopulationTraining:
             values[:] = state["metrics"][name].numpy()
 
 
-def all_diverged(count: int) -> SettingsError:
+def all_diverged(networks: str) -> SettingsError:
     """Returns the error of a population without a network that can be used."""
     return SettingsError(
-        f"all {count} networks have diverged: weights or losses are not finite, or"
+        f"all {networks} have diverged: weights or losses are not finite, or"
         " beyond recipe.weight_limit; lower recipe.learning_rate"
     )
 

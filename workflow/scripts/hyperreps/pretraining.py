@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from .architectures import Architecture
 from .augmentation import augmented_views
 from .autoencoder import HyperRepresentation, normalization
-from .losses import nt_xent, r_squared, reconstruction_loss
+from .losses import nt_xent, r_squared, reconstruction_loss, require_finite
 from .randomness import torch_seeded
 from .seeds import derived_seed
 from .settings import HyperRep, SettingsError
@@ -20,10 +19,6 @@ from .shapes import Float
 PLATEAU_FACTOR = 0.3
 # fraction of the one-cycle schedule in which the learning rate rises
 WARM_UP = 0.15
-
-
-class DivergedError(SettingsError):
-    """A training whose loss is no longer finite."""
 
 
 class Pretraining:
@@ -88,7 +83,7 @@ class Pretraining:
         """Trains for one epoch and returns its entry of the curve.
 
         Raises:
-            DivergedError: If the loss is not finite.
+            DivergedError: If the loss or a weight of the model is not finite.
         """
         self.epoch += 1
         self.model.train()
@@ -102,10 +97,12 @@ class Pretraining:
             for rows in order[: self.steps * self.batch].split(self.batch):
                 sums += self._step(self.weights[rows], generator)
         loss, reconstruction, contrast = (sums / self.steps).tolist()
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} in epoch {self.epoch}; lower learning_rate"
-            )
+        require_finite(
+            [loss],
+            self.model,
+            about=f"hyper-representation, epoch {self.epoch}",
+            remedy="lower hyper_rep.learning_rate",
+        )
         if self.settings.schedule == "plateau":
             self.scheduler.step(loss)
         entry = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from .seeds import derived_seed
 from .settings import Method, SettingsError, Zoo, split_sizes
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
+
+log = logging.getLogger(__name__)
 
 MODEL_SPLITS = ("train", "val", "test")
 # what stands for the split of a model whose training diverged: it is in none
@@ -79,6 +82,9 @@ def read_zoo(path: Path) -> ZooData:
         column = int(np.searchsorted(zoo_epochs(file), first))
         window = slice(column, column + last + 1 - first)
         weights = file["weights"][:, window]
+    if lost := int((arrays["split"] == DIVERGED).sum()):
+        total = len(arrays["split"])
+        log.info("%s: %d of %d networks diverged and are left out", path, lost, total)
     architecture = read_architecture(attributes, path)
     if weights.ndim != 3 or weights.shape[2] != architecture.parameters:
         raise DataFileError(
@@ -171,8 +177,9 @@ def select(
         weights, model, column = weights[keep], model[keep], column[keep]
     if not len(weights):
         raise SettingsError(
-            f"zoo {zoo.name}: no network of split {split!r} is left; every one has a"
-            f" weight above weight_threshold ({weight_threshold:g}) or is not finite"
+            f"zoo {zoo.name}: no network of split {split!r} is left; every one has"
+            " diverged or has a weight that is not finite or above weight_threshold"
+            f" ({weight_threshold:g})"
         )
     accuracy = zoo.accuracy[select_on][model, column]
     low, high = np.quantile(accuracy, [1 - top, bottom])
