@@ -70,8 +70,8 @@ def test_the_study_of_novelty_crosses_everything(sources: Project) -> None:
     done = sources.snakemake("novelty", "--dry-run", *overlay)
     assert done.code == 0, done.output
     planned = job_counts(done.output)
-    # alignment x loss x permutation, two seeds each; with two samplers and five rivals
-    assert planned["pretrain"] == 2**3 * 2
+    # alignment x loss x permutation, three seeds each; two samplers and five rivals
+    assert planned["pretrain"] == 2**3 * 3
     assert planned["audit"] == planned["sample"] == 2**3 * 2 + 5
     assert planned["audit_references"] == 2
 
