@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck
 
-LONG = 30
+LONG = 10
 COMMON = {
     # processes share their cores: a slow case is no finding, a long one is
     "deadline": None,
