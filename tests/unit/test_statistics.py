@@ -139,10 +139,22 @@ class TestSummarise:
         assert (summary["ci_low"] <= summary["mean"] + 1e-12).all()
         assert (summary["ci_high"] >= summary["mean"] - 1e-12).all()
 
+    def test_spread_between_hyper_representations_by_hand(self, tmp_path):
+        path = finetuned_file(
+            tmp_path,
+            [[0.2, 0.8], [0.4, 0.8], [0.6, 0.8]],
+            hyper_rep_seed=np.array([7, 7, 9]),
+        )
+        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
+        assert list(summary["seeds"]) == [0, 2, 0, 2]
+        # means 0.3 and 0.6, ddof 1; none where nothing was retrained
+        expected = [math.nan, 0.3 / math.sqrt(2), math.nan, 0]
+        np.testing.assert_allclose(summary["seed_std"], expected, atol=1e-7)
+
     def test_columns_are_the_contract(self, tmp_path):
         columns = (
             "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,"
-            "published_std,q25,median,q75,published_median,reference"
+            "published_std,q25,median,q75,published_median,reference,seeds,seed_std"
         )
         summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns

@@ -30,6 +30,8 @@ SUMMARY_COLUMNS = [
     "q75",
     "published_median",
     "reference",
+    "seeds",
+    "seed_std",
 ]
 
 
@@ -186,7 +188,9 @@ def summarise(
     Returns:
         One row per source, target, epoch and method, in the order of frame: n; in
         [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
-        q25, median, q75 (quantiles), published_median; reference.
+        q25, median, q75 (quantiles), published_median; reference; seeds, the number of
+        hyper-representations, and seed_std, the standard deviation (ddof 1) between
+        their means, NaN for fewer than two.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -224,8 +228,10 @@ def summarise(
 def _summary(
     members: pd.DataFrame, statistics: Statistics, rng: np.random.Generator
 ) -> dict[str, int | float]:
-    """Returns n, mean, std (ddof 0), both ends of the mean's interval, and median."""
+    """Returns what is known of the accuracies of one cell; see summarise()."""
     accuracy = members["accuracy"].to_numpy(np.float64)
+    retrained = members[members["group"].str.startswith("seed ")]
+    means = retrained.groupby("group")["accuracy"].mean().astype(np.float64)
     low, high = bootstrap_interval(
         accuracy,
         members["group"].to_numpy(),
@@ -239,6 +245,8 @@ def _summary(
         "std": float(accuracy.std()),
         "ci_low": low,
         "ci_high": high,
+        "seeds": len(means),
+        "seed_std": float(means.std()),
         **dict(
             zip(
                 ("q25", "median", "q75"),

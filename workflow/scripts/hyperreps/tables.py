@@ -67,14 +67,18 @@ LATEX = Layout(
 
 
 def _ours(row: Any, layout: Layout) -> str:
-    """Returns "68.6 ± 6.7 [66.8, 70.4]" in percent; a single network has no spread.
+    """Returns "68.6 ± 6.7 [66.8, 70.4] (± 1.1)" in percent.
 
-    The median follows where the published number is one.
+    In parentheses is the spread between hyper-representations; a single network has no
+    spread. The median follows where the published number is one.
     """
     if row.n == 1:
         return f"{100 * row.mean:.1f} {layout.interval('[n = 1]')}"
     interval = layout.interval(f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]")
     text = f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
+    if not math.isnan(row.seed_std):
+        between = f"({layout.plus_minus.strip()} {100 * row.seed_std:.1f})"
+        text += f" {layout.interval(between)}"
     if not math.isnan(row.published_median):
         text += f" median {100 * row.median:.1f}"
     return text
@@ -127,7 +131,8 @@ def text_table(summary: pd.DataFrame) -> str:
                 "": part["block"].mask(part["block"] == part["block"].shift(), ""),
                 "method": part["name"],
                 "n": part["n"].astype(str),
-                "mean ± std [interval]": part["ours"] + part["best"].map(" *".__mul__),
+                "mean ± std [interval] (± seeds)": part["ours"]
+                + part["best"].map(" *".__mul__),
                 "published": part["theirs"],
             }
         )
@@ -141,7 +146,8 @@ def text_table(summary: pd.DataFrame) -> str:
         blocks.append(f"{heading}\n{text}")
     note = (
         "Test accuracy in %: mean ± standard deviation over n networks [confidence\n"
-        "interval of the mean]; * best mean of its epoch, references left out."
+        "interval of the mean] (± standard deviation between the means of the\n"
+        "hyper-representations); * best mean of its epoch, references left out."
     )
     return "\n\n".join([*blocks, note])
 
@@ -249,7 +255,9 @@ def caption_text(statistics: Statistics, layout: Layout) -> str:
         f" networks, and in brackets the {level} confidence interval of the mean"
         f" ({statistics.resamples} bootstrap resamples, first of the"
         " hyper-representations or zoo models that networks come from, then of"
-        f" networks). Published: {mean_std}standard deviation of Schürholt et al. 2022;"
+        f" networks), in parentheses the standard deviation (ddof 1) between the means"
+        f" of the hyper-representations, trained with different seeds. Published:"
+        f" {mean_std}standard deviation of Schürholt et al. 2022;"
         f" {layout.about}where only an approximate value is given, medians where they"
         " were read off a plot by eye. Bold: best mean of"
         " this run at its epoch. References are not finetuned: they are known at epoch"
