@@ -46,7 +46,14 @@ def test_the_papers_config_is_the_papers():
 
 
 @pytest.mark.parametrize(
-    "overlays", [["demo"], ["smoke"], ["novelty"], ["novelty", "imported"]]
+    "overlays",
+    [
+        ["demo"],
+        ["smoke"],
+        ["novelty"],
+        ["novelty", "novelty_demo"],
+        ["novelty", "novelty_imported"],
+    ],
 )
 def test_overlays_are_valid_and_have_their_own_results(overlays):
     texts = [(ROOT / f"config/{overlay}.yaml").read_text() for overlay in overlays]
