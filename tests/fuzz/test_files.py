@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import resource
@@ -10,6 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -24,6 +26,7 @@ from hyperreps.datasets import load_images
 from hyperreps.evaluations import load_published
 from hyperreps.experiments import load_published_properties
 from hyperreps.settings import Recipe, SettingsError, Zoo
+from hyperreps.sources import SOURCES
 from hyperreps.storage import DataFileError
 
 from ..image_files import FORMATS, Trap, example, npz_bytes, settings, write
@@ -82,13 +85,35 @@ def read_images(source: str, folder: Path) -> None:
     assert raw.x_train.shape[1:] == raw.x_test.shape[1:]
 
 
+def pin(source: str, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes files for the official ones of a source."""
+    pinned = [
+        replace(file, digest=hashlib.sha256(files[file.name]).hexdigest())
+        for file in SOURCES[source].files
+    ]
+    monkeypatch.setitem(SOURCES, source, replace(SOURCES[source], files=pinned))
+
+
+def test_the_digests_of_svhn_are_pinned() -> None:
+    assert all(file.digest for file in SOURCES["svhn"].files)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
 @fuzzed(100)
 def test_damaged_images(
-    name: str, data: st.DataObject, tmp_path: Path, any_digest: None, tried: Counter
+    name: str,
+    data: st.DataObject,
+    tmp_path: Path,
+    any_digest: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tried: Counter,
 ) -> None:
     source, _, files = example(name)
+    if source == "svhn":
+        # scipy's Matlab reader crashes on one damaged file in 2000: what keeps them
+        # from it is tried here
+        pin(source, files, monkeypatch)
     folder = tmp_path if source == "npz" else tmp_path / source
     file = data.draw(st.sampled_from(sorted(files)))
     changed = data.draw(any_damage(file, files[file]))

@@ -128,6 +128,7 @@ def _svhn(files: Mapping[str, Content]) -> RawImages:
 
     def part(content: Content) -> tuple[np.ndarray, np.ndarray]:
         with reading(content.origin, "Matlab file with X and y"):
+            # can crash on damaged bytes, which the pinned digests keep away from it
             arrays = loadmat(
                 io.BytesIO(content.data),  # type: ignore[arg-type]
                 variable_names=["X", "y"],
