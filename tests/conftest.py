@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds how often tests/faults kills a run."""
     help_ = "how many times a whole run is killed (tests/faults/test_kills.py)"
     parser.addoption("--kills", type=int, default=2, help=help_)
+
+
+counted = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture(scope="session")
+def tried(request: pytest.FixtureRequest) -> Counter[str]:
+    """Counts what was tried and what came of it; shown after all tests."""
+    return request.config.stash.setdefault(counted, Counter())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints the counts."""
+    counts = config.stash.get(counted, Counter[str]())
+    if counts:
+        terminalreporter.section("what was tried")
+        for name, number in sorted(counts.items()):
+            terminalreporter.write_line(f"{number:8} {name}")
 
 
 @dataclass(frozen=True)

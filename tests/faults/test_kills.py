@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,7 +115,11 @@ def killed_run(
 
 
 def test_a_killed_run_is_run_again_and_ends_the_same(
-    moment: float, killed_run: KilledRun, finished: Project, tmp_path: Path
+    moment: float,
+    killed_run: KilledRun,
+    finished: Project,
+    tmp_path: Path,
+    tried: Counter[str],
 ) -> None:
     killed_run.kill_at(moment)
     project = killed_run.project.copy(tmp_path / "again")
@@ -126,6 +131,7 @@ def test_a_killed_run_is_run_again_and_ends_the_same(
     assert done.code == 0, done.output
     assert_same_results(project, finished)
     assert project.planned() == {}
+    tried["kills: whole runs, ended the same"] += 1
     shutil.rmtree(project.root)
 
 
@@ -168,7 +174,9 @@ def job_seconds(finished: Project, command: list[str]) -> float:
     return float(benchmark.read_text(encoding="utf-8").splitlines()[1].split()[0])
 
 
-def test_killed_jobs_are_tried_again(project: Project, finished: Project) -> None:
+def test_killed_jobs_are_tried_again(
+    project: Project, finished: Project, tried: Counter[str]
+) -> None:
     (project.results / "zoos" / "digits.h5").unlink()
     (project.root / TABLE).unlink()
     log = project.root.with_name("jobs.log")
@@ -180,6 +188,7 @@ def test_killed_jobs_are_tried_again(project: Project, finished: Project) -> Non
     assert sorted(killed) == sorted(KILLED_JOBS)
     assert output.count("Error in rule ") == len(KILLED_JOBS)
     assert_same_results(project, finished)
+    tried["kills: single jobs, ended the same"] += len(killed)
 
 
 def test_a_killed_job_ends_the_run_and_a_plain_rerun_goes_on(

@@ -6,10 +6,7 @@ new ones, LONG times as many.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import hypothesis
-import pytest
 from hypothesis import HealthCheck
 
 LONG = 10
@@ -25,7 +22,6 @@ COMMON = {
 }
 hypothesis.settings.register_profile("fuzz", derandomize=True, database=None, **COMMON)
 hypothesis.settings.register_profile("long", **COMMON)
-outcomes = pytest.StashKey[Counter[str]]()
 
 
 def fuzzed(cases: int) -> hypothesis.settings:
@@ -37,21 +33,3 @@ def fuzzed(cases: int) -> hypothesis.settings:
     return hypothesis.settings(
         hypothesis.settings.get_profile("fuzz"), max_examples=cases
     )
-
-
-@pytest.fixture(scope="session")
-def tried(request: pytest.FixtureRequest) -> Counter[str]:
-    """Counts cases by what was tried and what came of it; shown after all tests."""
-    return request.config.stash.setdefault(outcomes, Counter())
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Prints the counts."""
-    counts = config.stash.get(outcomes, Counter[str]())
-    if counts:
-        terminalreporter.section("cases tried")
-        for name, number in sorted(counts.items()):
-            terminalreporter.write_line(f"{number:8} {name}")
-        terminalreporter.write_line(f"{counts.total():8} in all")
