@@ -1,7 +1,7 @@
 # make env    a virtual environment .venv with pinned versions
 # make demo   the whole method on scikit-learn's digits, ends with the table
 # make test   all checks and tests
-# make fuzz   new cases of bad settings and files, ten times as many, a quarter of an hour
+# make fuzz   new cases of bad settings and files, ten times as many, for some minutes
 # make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, dry runs: the quick part of make test
 # make format mends formatting

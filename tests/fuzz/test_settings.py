@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hyperreps.configuration import Settings, load_settings
@@ -272,6 +272,7 @@ edits = st.lists(
 
 
 @given(edits=edits)
+@example(edits=[(("zoos", "one", "variations"), {"\x1b": []})])
 @fuzzed(1500)
 def test_several_wrong_values(
     edits: list[tuple[Path, Any]], tried: Counter[str]

@@ -57,7 +57,7 @@ def problem_lines(
 ) -> Iterable[str]:
     """Yields one line per problem: the key's path, what is wrong and what was given."""
     for problem in error.errors(include_url=False):
-        path = ".".join(_shown_key(part) for part in (*prefix, *problem["loc"]))
+        path = ".".join(shown_key(part) for part in (*prefix, *problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key; see config/config.yaml for the known ones"
@@ -70,7 +70,8 @@ def problem_lines(
         yield from (f"{path}: {m}" if path else m for m in message.splitlines())
 
 
-def _shown_key(key: object) -> str:
+def shown_key(key: object) -> str:
+    """Returns a key of the config as messages show it, in one line."""
     text = str(key)
     return text if text.isprintable() and len(text) <= 80 else _shown(text)
 

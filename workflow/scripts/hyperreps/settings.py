@@ -31,6 +31,7 @@ from .limits import (
     Text,
     Units,
     problem_lines,
+    shown_key,
 )
 
 Engine = Literal["auto", "loop", "grouped", "fused"]
@@ -184,7 +185,10 @@ class Zoo(Strict):
             yield "variations: of networks trained elsewhere, none is known"
         for key, values in self.variations.items():
             if not values:
-                yield f"variations.{key}: no value; give one at least, or leave it out"
+                yield (
+                    f"variations.{shown_key(key)}: no value; give one at least, or"
+                    " leave it out"
+                )
             for value in values:
                 try:
                     Recipe(**base | {key: value})
