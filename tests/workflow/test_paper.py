@@ -29,7 +29,7 @@ EXPERIMENT_JOBS = {
 }
 PAPER_JOBS = {
     "prepare_dataset": ZOOS,
-    "train_zoo": ZOOS * 1000 // 50,  # models / shard_size
+    "train_zoo": ZOOS * 1000 // 100,  # models / shard_size
     "merge_zoo": ZOOS,
     "align_zoo": ZOOS,  # for soups
     "pretrain": ZOOS * VARIANTS * SEEDS,

@@ -457,7 +457,9 @@ class Compute(Strict):
         description="Let torch.compile fuse the hyper-representation's training step;"
         " for large models on a GPU.",
     )
-    shard_size: Count = Field(50, description="Models trained side by side in one job.")
+    shard_size: Count = Field(
+        100, description="Models trained side by side in one job."
+    )
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         1,
         description="CPU threads of a job that trains networks; fixed, since float"
