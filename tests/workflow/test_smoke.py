@@ -73,7 +73,7 @@ OTHERS = {
 }
 COLUMNS = (
     "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std,"
-    "q25,median,q75,published_median,reference"
+    "q25,median,q75,published_median,reference,seeds,seed_std"
 )
 
 
@@ -175,6 +175,7 @@ def test_the_table_holds_each_method_at_each_epoch(finished: Project) -> None:
     for row in table:
         assert (row["source"], row["target"]) == ("digits", "digits")
         assert 0 <= float(row["mean"]) <= 1
+    assert {row["seeds"] for row in table if row["method"] == "S_KDE30"} == {"2"}
     assert "</table>" in path.with_suffix(".html").read_text(encoding="utf-8")
     assert r"\end{tabular}" in path.with_suffix(".tex").read_text(encoding="utf-8")
 
