@@ -33,9 +33,8 @@ def main(
     check_output(output, suffix=".csv")
     paper = load_published(published, table=table)
     statistics, seed = compared.statistics, compared.seed
-    frame = compared.networks()
     summary = summarise(
-        frame,
+        compared.networks(),
         epochs=compared.epochs,
         published=paper,
         statistics=statistics,
@@ -43,7 +42,6 @@ def main(
     )
     page = tables.html_page(
         summary,
-        frame,
         methods=compared.methods(),
         statistics=statistics,
         seed=seed,

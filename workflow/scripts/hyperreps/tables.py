@@ -289,7 +289,6 @@ def describe(method: Method) -> str:
 
 def html_page(
     summary: pd.DataFrame,
-    frame: pd.DataFrame,
     *,
     methods: Mapping[str, Method],
     statistics: Statistics,
@@ -300,7 +299,6 @@ def html_page(
 
     Args:
         summary: As summarise() returns it.
-        frame: What was summarised, for the number of hyper-representations.
         methods: Settings of the sampled methods, for the notes below the table.
         statistics: Of the intervals.
         seed: Base seed of the run, stated in the caption.
@@ -310,8 +308,7 @@ def html_page(
     table = styler.set_uuid("table").to_html(sparse_index=True)
     notes = {HTML.name(BASELINE): "the zoo's test split, from its own training"}
     for name, method in methods.items():
-        groups = frame.loc[frame["method"] == name, "group"]
-        seeds = groups[groups.str.startswith("seed ")].nunique()
+        seeds = summary.loc[summary["method"] == name, "seeds"].max()
         trained = f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
         notes[HTML.name(name)] = html.escape(describe(method) + trained)
     page: str = jinja2.Template(HTML_PAGE).render(
