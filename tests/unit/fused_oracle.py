@@ -5,14 +5,24 @@ Data is a dictionary of what a kernel takes: arrays or tensors.
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor, nn
 
-from hyperreps.settings import Recipe
+from hyperreps.architectures import build
+from hyperreps.datasets import load_images, normalization, prepare
+from hyperreps.settings import Dataset, Recipe
 
 from .conftest import plain_model
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 RECIPE = Recipe(
     initialization="kaiming_uniform",
@@ -22,6 +32,71 @@ RECIPE = Recipe(
     batch_size=7,
     epochs=1,
 )
+
+
+def _recipes() -> dict[str, Recipe]:
+    """Returns the recipes of the configs' zoos and every pair that a recipe can name."""
+    found = {}
+    for name in ("config", "demo"):
+        config = yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8"))
+        zoos = config["zoos"].items()
+        found |= {zoo: Recipe(**entry["recipe"]) for zoo, entry in zoos}
+    names = [
+        get_args(Recipe.model_fields[field].annotation)
+        for field in ("initialization", "activation")
+    ]
+    for initialization, activation in product(*names):
+        changes = {"initialization": initialization, "activation": activation}
+        changes |= {"learning_rate": 1e-3, "batch_size": 10}
+        found[f"{initialization}-{activation}"] = RECIPE.model_copy(update=changes)
+    return found
+
+
+RECIPES = _recipes()
+
+
+@cache
+def digits(channels: int) -> dict:
+    """Returns real images: scikit-learn's digits as the project prepares them.
+
+    The second and third channel are the first, dimmed and inverted.
+    """
+    settings = Dataset(source="digits", validation=200)
+    raw, _ = load_images(settings, data_dir=Path())
+    arrays = prepare(raw, settings)
+    ink = arrays["train/images"]
+    pixels = np.concatenate([ink, ink // 2, 255 - ink], axis=1)[:, :channels]
+    mean, std = normalization(pixels, settings)
+    return {
+        "architecture": build("cnn", channels=channels),
+        "pixels": np.ascontiguousarray(pixels),
+        "labels": arrays["train/labels"],
+        "mean": mean,
+        "std": std,
+    }
+
+
+def assert_layers_agree(
+    found: np.ndarray | Tensor,
+    row: np.ndarray | Tensor,
+    data: dict,
+    index: np.ndarray | Tensor,
+    *,
+    activation: str,
+) -> None:
+    """Each layer's gradient is that of float64 but for the rounding of float32.
+
+    A float32 score is wrong by 6e-8 of its size, a probability by as much as its score
+    in absolute terms; networks that start with U(0, 1) and no bound give scores of
+    thousands.
+    """
+    expected = gradient(row, data, index, activation=activation)[2]
+    model = module(row, data, activation=activation).double()
+    largest = float(model(batch(data, index)[0]).detach().abs().max())
+    for item in data["architecture"].weighted:
+        own, theirs = (torch.as_tensor(x)[item.whole] for x in (found, expected))
+        error = distance(own, theirs) / float(theirs.norm())
+        assert error < 3e-5 + 5e-7 * largest, item.name
 
 
 def module(row: np.ndarray | Tensor, data: dict, *, activation: str) -> nn.Sequential:

@@ -5,13 +5,22 @@ The kernel compiles once per number of channels and machine; later runs load it.
 
 import numpy as np
 import pytest
+from scipy.special import expit, ndtr
 
 from hyperreps import fused
 from hyperreps.architectures import Architecture, Convolution, build
 from hyperreps.population import initial_weights
 
 from .conftest import make_images
-from .fused_oracle import RECIPE, distance, epoch, gradient
+from .fused_oracle import (
+    RECIPE,
+    RECIPES,
+    assert_layers_agree,
+    digits,
+    distance,
+    epoch,
+    gradient,
+)
 
 pytest.importorskip("numba", reason="the fused engine needs numba")
 
@@ -30,19 +39,17 @@ def arguments(channels: int) -> dict:
     }
 
 
-def start(models: int, *, channels: int) -> np.ndarray:
+def start(
+    models: int, *, channels: int, initialization: str = RECIPE.initialization
+) -> np.ndarray:
     network = build("cnn", channels=channels)
-    seeds = range(models)
     return initial_weights(
-        network, initialization="kaiming_uniform", seeds=seeds
+        network, initialization=initialization, seeds=range(models)
     ).numpy()
 
 
-def orders(models: int, *, first: int = 0, images: int = IMAGES) -> np.ndarray:
-    rows = [
-        np.random.default_rng(first + k).permutation(IMAGES)[:images]
-        for k in range(models)
-    ]
+def orders(models: int, *, images: int = IMAGES, among: int = IMAGES) -> np.ndarray:
+    rows = [np.random.default_rng(k).permutation(among)[:images] for k in range(models)]
     return np.stack(rows).astype(np.int32)
 
 
@@ -72,6 +79,83 @@ def assert_gradient(data, *, activation, size):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gradient_equals_autograd_in_float64(channels, activation, size):
     assert_gradient(arguments(channels), activation=activation, size=size)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_layer_has_its_gradient_on_real_images(channels, recipe):
+    """Untrained, after one epoch and after ten, by the recipe that is used.
+
+    Where units saturate slopes are tiny, and Adam takes full steps by them.
+    """
+    data = digits(channels) | {"threads": 1}
+    count = len(data["labels"])
+    weights = start(1, channels=channels, initialization=recipe.initialization)
+    index = orders(1, images=100, among=count)
+    changes = {"batch_size": 100, "weight_decay": 0.0}
+    whole = recipe.model_copy(update=changes)
+    state, step = None, 0
+    for epochs in (0, 1, 9):
+        for _ in range(epochs):
+            order = orders(1, images=count, among=count)
+            weights, *state, _, _ = train(
+                weights, order, data, recipe=recipe, state=state, step=step
+            )
+            step += -(-count // recipe.batch_size)
+        _, moment, *_ = train(weights, index, data, recipe=whole)
+        assert_layers_agree(
+            moment[0] / 0.1, weights[0], data, index[0], activation=recipe.activation
+        )
+
+
+def gaussian(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+# value, and the terms of the slope
+EXACT = {
+    "tanh": lambda x: (np.tanh(x), [np.cosh(x) ** -2]),
+    "relu": lambda x: (np.where(x > 0, x, 0), [np.where(x > 0, 1, 0)]),
+    "leaky_relu": lambda x: (np.where(x > 0, x, x / 100), [np.where(x > 0, 1, 0.01)]),
+    "sigmoid": lambda x: (expit(x), [expit(x) * expit(-x)]),
+    "silu": lambda x: (x * expit(x), [expit(x), x * expit(x) * expit(-x)]),
+    "gelu": lambda x: (x * ndtr(x), [ndtr(x), x * gaussian(x)]),
+}
+
+
+@pytest.mark.parametrize("activation", fused.ACTIVATIONS)
+def test_values_and_slopes_are_right_far_into_both_tails(activation):
+    sizes = np.geomspace(1e-6, 40, 4096, dtype=np.float32)
+    x = np.concatenate([-sizes, sizes])
+    values, slopes = x.copy(), np.empty_like(x)
+    kernel = fused.load_kernel(build("cnn", channels=1))
+    code = fused.ACTIVATIONS.index(activation)
+    kernel.activate(code, values, slopes, np.int64(0), np.int64(len(x)))
+    value, terms = EXACT[activation](x.astype(np.float64))
+    # below this float32 has fewer digits
+    least = 2e-38 + 6e-6 * np.abs(value)
+    assert (np.abs(values - value) <= least).all()
+    least = 2e-38 + 6e-6 * np.sum(np.abs(terms), axis=0)
+    assert (np.abs(slopes - np.sum(terms, axis=0)) <= least).all()
+    if activation == "tanh":
+        assert (np.abs(values[np.abs(x) > 9.02]) == 1).all()
+
+
+def test_a_confident_network_has_its_gradient():
+    """Its wanted class's probability minus one is the sum of the others, not 1e-7."""
+    data = digits(1) | {"threads": 1}
+    count = len(data["labels"])
+    weights, state = start(1, channels=1), None
+    for epoch_ in range(50):
+        order = orders(1, images=count, among=count)
+        step = epoch_ * -(-count // RECIPE.batch_size)
+        weights, *state, _, _ = train(weights, order, data, state=state, step=step)
+    index = orders(1, images=10, among=count)
+    whole = RECIPE.model_copy(update={"batch_size": 10, "weight_decay": 0.0})
+    _, moment, *_ = train(weights, index, data, recipe=whole)
+    loss, _, expected = gradient(weights[0], data, index[0], activation="tanh")
+    assert loss < 1e-2
+    assert distance(moment[0] / 0.1, expected) < 1e-5 * expected.norm()
 
 
 def test_vectors_of_eight_lanes_give_the_same(monkeypatch):

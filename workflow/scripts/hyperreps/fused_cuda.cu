@@ -60,20 +60,24 @@ __device__ inline void read_fours(const float* from, float (&to)[N]) {
     }
 }
 
-// The activation function and its slope, as PyTorch defines them.
+// The activation function and its slope. Adam divides by the size of a gradient, so that
+// tiny slopes count as much as large ones: none is a difference of nearly equal numbers.
 __device__ inline float activate(float z, float& slope) {
     if constexpr (ACTIVATION == TANH) {
-        const float y = tanhf(z);
-        slope = 1.0f - y * y;
-        return y;
+        const float e = expf(-2.0f * fabsf(z));
+        slope = 4.0f * e / ((1.0f + e) * (1.0f + e));
+        return tanhf(z);
     } else if constexpr (ACTIVATION == GELU) {
-        const float share = 0.5f * (1.0f + erff(z * 0.70710678f));
+        const float share = 0.5f * erfcf(z * -0.70710678f);
         slope = share + z * 0.39894228f * expf(-0.5f * z * z);
         return z * share;
     } else if constexpr (ACTIVATION == SIGMOID || ACTIVATION == SILU) {
-        const float y = 1.0f / (1.0f + expf(-z));
+        const float e = expf(-fabsf(z));
+        const float larger = 1.0f / (1.0f + e);
+        const float y = z > 0.0f ? larger : e * larger;
+        const float rest = z > 0.0f ? e * larger : larger;
         const bool plain = ACTIVATION == SIGMOID;
-        slope = plain ? y * (1.0f - y) : y * (1.0f + z * (1.0f - y));
+        slope = plain ? y * rest : y * (1.0f + z * rest);
         return plain ? y : z * y;
     } else {
         slope = z > 0.0f ? 1.0f : ACTIVATION == RELU ? 0.0f : 0.01f;
@@ -216,7 +220,8 @@ struct Result {
 };
 
 // Cross-entropy of the scores, one class per lane. With `delta`, the gradient of
-// `share` times the loss. The first of equal scores is the answer.
+// `share` times the loss; the wanted class's probability minus 1 would cancel and is the
+// sum of the others. The first of equal scores is the answer.
 __device__ inline Result judge(float score, int label, float share, float* delta) {
     const int lane = threadIdx.x % 32;
     const float lowest = -3.4e38f;
@@ -227,16 +232,17 @@ __device__ inline Result judge(float score, int label, float share, float* delta
         best = fmaxf(best, __shfl_xor_sync(ALL, best, step));
     int answer = lane < CLASSES && mine == best ? lane : 32;
     const float power = lane < CLASSES ? expf(mine - best) : 0.0f;
-    float total = power;
+    float others = lane == label ? 0.0f : power;
 #pragma unroll
     for (int step = 16; step > 0; step /= 2) {
         const int other = __shfl_xor_sync(ALL, answer, step);
         answer = other < answer ? other : answer;
-        total += __shfl_xor_sync(ALL, total, step);
+        others += __shfl_xor_sync(ALL, others, step);
     }
     const float wanted = __shfl_sync(ALL, mine, label);
+    const float total = others + __shfl_sync(ALL, power, label);
     if (delta && lane < CLASSES)
-        delta[lane] = (power / total - (lane == label ? 1.0f : 0.0f)) * share;
+        delta[lane] = (lane == label ? -others : power) / total * share;
     return {logf(total) + best - wanted, answer == label};
 }
 

@@ -169,25 +169,33 @@ def square_root(typing, x):
 
 
 @intrinsic
-def rounded_down(typing, x):
-    """Returns the largest whole number that is not above x."""
+def magnitude(typing, x):
+    """Returns |x|."""
 
     def code(context, builder, signature, args):
-        return _library(builder, "floor", x, args)
+        return _library(builder, "fabs", x, args)
 
     return x(x), code
 
 
 @intrinsic
-def power_of_two(typing, x):
-    """Returns 2**x for whole x in -126..127, written into the exponent bits."""
+def with_sign(typing, x, y):
+    """Returns |x| with the sign of y."""
+
+    def code(context, builder, signature, args):
+        return _library(builder, "copysign", x, args)
+
+    return x(x, x), code
+
+
+@intrinsic
+def as_exponent(typing, x):
+    """Returns the number whose sign and exponent are the 9 lowest bits of x."""
 
     def code(context, builder, signature, args):
         integers = ir.VectorType(_INT32, x.lanes)
-        exponent = builder.add(
-            builder.fptosi(args[0], integers), ir.Constant(integers, [127] * x.lanes)
-        )
-        bits = builder.shl(exponent, ir.Constant(integers, [23] * x.lanes))
+        places = ir.Constant(integers, [23] * x.lanes)
+        bits = builder.shl(builder.bitcast(args[0], integers), places)
         return builder.bitcast(bits, x.ir)
 
     return x(x), code
