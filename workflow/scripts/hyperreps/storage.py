@@ -11,19 +11,16 @@ import hashlib
 import io
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import h5py
 import numpy as np
 
-from . import __version__
+from .provenance import provenance
 
 CHUNK = 2**20  # bytes, about
 # stands in an attribute: what is behind the end, HDF5 cuts when it opens for writing
@@ -152,25 +149,6 @@ def destination(path: Path) -> Iterator[_Postponing]:
         finally:
             if file.error:
                 raise file.error
-
-
-def provenance() -> dict[str, str]:
-    """Returns the attributes that every file carries: versions and the git commit."""
-    versions = {
-        "hyperreps": __version__,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "machine": platform.machine(),
-    }
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return {"versions": json.dumps(versions), "git_commit": commit or "unknown"}
 
 
 @contextmanager

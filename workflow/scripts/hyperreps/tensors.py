@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from .provenance import provenance
 from .storage import (
     DataFileError,
     check_identity,
     identity,
-    provenance,
     reading_from,
     replacing,
 )
