@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from ..image_files import (
     FORMATS,
     Trap,
     cifar10_files,
+    cifar10_tar,
     error_of,
     example,
+    idx_files,
+    idx_gz_files,
     npz_bytes,
     random_images,
     settings,
     stl10_files,
+    stl10_tar,
     tar_bytes,
     write,
 )
@@ -158,7 +163,69 @@ def test_other_than_the_official_files_are_refused(
     first, data = next(iter(files.items()))
     assert message.startswith(f"{tmp_path / source / first}: {algorithm} is ")
     assert hashlib.new(algorithm, data).hexdigest() in message
-    assert "delete it, or replace it by the one from http" in message
+    assert "move it away, or replace it by the one from http" in message
+
+
+PACKED_AGAIN = {
+    "mnist": idx_gz_files,
+    "fashion_mnist": idx_gz_files,
+    "cifar10": cifar10_tar,
+    "stl10": stl10_tar,
+}
+
+
+def pin_contents(source: str, inner: dict[str, bytes], monkeypatch: Any) -> None:
+    """Takes files for the official contents of a source; its archives stay unknown."""
+    files = [
+        replace(
+            f, unpacked={n: hashlib.sha256(inner[n]).hexdigest() for n in f.unpacked}
+        )
+        for f in SOURCES[source].files
+    ]
+    monkeypatch.setitem(SOURCES, source, replace(SOURCES[source], files=files))
+
+
+@pytest.mark.parametrize("source", PACKED_AGAIN)
+def test_official_files_in_another_packing_are_read(
+    source: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    _, raw, _ = example(source)
+    inner = {
+        "cifar10": cifar10_files,
+        "stl10": stl10_files,
+    }.get(source, idx_files)(raw)
+    pin_contents(source, inner, monkeypatch)
+    write(tmp_path / source, PACKED_AGAIN[source](raw))
+    found, sha256 = load_images(settings(source), data_dir=tmp_path)
+    np.testing.assert_array_equal(found.x_train, raw.x_train)
+    assert sha256.keys() == {file.name for file in SOURCES[source].files}
+    # one byte of one file inside, and its archive is refused
+    name = sorted(inner)[-1]
+    changed = bytearray(inner[name])
+    changed[-1] ^= 1
+    pin_contents(source, inner | {name: bytes(changed)}, monkeypatch)
+    message = error_of(lambda: load_images(settings(source), data_dir=tmp_path))
+    assert "that of the official file is" in message
+
+
+@pytest.mark.parametrize("source", ["mnist", "fashion_mnist"])
+def test_files_by_the_names_that_kaggle_gives_are_read(
+    source: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    _, raw, _ = example(source)
+    inner = idx_files(raw)
+    pin_contents(source, inner, monkeypatch)
+    named = {name.replace("-idx", ".idx"): data for name, data in inner.items()}
+    write(tmp_path / source, named)
+    found, sha256 = load_images(settings(source), data_dir=tmp_path)
+    np.testing.assert_array_equal(found.x_test, raw.x_test)
+    assert sha256.keys() == named.keys()
+
+
+def test_all_that_is_official_inside_is_pinned() -> None:
+    """Else a file in another packing could not be told; USPS is not known inside."""
+    for source in PACKED_AGAIN:
+        assert all(all(f.unpacked.values()) for f in SOURCES[source].files)
 
 
 def test_pinned_digests_are_well_formed() -> None:

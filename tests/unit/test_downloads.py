@@ -45,6 +45,15 @@ def test_without_network_all_missing_files_are_named(
     assert len(no_network) == official_files.ATTEMPTS
 
 
+def test_what_lies_where_a_file_is_missing_is_named(
+    tmp_path: Path, no_network: list[str]
+) -> None:
+    """As CIFAR-10's pickles, of which nothing is read."""
+    write(tmp_path / "cifar10", {"data_batch_1": b"pickle", "batches.meta": b""})
+    message = error_of(lambda: load_images(settings("cifar10"), data_dir=tmp_path))
+    assert message.endswith("(other files are there: batches.meta, data_batch_1)")
+
+
 class Server(ThreadingHTTPServer):
     """Serves one file; may break off, ignore ranges, or miss it."""
 

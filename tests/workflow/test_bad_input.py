@@ -208,6 +208,6 @@ def test_a_damaged_result_is_named(project: Project) -> None:
     os.truncate(damaged, 1000)
     before = project.files()
     done = project.smoke(NORMALIZED, "--cores", "1")
-    assert_one_clear_line(done, "digits.aligned.h5: damaged", "delete it")
+    assert_one_clear_line(done, "digits.aligned.h5: damaged", "seal.py", "move it away")
     gone = {name for name in before if name not in project.files()}
     assert all(name.startswith(f"{RESULTS}/hyper_reps/") for name in gone)

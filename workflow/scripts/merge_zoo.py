@@ -82,7 +82,9 @@ def _append(
         expected = {**common, "recipe": json.dumps(recipe)}
         for key, value in expected.items():
             if shard.attrs[key] != value:
-                raise DataFileError(f"{path}: {key} differs; delete it and run again")
+                raise DataFileError(
+                    f"{path}: {key} differs; move it away and run again"
+                )
         arrays = {key: shard[key][()] for key in _datasets(shard)}
     count = len(arrays["seed"])
     for key, values in arrays.items():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -11,19 +15,23 @@ from typing import Any
 
 import tyro
 
+from .provenance import provenance
 from .settings import SettingsError
 from .storage import DataFileError, OutputError
 
 # for a group of flags in main's signature: --device instead of --machine.device
 UNPREFIXED = tyro.conf.arg(name="")
+# for terminals that have no such characters
+PLAIN = {"±": "+-", "≈": "~", "→": "->"}
 
 
 def run(main: Callable[..., Any]) -> None:
     """Runs main with flags made from its signature, and reports bad input in one line.
 
     Problems of the input (a missing or damaged file, an impossible value) and of the
-    disk (full, read-only) end with exit code 1 and one line; anything else is a defect
-    of ours and keeps its traceback.
+    disk (full, read-only, failing) end with exit code 1 and one line; anything else is
+    a defect of ours and keeps its traceback. Where what reads the output ends first, as
+    head does, it ends as programs do then.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
@@ -31,14 +39,36 @@ def run(main: Callable[..., Any]) -> None:
     # its reports on every glyph of a figure would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     logging.info("command: %s", shlex.join(["python", *sys.argv]))
-    expected = (
-        *(DataFileError, OutputError, SettingsError),
-        *(FileNotFoundError, PermissionError),
-    )
+    provenance()  # now: the code may be edited while it runs
+    _print_anywhere()
     try:
-        tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
-    except expected as error:
+        try:
+            tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
+        finally:
+            sys.stdout.flush()
+    except (DataFileError, OutputError, SettingsError) as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:
+        # else the interpreter would try again to write what is left, and say so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"error: {error}")
+
+
+def _print_anywhere() -> None:
+    """Lets a terminal without UTF-8 show what it has no characters for otherwise."""
+
+    def replaced(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError), "output is only encoded"
+        lost = error.object[error.start : error.end]
+        return "".join(PLAIN.get(character, "?") for character in lost), error.end
+
+    codecs.register_error("plain", replaced)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="plain")
 
 
 def check_output(output: Path, *, suffix: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import CLASSES, IMAGE_SIZE
-from .official_files import Content, File, find_or_download, plain, unpack, verify
+from .official_files import Content, File, find_or_download, read
 from .settings import Dataset, SettingsError
 from .shapes import UInt8
 from .sources import SOURCES, RawImages
@@ -50,12 +50,10 @@ def load_images(
     contents: dict[str, Content] = {}
     sha256: dict[str, str] = {}
     for file, paths in places:
-        for path in paths:
-            unpacked = path.name in file.unpacked
-            digest = file.unpacked[path.name] if unpacked else file.digest
-            sha256[path.name] = verify(path, digest, file.url)
-            contents |= plain(path) if unpacked else unpack(path, file)
-    where = ", ".join(str(path) for _, paths in places for path in paths)
+        for name, path in paths.items():
+            held, sha256[path.name] = read(file, name, path)
+            contents |= held
+    where = ", ".join(str(path) for _, paths in places for path in paths.values())
     return _checked(source.read(contents), where or settings.source), sha256
 
 

@@ -345,14 +345,14 @@ def _checked_accuracy(
     if accuracy.ndim != 2 or not accuracy.size:
         raise DataFileError(
             f"{path}: accuracy/test has shape {accuracy.shape}, but networks x epochs"
-            " is needed; delete the file and run again"
+            " is needed; move the file away and run again"
         )
     bad = np.argwhere(~((accuracy >= 0) & (accuracy <= 1)))
     if len(bad):
         model, epoch = bad[0]
         raise DataFileError(
             f"{path}: accuracy/test of network {model} at epoch {epoch} is"
-            f" {accuracy[model, epoch]}, but must lie in [0, 1]; delete the file and"
+            f" {accuracy[model, epoch]}, but must lie in [0, 1]; move the file away and"
             " run again"
         )
     return accuracy.astype(np.float64)

@@ -10,15 +10,16 @@ do depend on the CPU: sums are ordered differently for different vector lengths.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import importlib.util
+import logging
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,12 @@ from .shapes import Float, Int, UInt8
 if TYPE_CHECKING:
     # both are loaded by the generated module; named here for fingerprint.py
     from . import fused_steps, vectors  # noqa: F401
+
+log = logging.getLogger(__name__)
+
+CACHED = ", cache=True"  # of numba's decorators, in the source
+KEPT_FILES = 4  # of a kernel: an index and machine code of both functions
+ROOM = 2**21  # bytes; they take a third of it
 
 
 def unsupported_here(
@@ -215,7 +222,8 @@ def load_kernel(
     """Returns the module with the compiled kernel of an architecture.
 
     The source is written to a folder of this machine, where numba keeps the machine
-    code: NUMBA_CACHE_DIR, or one per host in the user's cache.
+    code: NUMBA_CACHE_DIR, or one per host in the user's cache, else of temporary files.
+    Where there is none, every process compiles for itself.
 
     Args:
         architecture: The network; must be supported.
@@ -246,35 +254,74 @@ def load_kernel(
     ):
         key.update(text.encode() + b"\0")
     name = f"hyperreps_kernel_{key.hexdigest()[:16]}"
-    path = _cache_folder() / f"{name}.py"
+    for folder in _cache_folders():
+        try:
+            return _kept(folder / f"{name}.py", source)
+        # numba finds no place for its own files: a RuntimeError
+        except (OSError, RuntimeError) as error:
+            log.info("%s: machine code cannot be kept there (%s)", folder, error)
+    log.info("machine code is not kept; it is compiled by every process")
+    module = ModuleType(name)
+    exec(source.replace(CACHED, ""), module.__dict__)
+    return module
+
+
+def _cache_folders() -> Iterator[Path]:
+    """Yields folders for generated code, the best first."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen)
+        return  # numba keeps its files nowhere else
+    with suppress(RuntimeError):  # a user without home
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        yield Path(base, "hyperreps", socket.gethostname())
+    with suppress(OSError):
+        own = Path(tempfile.gettempdir(), f"hyperreps-{os.getuid()}")
+        own.mkdir(mode=0o700, exist_ok=True)
+        if own.stat().st_uid == os.getuid():  # what others put there is not run
+            yield own
+
+
+def _kept(path: Path, source: str) -> ModuleType:
+    """Returns the module of a source that is kept at path, beside its machine code.
+
+    Raises:
+        OSError: If there is no room, or files of others cannot be read.
+        RuntimeError: If numba finds no place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _write(path, source)
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # numba finds the globals of cached code by the name of the module
-    sys.modules[name] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
+    for function in (module.train_model, module.evaluate_model):
+        _require_room(Path(function.stats.cache_path), path.stem)
     return module
 
 
-def _cache_folder() -> Path:
-    """Returns a folder for generated code that can be written to."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(chosen or Path(base) / "hyperreps" / socket.gethostname())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"hyperreps-{getpass.getuser()}"
-        folder.mkdir(exist_ok=True)
-    return folder
+def _require_room(folder: Path, name: str) -> None:
+    """Raises an OSError where numba could not read or write what it keeps.
+
+    It would raise the same after half a minute of compiling.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = list(folder.glob(f"{name}.*"))
+    for path in there:
+        path.open("rb").close()
+    if len(there) < KEPT_FILES:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
 
 
 def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".py", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    temporary = path.with_name(f"{path.stem}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o644)  # read by all who share the folder
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from .storage import DataFileError
+from .storage import DataFileError, reading_from
 
+SHOWN = 8  # files that lie where others are missing
 QUOTED = 300  # characters of what a parser says
 ATTEMPTS = 3  # to download a file
 BLOCK = 1 << 16  # bytes; less than that is lost where a download breaks off
@@ -34,7 +36,8 @@ class File:
         url: Where it is downloaded from; empty: nowhere.
         digest: Its sha256, or "md5:..." where only that is known; empty: unknown.
         unpacked: Digests of the files inside it that are needed, by name. Where they
-            are there already unpacked, they are read instead.
+            are there already unpacked, they are read instead; where all are known, the
+            file may be packed in another way.
     """
 
     name: str
@@ -52,8 +55,8 @@ class Content(NamedTuple):
 
 def find_or_download(
     files: Sequence[File], *, folders: Sequence[Path], instead: Sequence[File]
-) -> list[tuple[File, list[Path]]]:
-    """Returns each file with its path, or with the paths of what it holds."""
+) -> list[tuple[File, dict[str, Path]]]:
+    """Returns each file with its path by its name, or the paths of what it holds."""
     for known in (files, instead):
         found = [(file, _find(file, folders)) for file in known]
         if known and all(paths for _, paths in found):
@@ -66,17 +69,39 @@ def find_or_download(
             rest = [f"{folders[0] / f.name} from {f.url}" for f in missing[index:]]
             raise DataFileError(
                 f"{error}; get these yourself and run again: {', '.join(rest)}"
+                f"{_others(files, folders)}"
             ) from error
     return [(file, _find(file, folders)) for file in files]
 
 
-def _find(file: File, folders: Sequence[Path]) -> list[Path]:
+def _find(file: File, folders: Sequence[Path]) -> dict[str, Path]:
     """Returns the paths of all that the file holds, else its own path, else none."""
-    for names in (file.unpacked, (file.name,)):
-        places = [[f / name for f in folders if (f / name).is_file()] for name in names]
-        if places and all(places):
-            return [paths[0] for paths in places]
-    return []
+    for names in (list(file.unpacked), [file.name]):
+        found = {n: path for n in names if (path := _place(n, folders))}
+        if found and len(found) == len(names):
+            return found
+    return {}
+
+
+def _place(name: str, folders: Sequence[Path]) -> Path | None:
+    """Returns where a file lies, also by a name with other dots, as Kaggle gives."""
+    exact = [folder / name for folder in folders]
+    alike = [
+        path
+        for folder in folders
+        for path in sorted(folder.glob(f"{name[:1]}*"))
+        if path.name.replace(".", "-") == name.replace(".", "-")
+    ]
+    return next((path for path in exact + alike if path.is_file()), None)
+
+
+def _others(files: Sequence[File], folders: Sequence[Path]) -> str:
+    """Returns a remark on what else lies in the folders of a source, if anything."""
+    own = [folder for folder in folders if folder != folders[0].parent]
+    names = {p.name for f in own if f.is_dir() for p in f.iterdir() if p.is_file()}
+    names -= {path.name for file in files for path in _find(file, folders).values()}
+    shown = sorted(name for name in names if not name.startswith("."))[:SHOWN]
+    return f" (other files are there: {', '.join(shown)})" if shown else ""
 
 
 def _download(file: File, folder: Path) -> None:
@@ -162,33 +187,54 @@ def _resume(url: str, part: Path) -> None:
                 bar.update(len(chunk))
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+def read(file: File, name: str, path: Path) -> tuple[dict[str, Content], str]:
+    """Reads an official file, which is known by its digest or by what is inside it.
 
+    Args:
+        file: What is known of it.
+        name: Its name, or of a file inside it that lies there unpacked.
+        path: Where it lies.
 
-def verify(path: Path, digest: str, url: str) -> str:
-    """Returns the sha256 of a file after comparing it with what is known of it."""
-    sha256 = _digest(path, "sha256")
-    algorithm, _, expected = digest.rpartition(":")
-    found = _digest(path, algorithm) if algorithm else sha256
-    if expected and found != expected:
+    Returns:
+        What it holds, by name, and its own sha256. Nothing is written to disk.
+
+    Raises:
+        DataFileError: If it cannot be read, or is another than the official file.
+    """
+    if name in file.unpacked:
+        file = File(name, file.url, file.unpacked[name])
+    with reading_from(path), path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        other = _other(content, file.digest)
+    inner = file.unpacked.items()
+    known = bool(inner) and all(digest for _, digest in inner)
+    held = unpack(path, file) if known or not other else {}
+    # packed anew, which changes all bytes outside and none inside
+    if known and not any(_other(io.BytesIO(held[n].data), d) for n, d in inner):
+        other = ""
+    if other:
         raise DataFileError(
-            f"{path}: {algorithm or 'sha256'} is {found}, but that of the official file"
-            f" is {expected}; delete it, or replace it by the one from {url}"
+            f"{path}: {other}; move it away, or replace it by the one from {file.url}"
         )
-    return sha256
+    return held, sha256
 
 
-def plain(path: Path) -> dict[str, Content]:
-    """Returns a file as it is, by its name."""
-    return {path.name: Content(str(path), path.read_bytes())}
+def _other(file: io.BufferedIOBase, digest: str) -> str:
+    """Says how a file differs from the one with a digest; empty if it does not."""
+    algorithm, _, expected = digest.rpartition(":")
+    algorithm = algorithm or "sha256"
+    found = hashlib.file_digest(file, algorithm).hexdigest()
+    if expected in ("", found):
+        return ""
+    return f"{algorithm} is {found}, but that of the official file is {expected}"
 
 
 def unpack(path: Path, file: File) -> dict[str, Content]:
-    """Returns what a file holds, by name. Nothing is written to disk."""
+    """Returns what a file holds, by name; of one that is not packed, itself."""
     if not file.unpacked:
-        return plain(path)
+        with reading_from(path):
+            return {file.name: Content(str(path), path.read_bytes())}
     with reading(str(path), "archive"):
         if path.name.endswith(".tar.gz"):
             return _untar(path, set(file.unpacked))
@@ -219,7 +265,8 @@ def _untar(path: Path, wanted: set[str]) -> dict[str, Content]:
 def reading(origin: str, kind: str) -> Iterator[None]:
     """Turns whatever a parser raises on bad bytes into one line."""
     try:
-        yield
+        with reading_from(origin):
+            yield
     except DataFileError:
         raise
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ class Pretraining:
             self.optimizer, settings, total_steps=self.steps * settings.epochs
         )
         compute = self._compute_losses
-        self._losses = torch.compile(compute) if compiled else compute
+        self._losses = _compiled(compute) if compiled else compute
         self.epoch = 0
         self.curve: list[dict[str, float]] = []
 
@@ -190,6 +191,27 @@ class Pretraining:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.curve = state["curve"]
+
+
+def _compiled(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Returns what torch.compile makes of a function, at its first call.
+
+    Raises:
+        SettingsError: At that call, where there is no working compiler.
+    """
+    compiled = torch.compile(compute)
+
+    def call(*arguments: Tensor) -> Tensor:
+        try:
+            return compiled(*arguments)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SettingsError(
+                f"compute.compiled: torch.compile cannot be used here ({reason});"
+                " install a C++ compiler, or set it to false"
+            ) from error
+
+    return call
 
 
 def _optimizer(model: HyperRepresentation, settings: HyperRep) -> torch.optim.Optimizer:

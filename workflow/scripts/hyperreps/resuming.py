@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from .fingerprint import code_fingerprint
-from .storage import destination
+from .storage import destination, reading_from
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,9 @@ def _save(training: Training, state: Path, digest: str) -> None:
 def _resume(training: Training, state: Path, digest: str) -> None:
     if not state.exists():
         return
-    try:
+    with reading_from(state):  # else one that is whole would be written over
         content = io.BytesIO(state.read_bytes())
+    try:
         with zipfile.ZipFile(content) as archive:
             if broken := archive.testzip():
                 raise zipfile.BadZipFile(f"the checksum of {broken} differs")

@@ -243,6 +243,12 @@ FASHION_DIGESTS = (
     "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 )
+FASHION_UNPACKED = (
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+)
 CIFAR10_UNPACKED = (
     "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
     "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -285,7 +291,7 @@ SOURCES: dict[str, Source] = {
         _mnist,
         channels=1,
         images=(60_000, 10_000),
-        files=_idx_files(FASHION_URL, FASHION_DIGESTS, unpacked=("",) * 4),
+        files=_idx_files(FASHION_URL, FASHION_DIGESTS, FASHION_UNPACKED),
         folders=("fashion_mnist", "FashionMNIST/raw"),
     ),
     "svhn": Source(

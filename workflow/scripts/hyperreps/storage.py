@@ -11,22 +11,22 @@ import hashlib
 import io
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
 
-from . import __version__
+from .provenance import provenance
 
 CHUNK = 2**20  # bytes, about
-DIGEST = hashlib.sha256().digest_size  # bytes
+# stands in an attribute: what is behind the end, HDF5 cuts when it opens for writing
+MARK = b"sha256 of the file without these digits: "
+DIGITS = 2 * hashlib.sha256().digest_size
+SEALS = ("checksum", "contents")  # attributes that created() adds
 
 
 class DataFileError(ValueError):
@@ -42,6 +42,46 @@ _CANNOT_WRITE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
     *(errno.EROFS, errno.EACCES, errno.EPERM),
 }
+
+_LOCKED = "another program has it locked; end that and run again"
+_FAILING = "its disk or network fails; mend that and run again"
+_FORBIDDEN = "get the permission to read it and run again"
+_HANDLES = "raise the limit (ulimit -n) and run again"
+# what mends it where a file cannot be read, which may be whole
+_READING = {
+    errno.ENOMEM: "give the job more memory and run again",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _FORBIDDEN),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _HANDLES),
+    **dict.fromkeys((errno.EAGAIN, errno.EBUSY, errno.ENOLCK), _LOCKED),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT), _FAILING),
+}
+
+
+@contextmanager
+def reading_from(path: Path | str) -> Iterator[None]:
+    """Names the reason and the remedy where the system keeps a file from being read.
+
+    What is wrong with bytes that were read is left to the caller.
+
+    Raises:
+        DataFileError: If the file is missing, forbidden or locked, its disk fails, or
+            there are no handles or no memory left.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataFileError(
+            f"{path}: no such file; run the stage that makes it"
+        ) from error
+    except (OSError, MemoryError) as error:
+        number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+        # parsers of files raise OSErrors too: without number, or for a bad position
+        if number in (None, errno.EINVAL):
+            raise
+        remedy = _READING.get(number, "mend that and run again")
+        raise DataFileError(
+            f"{path}: cannot be read ({os.strerror(number).lower()}); {remedy}"
+        ) from error
 
 
 @contextmanager
@@ -95,7 +135,7 @@ class _Postponing(io.FileIO):
 
 
 @contextmanager
-def destination(path: Path) -> Iterator[io.FileIO]:
+def destination(path: Path) -> Iterator[_Postponing]:
     """Yields an open file that takes the name path on success, as in replacing().
 
     For libraries that hide why a write failed, or do not survive it: HDF5 crashes.
@@ -111,45 +151,64 @@ def destination(path: Path) -> Iterator[io.FileIO]:
                 raise file.error
 
 
-def provenance() -> dict[str, str]:
-    """Returns the attributes that every file carries: versions and the git commit."""
-    versions = {
-        "hyperreps": __version__,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "machine": platform.machine(),
-    }
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return {"versions": json.dumps(versions), "git_commit": commit or "unknown"}
-
-
 @contextmanager
 def created(path: Path, *, attributes: Mapping[str, Any]) -> Iterator[h5py.File]:
     """Yields a new HDF5 file that takes its name only if the block succeeds.
 
-    The file ends with the sha256 of all that is before.
+    Its attribute "contents" has a sha256 of each array and attribute, "checksum" one of
+    the whole file.
 
     Args:
         path: File to create or replace.
         attributes: Of the file; values that HDF5 cannot hold are written as JSON.
     """
     about = {**attributes, **provenance(), "name": identity(path)}
+    with sealed(path) as file:
+        for name, value in about.items():
+            if name in SEALS:  # of the file that they were read from
+                continue
+            plain = isinstance(value, str | int | float | np.generic)
+            file.attrs[name] = value if plain else json.dumps(value)
+        yield file
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator[h5py.File]:
+    """Yields a new HDF5 file, as created(), that has no attributes but its seals."""
     with destination(path) as target:
         with h5py.File(target, "w") as file:
-            for name, value in about.items():
-                plain = isinstance(value, str | int | float | np.generic)
-                file.attrs[name] = value if plain else json.dumps(value)
+            # first, so that it is near the start
+            file.attrs["checksum"] = np.bytes_(MARK + b"0" * DIGITS)
             yield file
+            if not target.error:  # else there may be nothing to read
+                file.attrs["contents"] = json.dumps(contents(file))
         # HDF5 has checksums of parts only, and can hang on what it has none of
-        target.seek(0)
-        target.write(hashlib.file_digest(target, "sha256").digest())
+        place, digest = _checksum(target)
+        target.seek(place)
+        target.write(digest)
+
+
+def contents(file: h5py.File) -> dict[str, str]:
+    """Returns the sha256 of every array of a file by its name, of attributes by @name.
+
+    Type and shape are part of it.
+    """
+    found = {f"@{n}": file.attrs[n] for n in file.attrs if n not in SEALS}
+    found |= {name: file[name] for name in dataset_names(file)}
+    return {name: _content_digest(values) for name, values in found.items()}
+
+
+def _content_digest(values: Any) -> str:
+    array = values if isinstance(values, h5py.Dataset) else np.asarray(values)
+    digest = hashlib.sha256(f"{array.shape} {array.dtype} ".encode())
+    if array.ndim == 0:
+        digest.update(np.asarray(array).tobytes())
+        return digest.hexdigest()
+    rows = getattr(array, "chunks", None) or (1,)
+    step = max(1, CHUNK * len(array) // max(array.nbytes * rows[0], 1)) * rows[0]
+    for start in range(0, len(array), step):
+        digest.update(array[start : start + step].tobytes())
+    return digest.hexdigest()
 
 
 def write_arrays(
@@ -216,31 +275,65 @@ def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
         DataFileError: If it is missing, damaged, of another kind, or has the name of
             another file; also for what the block finds missing or damaged.
     """
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file; run the stage that makes it")
     try:
-        status = path.stat()
-        if not _intact(path.resolve(), status.st_size, status.st_mtime_ns):
-            raise OSError("its checksum differs")
-        with h5py.File(path, "r") as file:
-            check_identity(path, file.attrs, kind=kind)
-            yield file
+        with reading_from(path):
+            if not intact(path):
+                if _is_open_for_writing(path):
+                    raise DataFileError(
+                        f"{path}: open for writing in another program; close it there"
+                        " and run again (a crash leaves it so: workflow/scripts/seal.py"
+                        " mends it)"
+                    )
+                raise RuntimeError("its checksum differs")
+            # files are replaced, never changed: a lock would protect nothing
+            with h5py.File(path, "r", locking=False) as file:
+                check_identity(path, file.attrs, kind=kind)
+                yield file
     except (KeyError, OSError, RuntimeError) as error:
         raise DataFileError(
-            f"{path}: damaged or not of this project ({error}); delete it and run again"
+            f"{path}: damaged, changed by another program, or not of this project"
+            f" ({error}); workflow/scripts/seal.py tells what of it is whole and may"
+            " mend it; else move it away and run again"
         ) from error
+
+
+def intact(path: Path) -> bool:
+    """Tells whether all bytes of a file are those that created() wrote."""
+    status = path.stat()
+    return _intact(path.resolve(), status.st_size, status.st_mtime_ns)
 
 
 @cache
 def _intact(path: Path, size: int, _time: int) -> bool:
-    """Tells whether a file, as it is at a time, ends with its own digest."""
-    digest = hashlib.sha256()
+    """Compares a file, as it is at a time, with its checksum."""
     with path.open("rb") as file:
-        left = size - DIGEST
-        while left > 0 and (block := file.read(min(left, CHUNK))):
-            digest.update(block)
-            left -= len(block)
-        return file.read() == digest.digest()
+        place, digest = _checksum(file)
+        file.seek(place)
+        return file.read(len(digest)) == digest
+
+
+def _is_open_for_writing(path: Path) -> bool:
+    """Tells what HDF5 notes in the head of a file while a program may write to it."""
+    with path.open("rb") as file:
+        return file.read(24)[20:] == b"\1\0\0\0"
+
+
+def _checksum(file: IO[bytes]) -> tuple[int, bytes]:
+    """Returns where the checksum of a file has to stand, and what it has to be.
+
+    Files of earlier versions end with it, as 32 bytes.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    found = file.read(CHUNK).find(MARK)
+    old = found < 0
+    place = max(0, size - DIGITS // 2) if old else found + len(MARK)
+    digest = hashlib.sha256()
+    for start, stop in ((0, place), (place + DIGITS, size)):
+        file.seek(start)
+        for at in range(start, stop, CHUNK):
+            digest.update(file.read(min(CHUNK, stop - at)))
+    return place, digest.digest() if old else digest.hexdigest().encode()
 
 
 def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
@@ -260,8 +353,7 @@ def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
     name = about.get("name", "unknown")
     if name != identity(path):
         raise DataFileError(
-            f"{path}: was written as {name}; move it back there, or delete it and run"
-            " again"
+            f"{path}: was written as {name}; move it back there, or away, and run again"
         )
 
 

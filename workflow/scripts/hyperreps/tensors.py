@@ -7,15 +7,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
+from .provenance import provenance
 from .storage import (
     DataFileError,
     check_identity,
     identity,
-    provenance,
+    reading_from,
     replacing,
 )
 
@@ -49,22 +50,23 @@ def read_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str,
         DataFileError: If the file is missing, damaged, of another kind, or has the name
             of another file.
     """
-    if not path.exists():
-        raise DataFileError(f"{path}: no such file; run the stage that makes it")
+    # not by safetensors, which maps the file: a disk that fails would kill the process
+    with reading_from(path):
+        content = path.read_bytes()
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-    except (SafetensorError, OSError) as error:
-        raise DataFileError(
-            f"{path}: damaged ({error}); delete it and run again"
-        ) from error
+        tensors = load(content)
+        header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+        metadata = json.loads(header).get("__metadata__", {})
+    except SafetensorError as error:
+        raise _damaged(path, str(error)) from error
     check_identity(path, metadata, kind=kind)
     if metadata.pop("checksum", None) != _checksum(tensors, metadata):
-        raise DataFileError(
-            f"{path}: damaged (the checksum differs); delete it and run again"
-        )
+        raise _damaged(path, "the checksum differs")
     return tensors, metadata
+
+
+def _damaged(path: Path, reason: str) -> DataFileError:
+    return DataFileError(f"{path}: damaged ({reason}); move it away and run again")
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -89,7 +89,7 @@ def read_zoo(path: Path) -> ZooData:
     if weights.ndim != 3 or weights.shape[2] != architecture.parameters:
         raise DataFileError(
             f"{path}: weights have shape {weights.shape}, but {architecture.name} has"
-            f" {architecture.parameters} parameters; delete the file and run again"
+            f" {architecture.parameters} parameters; move the file away and run again"
         )
     return ZooData(
         name=str(attributes["zoo"]),
