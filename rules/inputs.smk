@@ -14,6 +14,18 @@ def get_dataset(zoo):
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
 
 
+def get_own_files(path):
+    """Returns the user's file of images or networks; none for an empty path."""
+    if not path:
+        return []
+    return outside(f"data_dir/{Path(path).name}", DATA / expanded(path, key=path))
+
+
+def get_contents(path):
+    """Returns a hash of what the user's file holds; nothing for an empty path."""
+    return content_digest(DATA / expanded(path, key=path)) if path else ""
+
+
 def get_shards(wildcards):
     """Returns the shards of a zoo, in the order of their seeds."""
     shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
@@ -121,7 +133,7 @@ def get_result_inputs(name):
         "finetuned": get_finetuned(table),
         "samples": [] if table.finetunes else get_samples(sources, table.methods),
         "references": get_samples(sources, table.references),
-        "published": project_path("config", "published.yaml"),
+        "published": PUBLISHED,
     }
 
 
