@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -69,21 +70,26 @@ def get_settings():
     return load_settings(merged(config, nested_arguments(arguments)))
 
 
-try:
+@contextmanager
+def refusing():
+    """Ends the run by the lines that say what is wrong with its settings."""
+    try:
+        yield
+    except SettingsError as error:
+        raise WorkflowError(str(error)) from None
+
+
+with refusing():
     # a job has the same config as the run that started it
     if workflow.is_main_process:
         check_config()
-except SettingsError as error:
-    raise WorkflowError(str(error)) from None
 
 
 configfile: BASE
 
 
-try:
+with refusing():
     SETTINGS = get_settings()
-except SettingsError as error:
-    raise WorkflowError(str(error)) from None
 
 DATA = data_folder(SETTINGS.data_dir)
 
@@ -162,10 +168,12 @@ def command(script):
 def outside(name, path):
     """Returns a file that no rule makes as an input that is known by its name.
 
-    Where it lies and how old it is are no reasons to run a job again; its content is,
-    which has to be among the rule's parameters.
+    Where it lies and how old it is are no reasons to run a job again. Its content is,
+    and has to be among the rule's parameters.
     """
-    return ancient(sourcecache_entry(str(path), name))
+    # a missing one is left as it is, to be named in full
+    known = sourcecache_entry(path, name) if Path(path).exists() else path
+    return ancient(known)
 
 
 PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))
@@ -238,7 +246,8 @@ def require_clock():
         raise WorkflowError(
             f"error: {newest[1]}: its time is {ahead / 3600:.1f} hours ahead of the"
             " clock; set the clock or, if it is right:"
-            f" find {FOLDERS['results']} -newermt now -exec touch {{}} +"
+            f" find {shlex.quote(str(FOLDERS['results']))} -newermt now"
+            " -exec touch {} +"
         )
 
 

@@ -10,7 +10,7 @@ rule datasets:
 rule prepare_dataset:
     """Loads, verifies, resizes and splits one image set."""
     input:
-        lambda w: get_own_files(SETTINGS.datasets[w.dataset].path),
+        get_own_images,
     output:
         "<results>/datasets/{dataset}.h5",
     log:
@@ -26,7 +26,7 @@ rule prepare_dataset:
     params:
         code=fingerprint("prepare_dataset.py"),
         command=command("prepare_dataset.py"),
-        content=lambda w: get_contents(SETTINGS.datasets[w.dataset].path),
+        contents=contents(get_own_images),
         flags=lambda w: flags(
             settings=SETTINGS.datasets[w.dataset], name=w.dataset, without=("path",)
         ),

@@ -5,7 +5,7 @@ rule import_zoo:
     """Turns an npz file of networks into a zoo and evaluates them."""
     input:
         dataset=lambda w: get_dataset(w.zoo),
-        weights=lambda w: get_own_files(SETTINGS.zoos[w.zoo].weights),
+        weights=get_own_networks,
     output:
         "<results>/zoos/{zoo}.h5",
     log:
@@ -23,7 +23,7 @@ rule import_zoo:
     params:
         code=fingerprint("import_zoo.py"),
         command=command("import_zoo.py"),
-        content=lambda w: get_contents(SETTINGS.zoos[w.zoo].weights),
+        contents=contents(get_own_networks),
         flags=lambda w: flags(
             name=w.zoo,
             settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),

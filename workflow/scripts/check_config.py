@@ -1,4 +1,4 @@
-"""Says what is wrong with a configuration, by file and line where Snakemake does not."""
+"""Says what is wrong with a configuration: YAML by file and line, settings by key."""
 
 import sys
 from pathlib import Path

@@ -54,8 +54,8 @@ class Settings(Strict):
     data_dir: Text = Field(
         "data",
         description="Folder of the official image files; files that are there are used,"
-        " others downloaded. The environment variable HYPERREPS_DATA overrides it. ~ and"
-        " $NAME are replaced, here and in all paths.",
+        " others downloaded. The environment variable HYPERREPS_DATA overrides it."
+        " ~ and $NAME are replaced, here and in all paths.",
     )
     datasets: dict[Name, Dataset] = Field(
         max_length=1000, description="Image sets by name."

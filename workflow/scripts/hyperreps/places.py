@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .settings import SettingsError
 
-VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
+VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
 
 
 def expanded(text: str, *, key: str) -> str:
