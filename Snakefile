@@ -9,9 +9,6 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/datasets.smk"
@@ -35,6 +32,7 @@ report: "workflow/report/workflow.rst"
 onstart:
     require_writable()
     require_clock()
+    record_config()
     show_estimate()
 
 

@@ -6,10 +6,14 @@ import os
 import shlex
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import sourcecache_entry
 from snakemake.logging import logger
+from snakemake.pathvars import Pathvars
+from snakemake.settings.types import DeploymentMethod
 
 # the DAG only grows; looking through it for garbage took a third of a dry run
 gc.set_threshold(500_000, 100, 100)
@@ -17,19 +21,25 @@ gc.set_threshold(500_000, 100, 100)
 # seconds by which the clocks of machines may differ
 CLOCK_TOLERANCE = 60
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+# the folder of the project, wherever the run is, and whatever Snakefile includes this
+PROJECT = Path(workflow.current_basedir).parent
+SCRIPTS = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from hyperreps.config_files import (
+    check_options,
+    config_text,
+    merged,
+    nested_arguments,
+    read_config,
+)
 from hyperreps.costs import Speeds, estimate
 from hyperreps.fingerprint import code_fingerprint
+from hyperreps.places import content_digest, data_folder, expanded
 from hyperreps.sampling import needs_generator
 from hyperreps.configuration import PLAIN_FEATURES, ZOO_POPULATIONS, load_settings
 from hyperreps.settings import SettingsError
-
-try:
-    SETTINGS = load_settings(config)
-except SettingsError as error:
-    raise WorkflowError(str(error)) from None
+from hyperreps.storage import OutputError, replacing
 
 
 def project_path(*parts):
@@ -37,12 +47,56 @@ def project_path(*parts):
 
     The commands in the logs can then be pasted.
     """
-    path = Path(workflow.basedir, *parts)
+    path = PROJECT.joinpath(*parts)
     inside = path.is_relative_to(Path.cwd())
     return str(path.relative_to(Path.cwd()) if inside else path)
 
 
-ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "hyperreps.yaml")
+BASE = project_path("config", "config.yaml")
+
+
+def check_config():
+    """Refuses what snakemake would lose of the files and options of a run."""
+    check_options(sys.argv[1:])
+    for file in dict.fromkeys([BASE, *map(str, workflow.configfiles)]):
+        read_config(Path(file))
+
+
+def get_settings():
+    """Returns the settings: config.yaml, over it what the run or a module gives."""
+    if workflow.modifier.skip_configfile:
+        return load_settings(merged(read_config(Path(BASE)), config))
+    arguments = workflow.config_settings.config_args or []
+    return load_settings(merged(config, nested_arguments(arguments)))
+
+
+@contextmanager
+def refusing():
+    """Ends the run by the lines that say what is wrong with its settings."""
+    try:
+        yield
+    except SettingsError as error:
+        raise WorkflowError(str(error)) from None
+
+
+with refusing():
+    # a job has the same config as the run that started it
+    if workflow.is_main_process:
+        check_config()
+
+
+configfile: BASE
+
+
+with refusing():
+    SETTINGS = get_settings()
+
+DATA = data_folder(SETTINGS.data_dir)
+
+ENVIRONMENT = str(PROJECT / "envs" / "hyperreps.yaml")
+# jobs use the Python that runs snakemake, but for those in conda's environment
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PYTHON = "python" if CONDA else sys.executable
 
 
 pathvars:
@@ -51,37 +105,94 @@ pathvars:
     benchmarks=f"benchmarks/{SETTINGS.experiment}",
 
 
+# as given in the config, but without ~ and variables
+workflow.pathvars.update(
+    Pathvars.from_config(
+        {
+            "pathvars": {
+                name: expanded(path, key=name)
+                for name, path in SETTINGS.pathvars.items()
+            }
+        },
+        module_level=True,
+    )
+)
+FOLDERS = {
+    kind: Path(workflow.pathvars.apply(f"<{kind}>"))
+    for kind in ("results", "logs", "benchmarks")
+}
+
+
+def one_of(names):
+    """Returns a regular expression for these names; it matches nothing if none is."""
+    return "|".join(names) or "(?!)"
+
+
 wildcard_constraints:
-    dataset="|".join(SETTINGS.datasets),
-    zoo="|".join(SETTINGS.zoos),
-    source="|".join(SETTINGS.zoos),
-    target="|".join(SETTINGS.zoos),
-    variant="|".join(SETTINGS.variants),
-    method="|".join(SETTINGS.methods),
+    dataset=one_of(SETTINGS.datasets),
+    zoo=one_of(SETTINGS.zoos),
+    source=one_of(SETTINGS.zoos),
+    target=one_of(SETTINGS.zoos),
+    variant=one_of(SETTINGS.variants),
+    method=one_of(SETTINGS.methods),
     first=r"\d+",
     last=r"\d+",
     seed=r"\d+",
 
 
-def fingerprint(script):
-    """Returns a hash of a script's logic, to put among a rule's parameters."""
-    return code_fingerprint(SCRIPTS / script)
+def fingerprint(script, *files):
+    """Returns a hash of a script's logic, to put among a rule's parameters.
+
+    Args:
+        script: Its name.
+        *files: What else of the project decides what it makes.
+    """
+    digests = [content_digest(Path(file)) for file in files]
+    return "-".join([code_fingerprint(SCRIPTS / script), *digests])
 
 
-def script(name):
-    """Returns the path of a stage's script."""
-    return project_path("workflow", "scripts", name)
+def unrecorded(text):
+    """Returns a parameter whose value is no reason to run a job again.
+
+    Snakemake takes what a function makes of the output for derived, and does not keep
+    it. So it is with all that says where, not what.
+    """
+    return lambda wildcards, output: text
 
 
-def flags(**values):
+def command(script):
+    """Returns the words that start a stage's script."""
+    return unrecorded(shlex.join([PYTHON, project_path("workflow", "scripts", script)]))
+
+
+def outside(name, path):
+    """Returns a file that no rule makes as an input that is known by its name.
+
+    Where it lies and how old it is are no reasons to run a job again. Its content is,
+    and has to be among the rule's parameters.
+    """
+    # a missing one is left as it is, to be named in full
+    known = sourcecache_entry(path, name) if Path(path).exists() else path
+    return ancient(known)
+
+
+PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))
+STYLE = SCRIPTS / "hyperreps" / "paper.mplstyle"
+
+
+def flags(*, without=(), **values):
     """Returns settings as command line flags; a model becomes one flag per key.
 
     flags(recipe=recipe, seed=1) gives "--recipe.epochs 50 ... --seed 1".
+
+    Args:
+        without: Keys of models to leave out.
+        **values: The settings by flag.
     """
     words = []
     for name, value in values.items():
         if hasattr(value, "model_fields_set"):
-            keys = type(value).model_fields
+            keys = [key for key in type(value).model_fields if key not in without]
             words.append(flags(**{f"{name}.{k}": getattr(value, k) for k in keys}))
             continue
         if value == {}:
@@ -95,9 +206,9 @@ def flags(**values):
 
 
 def where(**more):
-    """Returns the flags that say where a job computes, and how."""
+    """Returns the flags that say where a job computes, and how; none is recorded."""
     compute = SETTINGS.compute
-    return flags(device=compute.device, threads=compute.threads, **more)
+    return unrecorded(flags(device=compute.device, threads=compute.threads, **more))
 
 
 def gpus():
@@ -117,8 +228,7 @@ def longer(minutes):
 
 def require_writable():
     """Ends the run before its first job if the folders of its files are read-only."""
-    for kind in ("results", "logs", "benchmarks"):
-        folder = Path(kind, SETTINGS.experiment)
+    for folder in FOLDERS.values():
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         if not os.access(existing, os.W_OK | os.X_OK):
             raise WorkflowError(
@@ -129,20 +239,34 @@ def require_writable():
 
 def require_clock():
     """Ends the run if results are from the future: snakemake goes by their times."""
-    paths = Path("results", SETTINGS.experiment).rglob("*.*")
+    paths = FOLDERS["results"].rglob("*.*")
     newest = max(((path.stat().st_mtime, path) for path in paths), default=None)
     ahead = newest[0] - time.time() if newest else 0
     if ahead > CLOCK_TOLERANCE:
         raise WorkflowError(
             f"error: {newest[1]}: its time is {ahead / 3600:.1f} hours ahead of the"
             " clock; set the clock or, if it is right:"
-            " find results -newermt now -exec touch {} +"
+            f" find {shlex.quote(str(FOLDERS['results']))} -newermt now"
+            " -exec touch {} +"
         )
+
+
+def record_config():
+    """Writes all settings beside the results, and says where and whose they are."""
+    path = FOLDERS["results"] / "config.yaml"
+    text = config_text(SETTINGS)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OutputError as error:
+            raise WorkflowError(f"error: {error}") from None
+    logger.info(f"Experiment {SETTINGS.experiment}, all settings: {path}")
 
 
 def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
-    costs = estimate(SETTINGS, Speeds(Path(workflow.basedir, "docs", "measurements")))
+    costs = estimate(SETTINGS, Speeds(PROJECT / "docs" / "measurements"))
     hours = ", ".join(
         f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
         for cost in costs

@@ -9,6 +9,8 @@ rule datasets:
 
 rule prepare_dataset:
     """Loads, verifies, resizes and splits one image set."""
+    input:
+        get_own_images,
     output:
         "<results>/datasets/{dataset}.h5",
     log:
@@ -23,16 +25,19 @@ rule prepare_dataset:
         runtime=longer(60),
     params:
         code=fingerprint("prepare_dataset.py"),
-        script=script("prepare_dataset.py"),
+        command=command("prepare_dataset.py"),
+        contents=contents(get_own_images),
         flags=lambda w: flags(
-            settings=SETTINGS.datasets[w.dataset],
-            name=w.dataset,
-            data_dir=SETTINGS.data_dir,
+            settings=SETTINGS.datasets[w.dataset], name=w.dataset, without=("path",)
+        ),
+        files=lambda w, output: flags(
+            **{"settings.path": SETTINGS.datasets[w.dataset].path, "data_dir": DATA}
         ),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             {params.flags} \
+            {params.files} \
             --output {output:q} \
             >{log:q} 2>&1
         """

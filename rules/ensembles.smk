@@ -28,12 +28,12 @@ rule ensemble:
         runtime=longer(120),
     params:
         code=fingerprint("ensembles.py"),
-        script=script("ensembles.py"),
+        command=command("ensembles.py"),
         flags=ensemble_flags,
         where=where(),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --networks {input.networks:q} \
             --dataset {input.dataset:q} \
             {params.flags} \

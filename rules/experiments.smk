@@ -8,7 +8,7 @@ for table in EXPERIMENT_TABLES:
             f"table_{table}"
         input:
             files=EXPERIMENT_TABLES[table],
-            published=project_path("config", "published.yaml"),
+            published=PUBLISHED,
         output:
             csv=f"<results>/tables/{table}.csv",
             tex=f"<results>/tables/{table}.tex",
@@ -29,12 +29,12 @@ for table in EXPERIMENT_TABLES:
             mem_mb=growing(4000),
             runtime=longer(30),
         params:
-            code=fingerprint("make_experiment_table.py"),
-            script=script("make_experiment_table.py"),
+            code=fingerprint("make_experiment_table.py", PUBLISHED),
+            command=command("make_experiment_table.py"),
             flags=experiment_flags(table=table),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --inputs {input.files:q} \
                 --published {input.published:q} \
                 {params.flags} \
@@ -50,7 +50,7 @@ for figure in EXPERIMENT_FIGURES:
             f"figure_{figure}"
         input:
             files=EXPERIMENT_FIGURES[figure],
-            published=project_path("config", "published.yaml"),
+            published=PUBLISHED,
         output:
             pdf=f"<results>/figures/{figure}.pdf",
             png=report(
@@ -71,12 +71,12 @@ for figure in EXPERIMENT_FIGURES:
             mem_mb=growing(4000),
             runtime=longer(30),
         params:
-            code=fingerprint("make_experiment_figure.py"),
-            script=script("make_experiment_figure.py"),
+            code=fingerprint("make_experiment_figure.py", PUBLISHED, STYLE),
+            command=command("make_experiment_figure.py"),
             flags=experiment_flags(figure=figure),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --inputs {input.files:q} \
                 --published {input.published:q} \
                 {params.flags} \

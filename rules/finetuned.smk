@@ -31,12 +31,12 @@ rule finetune:
         gpu=gpus(),
     params:
         code=fingerprint("finetune.py"),
-        script=script("finetune.py"),
+        command=command("finetune.py"),
         flags=finetuning_flags,
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --samples {input.samples:q} \
             --dataset {input.dataset:q} \
             {params.flags} \

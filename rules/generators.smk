@@ -29,7 +29,7 @@ rule train_gan:
         runtime=longer(60),
     params:
         code=fingerprint("train_gan.py"),
-        script=script("train_gan.py"),
+        command=command("train_gan.py"),
         # how many are drawn and compared does not matter to its training
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method].model_copy(
@@ -42,7 +42,7 @@ rule train_gan:
         where=where(),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --hyper-rep {input.hyper_rep:q} \
             {params.flags} \

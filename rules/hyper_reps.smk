@@ -27,7 +27,7 @@ rule pretrain:
         gpu=gpus(),
     params:
         code=fingerprint("pretrain.py"),
-        script=script("pretrain.py"),
+        command=command("pretrain.py"),
         # its own seed only: one more seed trains one more, and leaves the others
         flags=lambda w: flags(
             settings=SETTINGS.variant(w.variant, zoo=w.zoo).model_copy(
@@ -38,7 +38,7 @@ rule pretrain:
         where=where(compiled=SETTINGS.compute.compiled),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             {params.flags} \
             --output {output.model:q} \

@@ -1,16 +1,11 @@
 """Networks trained elsewhere -> <results>/zoos/{zoo}.h5."""
 
-IMPORTED = [name for name, zoo in SETTINGS.zoos.items() if zoo.weights]
-
-
-# these zoos are not trained
-ruleorder: import_zoo > merge_zoo
-
 
 rule import_zoo:
     """Turns an npz file of networks into a zoo and evaluates them."""
     input:
         dataset=lambda w: get_dataset(w.zoo),
+        weights=get_own_networks,
     output:
         "<results>/zoos/{zoo}.h5",
     log:
@@ -18,8 +13,7 @@ rule import_zoo:
     benchmark:
         "<benchmarks>/zoos/{zoo}.tsv"
     wildcard_constraints:
-        # a regular expression that matches nothing where there are none
-        zoo="|".join(IMPORTED) or "(?!)",
+        zoo=one_of(zoo for zoo, its in SETTINGS.zoos.items() if its.weights),
     conda:
         ENVIRONMENT
     threads: SETTINGS.compute.threads
@@ -28,18 +22,23 @@ rule import_zoo:
         runtime=longer(12 * 60),
     params:
         code=fingerprint("import_zoo.py"),
-        script=script("import_zoo.py"),
+        command=command("import_zoo.py"),
+        contents=contents(get_own_networks),
         flags=lambda w: flags(
             name=w.zoo,
             settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),
-            data_dir=SETTINGS.data_dir,
+            without=("weights",),
+        ),
+        files=lambda w, output: flags(
+            **{"settings.weights": SETTINGS.zoos[w.zoo].weights, "data_dir": DATA}
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --dataset {input.dataset:q} \
             {params.flags} \
+            {params.files} \
             --output {output:q} \
             {params.where} \
             >{log:q} 2>&1

@@ -14,6 +14,28 @@ def get_dataset(zoo):
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
 
 
+def get_own_images(wildcards):
+    """Returns the user's file of an image set; none for one that has official files."""
+    dataset = wildcards.dataset
+    return own_file(f"datasets.{dataset}.path", SETTINGS.datasets[dataset].path)
+
+
+def get_own_networks(wildcards):
+    """Returns the user's file of networks that were trained elsewhere."""
+    zoo = wildcards.zoo
+    return own_file(f"zoos.{zoo}.weights", SETTINGS.zoos[zoo].weights)
+
+
+def own_file(key, path):
+    """Returns the file that a key of the config names, as an input; none if it is empty."""
+    return [outside(key, str(DATA / expanded(path, key=key)))] if path else []
+
+
+def contents(get_files):
+    """Returns a parameter that changes with what an input function's files hold."""
+    return lambda wildcards: [content_digest(Path(f)) for f in get_files(wildcards)]
+
+
 def get_shards(wildcards):
     """Returns the shards of a zoo, in the order of their seeds."""
     shards = SETTINGS.zoos[wildcards.zoo].shards(SETTINGS.compute.shard_size)
@@ -121,7 +143,7 @@ def get_result_inputs(name):
         "finetuned": get_finetuned(table),
         "samples": [] if table.finetunes else get_samples(sources, table.methods),
         "references": get_samples(sources, table.references),
-        "published": project_path("config", "published.yaml"),
+        "published": PUBLISHED,
     }
 
 

@@ -49,7 +49,7 @@ rule audit_references:
         runtime=longer(4 * 60),
     params:
         code=fingerprint("audit_references.py"),
-        script=script("audit_references.py"),
+        command=command("audit_references.py"),
         # the bars matter to the tables and figures only
         flags=flags(
             settings=novelty_settings().model_copy(
@@ -60,7 +60,7 @@ rule audit_references:
         where=where(),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             {params.flags} \
@@ -91,11 +91,11 @@ rule audit:
         runtime=longer(60),
     params:
         code=fingerprint("audit.py"),
-        script=script("audit.py"),
+        command=command("audit.py"),
         where=where(),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             --references {input.references:q} \
@@ -131,7 +131,7 @@ rule make_novelty_table:
         runtime=longer(60),
     params:
         code=fingerprint("make_novelty_table.py"),
-        script=script("make_novelty_table.py"),
+        command=command("make_novelty_table.py"),
         flags=flags(
             settings=novelty_settings(),
             statistics=SETTINGS.statistics,
@@ -139,7 +139,7 @@ rule make_novelty_table:
         ),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --references {input.references:q} \
             --audits {input.audits:q} \
             {params.flags} \
@@ -176,8 +176,8 @@ for figure in NOVELTY_FIGURES:
             mem_mb=growing(4000),
             runtime=longer(60),
         params:
-            code=fingerprint("make_novelty_figure.py"),
-            script=script("make_novelty_figure.py"),
+            code=fingerprint("make_novelty_figure.py", STYLE),
+            command=command("make_novelty_figure.py"),
             flags=flags(
                 figure=figure,
                 settings=novelty_settings(),
@@ -186,7 +186,7 @@ for figure in NOVELTY_FIGURES:
             ),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --references {input.references:q} \
                 --audits {input.audits:q} \
                 {params.flags} \
@@ -224,11 +224,11 @@ for table in TABLES:
             runtime=longer(30),
         params:
             code=fingerprint("make_significance.py"),
-            script=script("make_significance.py"),
+            command=command("make_significance.py"),
             flags=comparison_flags(table),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --zoos {input.zoos:q} \
                 --finetuned {input.finetuned:q} \
                 --samples {input.samples:q} \

@@ -28,12 +28,12 @@ rule probe:
         runtime=longer(120),
     params:
         code=fingerprint("probe.py"),
-        script=script("probe.py"),
+        command=command("probe.py"),
         flags=probe_flags,
         where=where(),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --hyper-reps {input.hyper_reps:q} \
             {params.flags} \

@@ -27,12 +27,12 @@ rule reconstruct:
         runtime=longer(240),
     params:
         code=fingerprint("reconstruct.py"),
-        script=script("reconstruct.py"),
+        command=command("reconstruct.py"),
         flags=lambda w: flags(variant=w.variant),
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             --hyper-reps {input.hyper_reps:q} \

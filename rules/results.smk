@@ -59,12 +59,12 @@ for table in TABLES:
             mem_mb=growing(4000),
             runtime=longer(30),
         params:
-            code=fingerprint("make_table.py"),
-            script=script("make_table.py"),
+            code=fingerprint("make_table.py", PUBLISHED),
+            command=command("make_table.py"),
             flags=result_flags(table),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --zoos {input.zoos:q} \
                 --finetuned {input.finetuned:q} \
                 --samples {input.samples:q} \
@@ -103,12 +103,12 @@ for figure, table in FIGURES.items():
             mem_mb=growing(4000),
             runtime=longer(30),
         params:
-            code=fingerprint("make_figure.py"),
-            script=script("make_figure.py"),
+            code=fingerprint("make_figure.py", PUBLISHED, STYLE),
+            command=command("make_figure.py"),
             flags=result_flags(table, figure=figure),
         shell:
             """
-            python {params.script:q} \
+            {params.command} \
                 --zoos {input.zoos:q} \
                 --finetuned {input.finetuned:q} \
                 --samples {input.samples:q} \

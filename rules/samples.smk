@@ -32,14 +32,14 @@ rule sample:
         runtime=longer(60),
     params:
         code=fingerprint("sample.py"),
-        script=script("sample.py"),
+        command=command("sample.py"),
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input.zoo:q} \
             --dataset {input.dataset:q} \
             --hyper-reps {input.hyper_reps:q} \

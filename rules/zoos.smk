@@ -26,7 +26,7 @@ rule train_zoo:
         gpu=gpus(),
     params:
         code=fingerprint("train_zoo.py"),
-        script=script("train_zoo.py"),
+        command=command("train_zoo.py"),
         flags=lambda w: flags(
             architecture=SETTINGS.zoos[w.zoo].architecture,
             recipe=SETTINGS.zoos[w.zoo].recipe_of(int(w.first)),
@@ -36,7 +36,7 @@ rule train_zoo:
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --dataset {input.dataset:q} \
             {params.flags} \
             --output {output:q} \
@@ -55,6 +55,8 @@ rule merge_zoo:
         "<logs>/zoos/{zoo}.log",
     benchmark:
         "<benchmarks>/zoos/{zoo}.tsv"
+    wildcard_constraints:
+        zoo=one_of(zoo for zoo, its in SETTINGS.zoos.items() if not its.weights),
     conda:
         ENVIRONMENT
     threads: 1
@@ -63,7 +65,7 @@ rule merge_zoo:
         runtime=longer(30),
     params:
         code=fingerprint("merge_zoo.py"),
-        script=script("merge_zoo.py"),
+        command=command("merge_zoo.py"),
         # a zoo does not depend on how it will be represented
         flags=lambda w: flags(
             name=w.zoo,
@@ -74,7 +76,7 @@ rule merge_zoo:
         ),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --shards {input:q} \
             {params.flags} \
             --output {output:q} \
@@ -100,11 +102,11 @@ rule align_zoo:
         runtime=longer(60),
     params:
         code=fingerprint("align_zoo.py"),
-        script=script("align_zoo.py"),
+        command=command("align_zoo.py"),
         flags=flags(seed=SETTINGS.seed),
     shell:
         """
-        python {params.script:q} \
+        {params.command} \
             --zoo {input:q} \
             {params.flags} \
             --output {output:q} \

@@ -25,7 +25,7 @@ from ..workflow.project import (
 pytestmark = pytest.mark.timeout(1500)
 DAY = 24 * 60 * 60  # seconds
 # what the message says
-REMEDY = "find results -newermt now -exec touch {} +"
+REMEDY = f"find {RESULTS} -newermt now -exec touch {{}} +"
 SAMPLES = f"{RESULTS}/samples/digits/S_KDE30.h5"
 FINETUNED = f"{RESULTS}/finetuned/digits-digits/S_KDE30.h5"
 TABLE = f"{RESULTS}/tables/in_distribution.csv"

@@ -67,7 +67,7 @@ def stages(project: Project) -> Iterator[Stage]:
     """Yields one job per script and thing that is made, from the logs."""
     seen = set()
     for log in sorted((project.root / "logs/smoke").rglob("*.log")):
-        found = re.findall(r"^\S+ command: python (.*)$", log.read_text(), flags=re.M)
+        found = re.findall(r"^\S+ command: \S+ (.*)$", log.read_text(), flags=re.M)
         if not found:
             continue
         words = shlex.split(found[-1])

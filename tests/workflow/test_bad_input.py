@@ -129,7 +129,7 @@ BAD_IMAGES = {
 
 
 class BadImagesRun(NamedTuple):
-    """A run of the target `datasets` that had bad images; files before and after."""
+    """A run of the target `datasets` that had bad images; results before and after."""
 
     done: Finished
     before: dict[str, str]
@@ -172,6 +172,8 @@ def bad_images(
         "zoos": {name: {"dataset": name, **zoo} for name in sources},
         "in_distribution": {"zoos": ["digits", *sources]},
     }
+    recorded = project.results / "config.yaml"
+    recorded.unlink()
     before = project.files()
     proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), OFFLINE)
     done = project.snakemake(
@@ -179,6 +181,7 @@ def bad_images(
         *("--configfile", *project.configs(overlay)),
         **(proxies | {"NO_PROXY": "", "HYPERREPS_DATA": str(folder)}),
     )
+    recorded.unlink()
     after = project.files()
     shutil.rmtree(project.root)
     return BadImagesRun(done, before, after)

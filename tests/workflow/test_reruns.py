@@ -123,6 +123,12 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             id="plotting",
         ),
         pytest.param(
+            f"{LIBRARY}/paper.mplstyle",
+            *("font.size: ", "font.size:  "),
+            FIGURE_JOBS,
+            id="style of the figures",
+        ),
+        pytest.param(
             "config/published.yaml",
             *("20.6 ± 1.6", "20.7 ± 1.6"),
             {job: 1 for job in RESULT_JOBS if not job.startswith("significance")},

@@ -57,6 +57,7 @@ HDF5 = {
     **{f"novelty/digits/{name}.h5": "novelty" for name in AUDITED},
 }
 OTHERS = {
+    "config.yaml",
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
     *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from hyperreps.engines import evaluate
 from hyperreps.images import read_images
 from hyperreps.limits import MOST
 from hyperreps.npz import read_npz
+from hyperreps.places import data_folder, expanded
 from hyperreps.settings import SettingsError, Zoo
 from hyperreps.storage import DataFileError, write_arrays
 from hyperreps.zoos import assign_splits
@@ -43,14 +43,15 @@ def main(
         settings: Of the zoo; its weights name the file.
         output: HDF5 file to write.
         data_dir: Folder of the file. The environment variable HYPERREPS_DATA overrides
-            it.
+            it. ~ and $NAME are replaced.
         images: Evaluate on the first so many images of each split; none: on all.
         machine: Where it computes.
     """
     place = machine.prepare()
     file = read_images(dataset)
     network = build(settings.architecture, channels=file.channels)
-    path = Path(os.environ.get("HYPERREPS_DATA") or data_dir) / settings.weights
+    weights_file = expanded(settings.weights, key=f"zoos.{name}.weights")
+    path = data_folder(data_dir) / weights_file
     weights, epochs, seeds = _read(path, settings, network)
     rows = torch.from_numpy(weights).flatten(0, 1).to(place)
     measured = {}

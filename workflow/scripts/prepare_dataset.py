@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from hyperreps.commands import run
 from hyperreps.datasets import load_images, normalization, prepare
+from hyperreps.places import data_folder
 from hyperreps.settings import Dataset, SettingsError
 from hyperreps.storage import write_arrays
 
@@ -21,10 +21,10 @@ def main(
         settings: Where the images come from and how they become 28 x 28.
         name: The image set's key in the configuration.
         data_dir: Folder of the official files; what is missing is downloaded there. The
-            environment variable HYPERREPS_DATA overrides it.
+            environment variable HYPERREPS_DATA overrides it. ~ and $NAME are replaced.
         output: HDF5 file to write.
     """
-    data_dir = Path(os.environ.get("HYPERREPS_DATA") or data_dir)
+    data_dir = data_folder(data_dir)
     try:
         raw, sha256 = load_images(settings, data_dir=data_dir)
         arrays = prepare(raw, settings)

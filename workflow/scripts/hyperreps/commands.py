@@ -38,7 +38,7 @@ def run(main: Callable[..., Any]) -> None:
     )
     # its reports on every glyph of a figure would drown the log
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    logging.info("command: %s", shlex.join(["python", *sys.argv]))
+    logging.info("command: %s", shlex.join([sys.executable, *sys.argv]))
     provenance()  # now: the code may be edited while it runs
     _print_anywhere()
     try:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .limits import SHARDS, Name, Seed, Text, problem_lines
+from .places import data_folder, expanded
 from .sections import (
     Architectures,
     Ensembles,
@@ -53,7 +54,8 @@ class Settings(Strict):
     data_dir: Text = Field(
         "data",
         description="Folder of the official image files; files that are there are used,"
-        " others downloaded. The environment variable HYPERREPS_DATA overrides it.",
+        " others downloaded. The environment variable HYPERREPS_DATA overrides it."
+        " ~ and $NAME are replaced, here and in all paths.",
     )
     datasets: dict[Name, Dataset] = Field(
         max_length=1000, description="Image sets by name."
@@ -170,6 +172,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
     from .sources import SOURCES
 
     unknown = _unknown_problems
+    yield from _place_problems(settings)
     yield from _reserved_problems(settings)
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
@@ -217,6 +220,24 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 yield from unknown(f"{section}.{field}", name, known, where)
     yield from _transfer_problems(settings)
     yield from _experiment_problems(settings)
+
+
+def _place_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each path with a variable or home folder that is not there."""
+    try:
+        data_folder(settings.data_dir)
+    except SettingsError as error:
+        yield str(error)
+    paths = {
+        **{f"datasets.{name}.path": d.path for name, d in settings.datasets.items()},
+        **{f"zoos.{name}.weights": zoo.weights for name, zoo in settings.zoos.items()},
+        **{f"pathvars.{name}": path for name, path in settings.pathvars.items()},
+    }
+    for key, path in paths.items():
+        try:
+            expanded(path, key=key)
+        except SettingsError as error:
+            yield str(error)
 
 
 def _reserved_problems(settings: Settings) -> Iterable[str]:

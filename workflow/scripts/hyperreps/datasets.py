@@ -9,6 +9,7 @@ import numpy as np
 
 from .architectures import CLASSES, IMAGE_SIZE
 from .official_files import Content, File, find_or_download, read
+from .places import expanded
 from .settings import Dataset, SettingsError
 from .shapes import UInt8
 from .sources import SOURCES, RawImages
@@ -43,9 +44,10 @@ def load_images(
         raise SettingsError(f"path: wrong for source {settings.source!r}; {remedy}")
     data_dir = data_dir.absolute()
     folders = [data_dir / folder for folder in source.folders]
-    if source.takes_path and not (data_dir / settings.path).is_file():
-        raise DataFileError(f"{data_dir / settings.path}: no such file; put it there")
-    wanted = [File(settings.path)] if settings.path else source.files
+    own = expanded(settings.path, key="path")
+    if source.takes_path and not (data_dir / own).is_file():
+        raise DataFileError(f"{data_dir / own}: no such file; put it there")
+    wanted = [File(own)] if own else source.files
     places = find_or_download(wanted, folders=folders, instead=source.instead)
     contents: dict[str, Content] = {}
     sha256: dict[str, str] = {}

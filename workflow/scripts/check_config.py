@@ -1,0 +1,30 @@
+"""Says what is wrong with a configuration: YAML by file and line, settings by key."""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from hyperreps.config_files import merged, read_config
+from hyperreps.configuration import load_settings
+from hyperreps.settings import SettingsError
+
+BASE = Path(__file__).parents[2] / "config" / "config.yaml"
+
+
+def main(overlays: tyro.conf.Positional[tuple[Path, ...]]) -> None:
+    """Checks config/config.yaml with overlays over it.
+
+    Args:
+        overlays: Files, in the order in which they are given to --configfile.
+    """
+    try:
+        config = merged(*(read_config(path) for path in (BASE, *overlays)))
+        settings = load_settings(config)
+    except SettingsError as error:
+        sys.exit(str(error))
+    print(f"experiment {settings.experiment}: nothing is wrong with its settings")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
