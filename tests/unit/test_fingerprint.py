@@ -42,8 +42,9 @@ def code(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/__init__.py").write_text('__version__ = "1"\n')
     (tmp_path / "lib/used.py").write_text('"""Doc."""\nfrom .deep import y\nX = 1\n')
-    (tmp_path / "lib/deep.py").write_text('y = open("deep.cu")\nz = "none.txt"\n')
+    (tmp_path / "lib/deep.py").write_text('y = open("deep.cu")\nz = "look.mplstyle"\n')
     (tmp_path / "lib/deep.cu").write_text("int x; // a number\n")
+    (tmp_path / "lib/look.mplstyle").write_text('# Look\ncolour: "#111"\n')
     (tmp_path / "lib/other.py").write_text("z = 3\n")
     (tmp_path / "lib/other.cu").write_text("int z;\n")
     (tmp_path / "lib/settings.py").write_text(SETTINGS)
@@ -74,6 +75,8 @@ class Recipe(Strict):
         ("lib/other.py", "z = 3", "z = 4", False),
         ("lib/deep.cu", "int x", "int y", True),
         ("lib/deep.cu", "; // a number", ";  /* other\n words */\n", False),
+        ("lib/look.mplstyle", "# Look", "# A look", False),
+        ("lib/look.mplstyle", '"#111"', '"#222"', True),
         ("lib/other.cu", "int z", "int y", False),
         ("lib/__init__.py", '"1"', '"2"', False),
         ("lib/__init__.py", "__version__", "X = 1\n__version__", True),

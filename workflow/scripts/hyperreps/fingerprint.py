@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 # what is a comment in the files that are no modules, by suffix
-COMMENTS = {".cu": r"//.*|/\*(?s:.*?)\*/", ".mplstyle": r"#.*"}
+COMMENTS = {".cu": r"//.*|/\*(?s:.*?)\*/", ".mplstyle": r"(?m)^\s*#.*"}
 
 
 def code_fingerprint(script: Path) -> str:
