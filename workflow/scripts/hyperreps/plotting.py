@@ -84,7 +84,7 @@ def method_family(method: str) -> str:
 
 def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
     """Returns a method's name with the subscript of the paper, in mathtext."""
-    after = f"{TRIVIAL * trivial}{f', epoch {epoch}' if epoch else ''}"
+    after = (TRIVIAL if trivial else "") + (f", epoch {epoch}" if epoch else "")
     match = re.fullmatch(r"([A-Z])_(\w+)", method)
     if match is None:
         return method.replace("_", " ") + after
