@@ -87,7 +87,7 @@ def plain_run(weights: Tensor, training: Pretraining) -> Run:
             ((output - x) / inner.layer_std).square().mean()
             for x, (_, output) in zip(views, results, strict=True)
         ]
-        projections = inner.projection(torch.cat([latents for latents, _ in results]))
+        projections = torch.cat([inner.projection(latents) for latents, _ in results])
         contrast = nt_xent(projections, temperature=settings.temperature)
         gamma = settings.contrast_weight
         loss = (1 - gamma) * sum(errors) / 2 + gamma * contrast

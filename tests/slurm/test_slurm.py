@@ -37,8 +37,8 @@ JOBS = {
     "zoo": 2,  # merge_zoo, with align_zoo where it is needed
     "pretrain": 4,
     "train_gan": 2,
-    "sample": 16,
-    "finetune": 9,
+    "sample": 17,
+    "finetune": 12,
     "audit_references": 1,
     "audit": 3,
 }

@@ -171,7 +171,7 @@ class TestTable:
     def test_printed(self, table):
         printed = table[1]
         assert printed.index("MNIST") < printed.index("Digits")
-        assert re.search(r"references +soup +1 +\d\d\.\d \[n = 1\]", printed)
+        assert re.search(r"references +soup† +1 +\d\d\.\d \[n = 1\]", printed)
 
     def test_same_again(self, table, inputs, tmp_path):
         again = tmp_path / "table.csv"
@@ -235,7 +235,8 @@ def samplers(tmp_path_factory) -> list[str]:
             "source_model": np.full((count, 5), -1),
         }
         about = {"kind": "samples", "source": "mnist", "method": method}
-        settings = json.dumps({"sampler": "kde"})
+        latent = "normalized" if method in methods else ""
+        settings = json.dumps({"sampler": "kde", "hyper_rep": latent})
         path = folder / f"{method}.h5"
         files[method] = write(path, arrays, settings=settings, **about)
     flags = {
@@ -275,6 +276,8 @@ class TestSamplers:
         assert list(apart) == ["B_F", "B_F30", "soup"]
         # references are better here, but do not compete
         assert re.search(r"S_KDE30 .* median \d\d\.\d \* +median ≈ 74\.5", printed)
+        assert re.search(r"references +B_F† .*\n +B_F30† .*\n +soup† ", printed)
+        assert list(summary.index[summary["trivial"]]) == [(x, 0) for x in apart]
         html = output.with_suffix(".html").read_text()
         assert "read off a plot by eye" in html
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 from sklearn.metrics import r2_score
 
 from hyperreps import autoencoder
@@ -74,6 +75,72 @@ def test_encoder_size_is_that_of_the_release(channels, parameters):
     if channels == 1:
         assert sum(p.numel() for p in model.projection.parameters()) == 784_950
         assert sum(p.numel() for p in model.parameters()) == 44_875_160
+
+
+MIDDLE = HyperRep(
+    width=64,
+    heads=4,
+    feedforward=90,
+    latent=50,
+    projection_layers=2,
+    projection_width=120,
+    projection_size=80,
+)
+
+
+@pytest.mark.parametrize("compression", ["token", "linear"])
+def test_linear_maps_start_as_in_pytorch(cnn, compression):
+    """Encoder and decoder: U(-1, 1) / sqrt(fan in), weights and biases, attention too.
+
+    By moments: mean, spread and extremes of each tensor.
+    """
+    torch.manual_seed(0)
+    model = build_model(cnn, MIDDLE.model_copy(update={"compression": compression}))
+    parts = dict(model.encoder.named_parameters(prefix="encoder"))
+    parts |= dict(model.decoder.named_parameters(prefix="decoder"))
+    checked = 0
+    for name, value in parts.items():
+        if "norm" in name or name.endswith(("position", "compression")):
+            continue
+        fan_in = parts[name.removesuffix("bias") + "weight" if "bias" in name else name]
+        bound = fan_in.shape[1] ** -0.5
+        standard = value.detach().double() / bound
+        count = standard.numel()
+        assert standard.abs().max() <= 1.0001, name
+        assert standard.abs().max() > 1 - 10 / count, name
+        assert float(standard.mean()) == pytest.approx(0, abs=4 / (3 * count) ** 0.5)
+        # variance 1/3, fourth moment 1/5: the variance varies by sqrt(4 / 45 / count)
+        variance = float(standard.square().mean())
+        assert variance == pytest.approx(1 / 3, abs=4 * (4 / 45 / count) ** 0.5), name
+        checked += "self_attn" in name
+    assert checked == 2 * 2 * 4  # in and out, weight and bias, of four blocks
+
+
+def test_positions_start_standard_normal(cnn):
+    torch.manual_seed(0)
+    model = build_model(cnn, MIDDLE)
+    learned = [model.encoder.position, model.decoder.position]
+    values = torch.cat([model.encoder.compression, *learned]).detach().flatten()
+    assert float(values.mean()) == pytest.approx(0, abs=0.06)
+    assert float(values.std()) == pytest.approx(1, abs=0.04)
+    assert values.abs().max() > 3
+
+
+def test_the_projection_head_starts_as_in_the_release(cnn):
+    """kaiming_normal, N(0, 2 / fan in), and biases at 0.01 (method.md)."""
+    torch.manual_seed(0)
+    linear = [
+        layer
+        for layer in build_model(cnn, MIDDLE).projection
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    assert len(linear) == 3
+    for layer in linear:
+        standard = layer.weight.detach() / (2 / layer.in_features) ** 0.5
+        assert float(standard.mean()) == pytest.approx(0, abs=0.06)
+        assert float(standard.std()) == pytest.approx(1, abs=0.04)
+        assert float(standard.double().pow(4).mean()) == pytest.approx(3, abs=0.4)
+        assert (layer.bias == 0.01).all()
 
 
 def test_tokens_are_neurons(cnn):
@@ -207,22 +274,53 @@ def test_r_squared_equals_scikit_learn(cnn):
         assert float(found[k]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_erased_blocks_are_contiguous_and_of_the_declared_length():
+def rejected_blocks(rng, rows, size, low, high):
+    """The release's rule in plain Python: lengths and starts of erased blocks."""
+    blocks = []
+    for _ in range(rows):
+        for _ in range(10):
+            length = int(size * rng.uniform(low, high))
+            start = int(rng.integers(size))
+            if start + length < size:
+                blocks.append((length, start))
+                break
+    return np.array(blocks).T
+
+
+@pytest.mark.parametrize("fraction", [(0.02, 0.33), (0.5, 0.9)])
+def test_erased_blocks_are_those_of_the_releases_rule(fraction):
+    rows, size = 8000, 500
+    weights = torch.ones(rows, size)
     generator = torch.Generator().manual_seed(0)
-    weights = torch.ones(500, 1000)
     erased = erase_blocks(
-        weights, probability=0.5, fraction=(0.02, 0.33), generator=generator
+        weights, probability=1.0, fraction=fraction, generator=generator
     )
-    lengths = (erased == 0).sum(1)
-    hit = lengths > 0
-    assert 200 < hit.sum() < 300
-    assert lengths[hit].min() >= 20
-    assert lengths[hit].max() <= 330
-    assert lengths[hit].float().mean() == pytest.approx(175, abs=15)
-    # contiguous: exactly one falling edge, counting the border
-    padded = torch.nn.functional.pad(erased, (1, 1), value=1.0)
-    assert ((padded[:, :-1] - padded[:, 1:]) == 1).sum(1).max() == 1
     assert (weights == 1).all()
+    lost = (erased == 0).numpy()
+    hit = lost.any(1)
+    lengths, starts = lost[hit].sum(1), lost[hit].argmax(1)
+    # contiguous
+    ends = size - lost[hit][:, ::-1].argmax(1)
+    assert (ends - starts == lengths).all()
+    assert not lost[:, -1].any()
+    rng = np.random.default_rng(0)
+    wanted = rejected_blocks(rng, rows, size, *fraction)
+    assert hit.sum() == pytest.approx(wanted.shape[1], abs=4 * np.sqrt(rows) / 2)
+    for ours, theirs in zip((lengths, starts), wanted, strict=True):
+        assert ks_2samp(ours, theirs).pvalue > 1e-3
+    if fraction == (0.02, 0.33):
+        # blocks of every length equally often would have .175
+        assert lengths.mean() / size == pytest.approx(0.165, abs=0.003)
+
+
+def test_rows_are_erased_with_the_declared_probability():
+    erased = erase_blocks(
+        torch.ones(2000, 100),
+        probability=0.3,
+        fraction=(0.1, 0.2),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert int((erased == 0).any(1).sum()) == pytest.approx(600, abs=80)
 
 
 @pytest.mark.parametrize("target", ["view", "clean"])
@@ -379,6 +477,33 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(cnn):
     close = (whole[0] - parts[0]).abs() < 1e-6
     assert close.double().mean() > 0.99
     assert parts[1] == pytest.approx(whole[1], rel=1e-5)
+
+
+@torch.no_grad()
+def test_views_pass_through_the_head_one_by_one(cnn):
+    """Batch norm sees one view: the release's loss takes them in turn."""
+    settings = plain_settings(contrast_weight=0.5, temperature=0.3)
+    training = pretrain(cnn, 0, settings)
+    first = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(5))
+    view = torch.cat([first, 4 * first + 1])  # views whose statistics differ
+    training.model.train()
+    _, _, contrast = training._compute_losses(view, view)
+    head = training.model.projection
+    one, two = (head(latents) for latents in training.model.encode(view).split(5))
+    expected = nt_xent(torch.cat([one, two]), temperature=0.3)
+    assert float(contrast) == pytest.approx(float(expected), rel=1e-5)
+    together = nt_xent(head(training.model.encode(view)), temperature=0.3)
+    assert float(together) != pytest.approx(float(expected), rel=1e-2)
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(5, 4), (5, 2), (2, 1), (9, 4)])
+def test_every_part_of_a_batch_has_networks_for_batch_norm(cnn, batch, micro):
+    settings = SMALL.model_copy(update={"batch_size": batch, "micro_batch": micro})
+    training = pretrain(cnn, 0, settings)
+    sizes = [len(x) for x in torch.arange(batch).tensor_split(training._parts(batch))]
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(micro, 3)
+    assert np.isfinite(training.run_epoch()["loss"])
 
 
 COMPILED = """

@@ -1,4 +1,4 @@
-"""Storage, fingerprints and resume states."""
+"""Storage and resume states."""
 
 import ast
 import errno
@@ -16,7 +16,6 @@ import pytest
 import torch
 
 import seal
-from hyperreps.fingerprint import code_fingerprint
 from hyperreps.npz import read_npz
 from hyperreps.official_files import File, unpack
 from hyperreps.resuming import EXIT_UNFINISHED, Pace, input_digest, run_to_end
@@ -28,8 +27,6 @@ from hyperreps.storage import (
     write_arrays,
 )
 from hyperreps.tensors import read_tensors, write_tensors
-
-SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
 def test_arrays_survive_a_round_trip(tmp_path):
@@ -316,58 +313,6 @@ def test_every_flipped_bit_of_a_model_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(DataFileError, match=r"gan\.safetensors: "):
             read_tensors(path, kind="gan")
-
-
-@pytest.fixture
-def code(tmp_path):
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib/__init__.py").write_text("")
-    (tmp_path / "lib/used.py").write_text('"""Doc."""\nfrom .deep import y\nX = 1\n')
-    (tmp_path / "lib/deep.py").write_text("y = 2\n")
-    (tmp_path / "lib/other.py").write_text("z = 3\n")
-    (tmp_path / "lib/settings.py").write_text("s = 4\n")
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import json\nfrom lib import settings\n"
-        "def main():\n    '''Doc.'''\n    from lib.used import X\n    return X\n"
-    )
-    return script
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "changes"),
-    [
-        (
-            "lib/used.py",
-            '"""Other."""\n\n\nfrom .deep import y  # why\nX  =  1\n',
-            False,
-        ),
-        ("lib/used.py", '"""Doc."""\nfrom .deep import y\nX = 2\n', True),
-        ("lib/deep.py", "y = 3\n", True),
-        ("lib/other.py", "z = 4\n", False),
-        ("lib/deep.cu", "// a kernel\n", True),
-        ("lib/other.cu", "// a kernel\n", False),
-        ("lib/settings.py", "s = 5\n", False),
-        ("script.py", "def main():\n    return 0\n", True),
-    ],
-)
-def test_fingerprint_follows_logic_only(code, file, text, changes):
-    import hyperreps.fingerprint as module
-
-    before = code_fingerprint(code)
-    (code.parent / file).write_text(text)
-    module._module.cache_clear()
-    assert (code_fingerprint(code) != before) is changes
-
-
-def test_fingerprints_of_the_stages_differ_and_cover_their_library():
-    from hyperreps.fingerprint import _module
-
-    names = [p.name for p in SCRIPTS.glob("*.py")]
-    prints = {name: code_fingerprint(SCRIPTS / name) for name in names}
-    assert len(set(prints.values())) == len(prints)
-    direct = {p.stem for p in _module(SCRIPTS / "sample.py", SCRIPTS)[1]}
-    assert {"sampling", "autoencoder", "zoos"} <= direct
 
 
 class Counting:

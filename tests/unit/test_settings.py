@@ -151,9 +151,9 @@ def test_every_field_is_described():
         ("ensembles/sizes", [2, 1], r"ensembles: sizes must increase, got \[2, 1\]"),
         ("ensembles/epochs", [0, 3], r"ensembles\.epochs: \[3\] are not among"),
         (
-            "ensembles/epochs",
-            [1, 25],
-            r"ensembles\.methods: \['noise_top30'\] .* need epoch 0",
+            "ensembles",
+            {"zoos": ["mnist"], "methods": ["S_U"], "epochs": [1, 25]},
+            r"ensembles\.methods: \['S_U'\] .* need epoch 0",
         ),
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
         ("properties/variants", [], r"properties: variants must name one at least"),

@@ -154,7 +154,8 @@ class TestSummarise:
     def test_columns_are_the_contract(self, tmp_path):
         columns = (
             "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,"
-            "published_std,q25,median,q75,published_median,reference,seeds,seed_std"
+            "published_std,q25,median,q75,published_median,reference,seeds,seed_std,"
+            "trivial"
         )
         summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns

@@ -30,7 +30,10 @@ class TestTables:
             ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan, (0, nan)),
         ]
         rows = [
-            (*("mnist", "mnist", *cell, 0.6, 0.7, 0.8, nan, cell[0] == "mean_top"), *of)
+            (
+                *("mnist", "mnist", *cell, 0.6, 0.7, 0.8, nan, cell[0] == "mean_top"),
+                *(*of, cell[0] in ("mean_top", "noise")),
+            )
             for *cell, of in cells
         ]
         return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
@@ -42,7 +45,7 @@ class TestTables:
             "method n mean ± std [interval] (± seeds) published",
             "epoch 0 B_T 30 10.0 ± 1.0 [9.0, 11.0] ≈ 10.0",
             "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] (± 1.2) * 60.0 ± 5.0",
-            "references mean_top 1 90.0 [n = 1] —",
+            "references mean_top† 1 90.0 [n = 1] —",
             "epoch 1 B_T 30 70.0 ± 1.0 [69.0, 71.0] * 20.0 ± 1.6",
             "S_KDE30 50 60.0 ± 1.0 [59.0, 61.0] —",
         ]
@@ -75,8 +78,22 @@ class TestTables:
         assert r"\bfseries 68.6 $\pm$ 6.7" in bold[0]
         assert r"\bfseries 70.0 $\pm$ 1.0" in bold[1]
         assert r"$S_{\mathrm{KDE30}}$" in latex
-        assert r"mean\_top" in latex
+        assert r"mean\_top$^\dagger$" in latex
+        assert r"$S_{\mathrm{KDE30}}$$^\dagger$" not in latex
         assert r"$\approx$ 10.0" in latex
+
+    def test_what_no_representation_has_made_competes_and_is_marked(self, summary):
+        """The best row says so itself if it needed no hyper-representation."""
+        noise = summary.iloc[[1]].assign(method="noise", mean=0.8, trivial=True)
+        both = pd.concat([summary, noise], ignore_index=True)
+        rows, _ = tables.text_table(both).split("\n\n")
+        best = [line.split() for line in rows.splitlines() if " *" in line]
+        assert len(best) == 2
+        assert best[0][0] == "noise†"
+        assert "B_T" in best[1]
+        page = tables.html_page(both, methods={}, statistics=FEW, seed=0, title="")
+        assert "noise<sup>†</sup>" in page
+        assert "† no hyper-representation has made them" in tables.text_table(both)
 
     def test_latex_sets_two_populations_side_by_side(self, summary):
         zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]

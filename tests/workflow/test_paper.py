@@ -11,9 +11,9 @@ from .project import NOVELTY_JOBS, RESULT_JOBS, Project, job_counts
 
 ZOOS = 4
 VARIANTS, SEEDS = 2, 3
-METHODS, REFERENCES = 4, 4
+METHODS, REFERENCES = 7, 2
 # of the table samplers: samplers of the paper, then references, that are not above
-SAMPLERS, BASELINES = 10, 9
+SAMPLERS, BASELINES = 10, 8
 GANS = 2
 PAIRS, TRANSFERRED = 4, 3
 # on one zoo

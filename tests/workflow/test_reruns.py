@@ -20,10 +20,11 @@ LIBRARY = "workflow/scripts/hyperreps"
 ALL_RESULTS = {**RESULT_JOBS, **NOVELTY_JOBS}
 FIGURE_JOBS = {job: 1 for job in ALL_RESULTS if job.startswith("figure_")}
 IN_DISTRIBUTION = result_jobs("in_distribution")
-# 11 in latent space and 5 in weight space, of which two and one are audited; 4 in
+# 11 in latent space and 6 in weight space, of which two and one are audited; 7 in
 # distribution, 2 transfers and 3 of other architectures are finetuned
-SAMPLING_JOBS = {"sample": 16, "finetune": 9, "audit": 3, **ALL_RESULTS}
-# of the finetuned, a transfer and an architecture do not use a hyper-representation
+SAMPLING_JOBS = {"sample": 17, "finetune": 12, "audit": 3, **ALL_RESULTS}
+# of the finetuned, three in distribution, a transfer and an architecture do not use a
+# hyper-representation
 LATENT_JOBS = {
     "pretrain": 4,
     "train_gan": 2,
@@ -79,11 +80,15 @@ def test_touching_the_sources_reruns_nothing(project: Project) -> None:
 
 
 def test_rewording_reruns_nothing(project: Project) -> None:
-    for name in ("sampling", "population", "statistics"):
+    for name in ("sampling", "population", "statistics", "settings"):
         path = project.module(name)
         text = path.read_text(encoding="utf-8")
         path.write_text(reworded(text), encoding="utf-8")
         assert path.read_text(encoding="utf-8") != text
+    edit(project.module("settings"), "description='Size of the latent", "title='The")
+    edit(project.module("limits"), "ge=1, le=1000", "ge=1, le=999")
+    kernel = project.root / LIBRARY / "fused_cuda.cu"
+    kernel.write_text(kernel.read_text(encoding="utf-8") + "\n// a comment\n")
     script = project.root / "workflow" / "scripts" / "train_zoo.py"
     script.write_text(reworded(script.read_text(encoding="utf-8")), encoding="utf-8")
     assert project.planned() == {}
@@ -115,6 +120,18 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             *("STEPS_PER_EPOCH = 100", "STEPS_PER_EPOCH = 50"),
             {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
             id="training of the GAN",
+        ),
+        pytest.param(
+            f"{LIBRARY}/settings.py",
+            *("max(1, round(", "max(1, math.ceil("),
+            {"prepare_dataset": 1, **ZOO_JOBS},
+            id="split of the models",
+        ),
+        pytest.param(
+            f"{LIBRARY}/paper.mplstyle",
+            *("font.size: ", "font.size: 1"),
+            FIGURE_JOBS,
+            id="style of the figures",
         ),
         pytest.param(
             f"{LIBRARY}/plotting.py",
@@ -159,8 +176,8 @@ def test_an_edit_reruns_the_stages_that_use_it(
         ),
         pytest.param(
             {"methods": {"noise_top30": {"options": {"sigma": 0.1}}}},
-            {"sample": 1, **result_jobs("in_distribution", "samplers")},
-            id="option of a reference",
+            {"sample": 1, "finetune": 1, **result_jobs("in_distribution", "samplers")},
+            id="option of a trivial baseline",
         ),
         pytest.param(
             # two seeds; B_KDE30 and B_KDE30_released
@@ -187,7 +204,7 @@ def test_an_edit_reruns_the_stages_that_use_it(
         ),
         pytest.param(
             {"in_distribution": {"epochs": [0, 1, 2]}},
-            {"finetune": 4, **IN_DISTRIBUTION},
+            {"finetune": 7, **IN_DISTRIBUTION},
             id="finetuning epochs",
         ),
         pytest.param(

@@ -10,6 +10,9 @@ from .settings import HyperRep
 from .shapes import Float
 from .symmetry import permutation_index, random_permutations
 
+# of the release
+TRIES = 10
+
 
 def erase_blocks(
     weights: Float[Tensor, "batch parameters"],
@@ -20,21 +23,29 @@ def erase_blocks(
 ) -> Float[Tensor, "batch parameters"]:
     """Sets one random contiguous block of some vectors to zero.
 
+    As in the release, length and start are drawn independently, and again, up to ten
+    times, where the block would not end before the last entry. So long blocks are
+    rarer than short ones, and the start of the vector is hit most.
+
     Args:
         weights: One network per row.
         probability: That a row loses a block.
-        fraction: Range of the block's length, as a fraction of the vector.
+        fraction: Range of the block's length, as a fraction of the vector, before
+            blocks that do not fit are rejected.
         generator: On the device of weights.
     """
     rows, size = weights.shape
     low, high = fraction
-    chosen, length, start = torch.rand(
-        3, rows, 1, generator=generator, device=weights.device
-    )
-    length = (size * (low + (high - low) * length)).floor()
-    start = (start * (size - length)).floor()
+    drawn = torch.rand(2, TRIES, rows, generator=generator, device=weights.device)
+    lengths = (size * (low + (high - low) * drawn[0])).floor()
+    starts = (size * drawn[1]).floor()
+    fits = starts + lengths < size
+    first = fits.int().argmax(0, keepdim=True)
+    fits, start, length = (x.gather(0, first).T for x in (fits, starts, lengths))
+    chosen = torch.rand(rows, 1, generator=generator, device=weights.device)
     position = torch.arange(size, device=weights.device)
-    erased = (position >= start) & (position < start + length) & (chosen < probability)
+    erased = (position >= start) & (position < start + length)
+    erased &= fits & (chosen < probability)
     return weights.masked_fill(erased, 0)
 
 

@@ -19,6 +19,9 @@ from .settings import HyperRep
 from .shapes import Float, Int
 from .tensors import read_tensors, write_tensors
 
+# initial bias of the projection head's linear maps
+HEAD_BIAS = 0.01
+
 
 def token_index(architecture: Architecture) -> Int[Tensor, parameters]:
     """Returns the gather index that sorts a weight vector by token.
@@ -100,6 +103,10 @@ def _transformer(settings: HyperRep) -> nn.TransformerEncoder:
         norm_first=True,
         batch_first=True,
     )
+    # as the release's four linear maps start: weights and biases alike in PyTorch's
+    # default of nn.Linear, which PyTorch's attention does not follow
+    for parameter in block.self_attn.parameters():
+        nn.init.uniform_(parameter, -(settings.width**-0.5), settings.width**-0.5)
     return nn.TransformerEncoder(block, settings.blocks, enable_nested_tensor=False)
 
 
@@ -250,7 +257,10 @@ class HyperRepresentation(nn.Module):
 
 
 def _projection_head(settings: HyperRep) -> nn.Sequential:
-    """Builds the head of the contrastive loss: batch norm after every linear map."""
+    """Builds the head of the contrastive loss: batch norm after every linear map.
+
+    Linear maps start as in the release: kaiming_normal, biases at 0.01.
+    """
     layers: list[nn.Module] = []
     size = settings.latent
     for _ in range(settings.projection_layers):
@@ -261,7 +271,12 @@ def _projection_head(settings: HyperRep) -> nn.Sequential:
         ]
         size = settings.projection_width
     last = settings.projection_size
-    return nn.Sequential(*layers, nn.Linear(size, last), nn.BatchNorm1d(last))
+    head = nn.Sequential(*layers, nn.Linear(size, last), nn.BatchNorm1d(last))
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.constant_(layer.bias, HEAD_BIAS)
+    return head
 
 
 def save(model: HyperRepresentation, path: Path) -> None:

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
-
+# behind the names of methods whose networks no hyper-representation has made
+TRIVIAL = "†"
 
 DISPLAY_NAMES = {
     "mnist": "MNIST",
@@ -226,7 +227,8 @@ def collect(
         group (what the bootstrap resamples first: the seed of the
         hyper-representation, else the zoo's model the sample was made from, else the
         sample itself), epoch, accuracy, published (method it is compared with),
-        reference (True for those of references).
+        reference (True for those of references), trivial (True for sampled networks
+        that no hyper-representation has made).
 
     Raises:
         DataFileError: If a file is missing, damaged, or given twice.
@@ -277,6 +279,7 @@ def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
             "accuracy": held_out["accuracy"],
             "published": BASELINE,
             "reference": False,
+            "trivial": False,
         }
     )
 
@@ -290,6 +293,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     source = _attribute(attributes, "source", path)
     method = _attribute(attributes, "method", path)
+    settings = _method(attributes, path)
     samples, epochs = np.indices(accuracy.shape)
     sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
     columns = {
@@ -302,7 +306,8 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "group": groups[samples.ravel()],
         "epoch": epochs.ravel(),
         "accuracy": accuracy.ravel(),
-        "published": _method(attributes, path).published or method,
+        "published": settings.published or method,
+        "trivial": not settings.hyper_rep,
     }
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
 

@@ -1,26 +1,32 @@
-"""A hash of the code that a script runs, blind to comments, docstrings and layout.
+"""A hash of the code that a script runs, blind to what cannot change its results.
 
 The Snakefile puts it among the parameters of each rule, so that an edit of logic reruns
-the stages that use it and nothing else. Standard library only.
+the stages that use it and nothing else. Comments, docstrings and layout do not count,
+nor does what settings declare: a `Field(...)` with its default, limits and description.
+Settings reach the scripts as flags, so their values are parameters already. Standard
+library only.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-# settings reach the scripts as flags, so their values are parameters already
-LEFT_OUT = frozenset({"settings"})
+# what is a comment in the files that are no modules, by suffix
+COMMENTS = {".cu": r"//.*|/\*(?s:.*?)\*/", ".mplstyle": r"(?m)^\s*#.*"}
 
 
 def code_fingerprint(script: Path) -> str:
-    """Returns a hash of a script and the modules it imports from the folder beside it.
+    """Returns a hash of a script and of what it uses from its folder and those below.
 
-    Imports inside functions and under conditions count, and so does a CUDA source of
-    the same name as a module; modules of the standard library and installed packages
-    do not.
+    That is the modules it imports, inside functions and under conditions too, the
+    packages they are in, and files that stand beside a module which has their name in a
+    string, such as a CUDA source; modules of the standard library and installed
+    packages are not.
 
     Raises:
         FileNotFoundError: If the script does not exist.
@@ -31,38 +37,71 @@ def code_fingerprint(script: Path) -> str:
     waiting = [script.resolve()]
     while waiting:
         path = waiting.pop()
-        if path in seen or path.stem in LEFT_OUT:
+        if path in seen:
             continue
-        seen[path], imported = _module(path, root)
-        waiting += imported
+        seen[path], used = _contents(path, root)
+        waiting += used
     for path, logic in sorted(seen.items()):
-        digest.update(f"{path.name}\n{logic}\n".encode())
-        kernel = path.with_suffix(".cu")
-        if kernel.is_file():
-            digest.update(kernel.read_bytes())
+        digest.update(f"{path.relative_to(root)}\n{logic}\n".encode())
     return digest.hexdigest()[:16]
 
 
 @cache
-def _module(path: Path, root: Path) -> tuple[str, list[Path]]:
-    """Returns a module's logic as text, and the files below root that it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _contents(path: Path, root: Path) -> tuple[str, tuple[Path, ...]]:
+    """Returns a file's logic as text, and the files that it uses."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        lines = re.sub(COMMENTS.get(path.suffix, r"\Z"), "", text).splitlines()
+        return "\n".join(filter(None, map(str.strip, lines))), ()
+    tree = ast.parse(text)
     nodes = list(ast.walk(tree))
-    imported = _imported(nodes, path, root)
-    for node in nodes:
-        if (
-            isinstance(
-                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            )
-            and ast.get_docstring(node, clean=False) is not None
+    used = {*_imported(nodes, path, root), *_named(nodes, path)}
+    return ast.dump(_Logic().visit(tree)), tuple(used)
+
+
+class _Logic(ast.NodeTransformer):
+    """Takes out of a module what cannot change results."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Takes out docstrings and __version__."""
+        super().generic_visit(node)
+        if isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         ):
-            del node.body[0]
-    return ast.dump(tree), imported
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+            node.body = [part for part in node.body if not _is_version(part)]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """Takes out declarations of settings."""
+        return None if _is_field(node.value) else self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Empties the other fields, in types of settings."""
+        if _is_field(node):
+            node.args, node.keywords = [], []
+        return self.generic_visit(node)
 
 
-def _imported(nodes: list[ast.AST], path: Path, root: Path) -> list[Path]:
-    """Returns what _module() does of imports, absolute and relative ones."""
-    found = []
+def _is_field(node: ast.AST | None) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Field"
+    )
+
+
+def _is_version(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "__version__"
+    )
+
+
+def _imported(nodes: list[ast.AST], path: Path, root: Path) -> Iterator[Path]:
+    """Yields the files below root that a module imports, with their packages."""
     for node in nodes:
         names: list[str] = []
         base = root
@@ -73,12 +112,17 @@ def _imported(nodes: list[ast.AST], path: Path, root: Path) -> list[Path]:
                 base = path.parents[node.level - 1]
             prefix = f"{node.module}." if node.module else ""
             names = [f"{prefix}{alias.name}" for alias in node.names]
-            names += [node.module] if node.module else []
         for name in names:
-            target = base.joinpath(*name.split("."))
-            found += [
-                candidate
-                for candidate in (target.with_suffix(".py"), target / "__init__.py")
-                if candidate.is_file()
-            ]
-    return found
+            target = base
+            for part in name.split("."):
+                target /= part
+                files = target.with_suffix(".py"), target / "__init__.py"
+                yield from filter(Path.is_file, files)
+
+
+def _named(nodes: list[ast.AST], path: Path) -> Iterator[Path]:
+    """Yields the files beside a module whose names are strings in it."""
+    beside = {file.name: file for file in path.parent.iterdir() if file.is_file()}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and node.value in beside:
+            yield beside[node.value]

@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +32,6 @@ from .fused_kernel import kernel_source
 from .fused_plan import ACTIVATIONS, Plan, kernel_order, unsupported
 from .settings import Recipe
 from .shapes import Float, Int, UInt8
-
-if TYPE_CHECKING:
-    # both are loaded by the generated module; named here for fingerprint.py
-    from . import fused_steps, vectors  # noqa: F401
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from scipy.optimize import isotonic_regression
 
-from .evaluations import BASELINE, display_name
+from .evaluations import BASELINE, TRIVIAL, display_name
 from .settings import Statistics
 from .shapes import Float
 from .statistics import summarise
@@ -82,9 +82,9 @@ def method_family(method: str) -> str:
     return "B_" if family == BASELINE != method else family
 
 
-def shown_name(method: str, epoch: int = 0) -> str:
+def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
     """Returns a method's name with the subscript of the paper, in mathtext."""
-    after = f", epoch {epoch}" if epoch else ""
+    after = (TRIVIAL if trivial else "") + (f", epoch {epoch}" if epoch else "")
     match = re.fullmatch(r"([A-Z])_(\w+)", method)
     if match is None:
         return method.replace("_", " ") + after
@@ -114,10 +114,11 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
             colour = colours[method]
             band = (line["ci_low"], line["ci_high"])
             axes.fill_between(line["epoch"], *band, color=colour, alpha=0.25, lw=0)
-            axes.plot(line["epoch"], line["mean"], color=colour)
-            labels.append(
-                (method, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1])
-            )
+            trivial = bool(line["trivial"].iloc[0])
+            style = "--" if trivial else "-"
+            axes.plot(line["epoch"], line["mean"], style, color=colour)
+            name = shown_name(method, trivial=trivial)
+            labels.append((name, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1]))
             if compared[method] not in marked:
                 _open_markers(axes, line["epoch"], line["published_mean"], colour)
                 marked.add(compared[method])
@@ -128,6 +129,9 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         Line2D([], [], color="#4d4d4d", label="mean"),
         Patch(color="#4d4d4d", alpha=0.25, label=f"{level} interval of the mean"),
     ]
+    if data["trivial"].any():
+        text = f"{TRIVIAL} no hyper-representation"
+        handles.insert(1, Line2D([], [], color="#4d4d4d", ls="--", label=text))
     _finish(figure, handles, bool(data["published_mean"].notna().any()))
     return figure, data
 
@@ -174,6 +178,7 @@ def _distributions(
 ) -> tuple[Figure, pd.DataFrame]:
     """Draws one box per method and epoch, the references below a line."""
     data = _distribution_numbers(frame, inputs.published)
+    trivial = frame.groupby("method")["trivial"].first()
     apart = frame.set_index(["method", "epoch"])["reference"]
     rows = [*apart[~apart].index.unique(), *apart[apart].index.unique()]
     figure, panels = _panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
@@ -184,7 +189,8 @@ def _distributions(
             _box(axes, numbers, position=rows.index(key), colour=colours[key[0]])
         if references:
             axes.axhline(len(rows) - references - 0.5, color="#b3b3b3", linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [shown_name(*row) for row in rows])
+        labels = [shown_name(*row, trivial=trivial[row[0]]) for row in rows]
+        axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
         _percent(axes.xaxis)
@@ -428,9 +434,9 @@ def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> 
     ends = np.array([(y - low) / (high - low) for *_, y in lines])
     # 11 pt for a line of text, as a fraction of the panel's height
     gap = 11 / 72 * axes.figure.dpi / axes.get_window_extent().height
-    for (method, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
+    for (name, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
         axes.annotate(
-            shown_name(method),
+            name,
             (x, y),
             xytext=(1.06, place),
             textcoords="axes fraction",

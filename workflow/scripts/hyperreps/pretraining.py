@@ -124,7 +124,7 @@ class Pretraining:
         settings = self.settings
         self.optimizer.zero_grad()
         total = torch.zeros(3, device=self.device)
-        for part in weights.split(settings.micro_batch or len(weights)):
+        for part in weights.tensor_split(self._parts(len(weights))):
             view, target = augmented_views(
                 part,
                 self.model.architecture,
@@ -139,6 +139,14 @@ class Pretraining:
         if settings.schedule == "onecycle":
             self.scheduler.step()
         return total
+
+    def _parts(self, networks: int) -> int:
+        """Returns in how many nearly equal parts a batch goes through the model.
+
+        Each has at least two networks: batch norm needs them.
+        """
+        parts = -(-networks // (self.settings.micro_batch or networks))
+        return min(parts, networks // 2)
 
     def _compute_losses(self, view: Tensor, target: Tensor) -> Tensor:
         """Returns the loss and its two parts."""
@@ -155,8 +163,9 @@ class Pretraining:
         gamma = settings.contrast_weight
         contrast = reconstruction.new_zeros(())
         if gamma > 0:
-            projections = model.projection(latents.float())
-            contrast = nt_xent(projections, temperature=settings.temperature)
+            # one view at a time, so that each has its own statistics in batch norm
+            views = [model.projection(part) for part in latents.float().chunk(2)]
+            contrast = nt_xent(torch.cat(views), temperature=settings.temperature)
         loss = (1 - gamma) * reconstruction + gamma * contrast
         return torch.stack([loss, reconstruction, contrast])
 

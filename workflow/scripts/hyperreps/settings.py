@@ -294,7 +294,9 @@ class HyperRep(Strict):
         0.5, description="Probability that a block of a view is set to zero."
     )
     erase_fraction: Listed[tuple[Fraction, Fraction]] = Field(
-        (0.02, 0.33), description="Range of the erased fraction of the vector."
+        (0.02, 0.33),
+        description="Range of the erased fraction of the vector; a block that does not"
+        " fit where it would begin is drawn again, up to ten times.",
     )
     noise: NotNegative = Field(
         0.0, description="Standard deviation of Gaussian noise added to each view."
@@ -330,8 +332,9 @@ class HyperRep(Strict):
     )
     micro_batch: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
-        description="Models per forward pass, to save memory; gradients are summed over"
-        " the batch. Contrast and batch norm then see this many models. 0: all.",
+        description="Models per forward pass, to save memory, two at least; gradients"
+        " are summed over the batch. Contrast and batch norm then see this many models."
+        " 0: all.",
     )
     epochs: Count = Field(500, description="Passes over the training samples.")
     evaluate_every: Count = Field(

@@ -32,6 +32,7 @@ SUMMARY_COLUMNS = [
     "reference",
     "seeds",
     "seed_std",
+    "trivial",
 ]
 
 
@@ -190,7 +191,7 @@ def summarise(
         [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
         q25, median, q75 (quantiles), published_median; reference; seeds, the number of
         hyper-representations, and seed_std, the standard deviation (ddof 1) between
-        their means, NaN for fewer than two.
+        their means, NaN for fewer than two; trivial.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -209,18 +210,18 @@ def summarise(
         }
         for row in published.itertuples()
     }
-    cell_keys = [*keys, "published", "reference"]
+    cell_keys = [*keys, "published", "reference", "trivial"]
     wanted = frame[frame["epoch"].isin(epochs)]
     cells: list[dict[str, Any]] = []
     key: Any
     for key, members in wanted.groupby(cell_keys, sort=False):
-        *cell, compared, reference = key
+        *cell, compared, reference, trivial = key
         rng = numpy_generator(seed, *map(str, cell))
         cells.append(
             dict(zip(keys, cell, strict=True))
             | _summary(members, statistics, rng)
             | paper.get((*cell[:2], compared, cell[3]), {})
-            | {"reference": reference}
+            | {"reference": reference, "trivial": trivial}
         )
     return _in_table_order(pd.DataFrame(cells, columns=SUMMARY_COLUMNS))
 

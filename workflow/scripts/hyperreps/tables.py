@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .evaluations import BASELINE, display_name
+from .evaluations import BASELINE, TRIVIAL, display_name
 from .settings import Method, Statistics
 from .storage import replacing
 
@@ -29,6 +29,7 @@ class Layout(NamedTuple):
     plus_minus: str
     about: str
     percent: str
+    trivial: str
 
 
 def _with_subscript(name: str, pattern: str) -> str:
@@ -43,7 +44,7 @@ def _latex_name(name: str) -> str:
     return re.sub(r"_(?!\{)", r"\\_", shown)
 
 
-TEXT = Layout(str, str, str, " ± ", "≈ ", "%")
+TEXT = Layout(str, str, str, " ± ", "≈ ", "%", TRIVIAL)
 
 
 HTML = Layout(
@@ -53,6 +54,7 @@ HTML = Layout(
     plus_minus=" ± ",
     about="≈ ",
     percent="%",
+    trivial=f"<sup>{TRIVIAL}</sup>",
 )
 
 
@@ -63,6 +65,7 @@ LATEX = Layout(
     plus_minus=r" $\pm$ ",
     about=r"$\approx$ ",
     percent=r"\%",
+    trivial=r"$^\dagger$",
 )
 
 
@@ -99,7 +102,8 @@ def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Turns a summary into text: adds heading, block, name, ours, theirs and best.
 
     References follow the methods of epoch 0 in a block of their own. They are never
-    marked as best, nor is a method that is alone at its epoch.
+    marked as best, nor is a method that is alone at its epoch. Finetuned networks that
+    no hyper-representation has made compete with the others, and bear a mark.
     """
     table = summary.copy()
     rows: list[Any] = list(table.itertuples())
@@ -107,6 +111,7 @@ def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     block = "epoch " + table["epoch"].astype(str)
     table["block"] = block.mask(table["reference"], "references")
     table["name"] = table["method"].map(layout.name)
+    table["name"] += table["trivial"].map({True: layout.trivial, False: ""})
     table["ours"] = [_ours(row, layout) for row in rows]
     table["theirs"] = [_theirs(row, layout) for row in rows]
     means = table["mean"].mask(table["reference"])
@@ -147,7 +152,8 @@ def text_table(summary: pd.DataFrame) -> str:
     note = (
         "Test accuracy in %: mean ± standard deviation over n networks [confidence\n"
         "interval of the mean] (± standard deviation between the means of the\n"
-        "hyper-representations); * best mean of its epoch, references left out."
+        "hyper-representations); * best mean of its epoch, references left out;\n"
+        f"{TRIVIAL} no hyper-representation has made them."
     )
     return "\n\n".join([*blocks, note])
 
@@ -260,8 +266,9 @@ def caption_text(statistics: Statistics, layout: Layout) -> str:
         f" {mean_std}standard deviation of Schürholt et al. 2022;"
         f" {layout.about}where only an approximate value is given, medians where they"
         " were read off a plot by eye. Bold: best mean of"
-        " this run at its epoch. References are not finetuned: they are known at epoch"
-        " 0 and do not compete."
+        " this run at its epoch, whichever method has it;"
+        f" {layout.trivial} marks networks that no hyper-representation has made."
+        " References are not finetuned: they are known at epoch 0 and do not compete."
     )
 
 
