@@ -101,12 +101,10 @@ rule align_zoo:
     params:
         code=fingerprint("align_zoo.py"),
         script=script("align_zoo.py"),
-        flags=flags(seed=SETTINGS.seed),
     shell:
         """
         python {params.script:q} \
             --zoo {input:q} \
-            {params.flags} \
             --output {output:q} \
             >{log:q} 2>&1
         """
