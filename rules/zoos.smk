@@ -103,12 +103,10 @@ rule align_zoo:
     params:
         code=fingerprint("align_zoo.py"),
         command=command("align_zoo.py"),
-        flags=flags(seed=SETTINGS.seed),
     shell:
         """
         {params.command} \
             --zoo {input:q} \
-            {params.flags} \
             --output {output:q} \
             >{log:q} 2>&1
         """

@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperreps.alignment import weight_matching
 from hyperreps.architectures import ARCHITECTURES, build
 from hyperreps.grouped import forward
 from hyperreps.population import initial_weights
@@ -91,42 +89,3 @@ def test_sign_flips_preserve_an_odd_network(name, channels):
 def test_sign_flips_across_max_pooling_are_refused(cnn):
     with pytest.raises(ValueError, match=r"conv1.*not sign symmetric"):
         sign_vector(cnn, {"conv1": torch.ones(1, 8)})
-
-
-@pytest.mark.parametrize(("name", "channels"), NETWORKS)
-def test_alignment_recovers_planted_permutations_exactly(name, channels):
-    network, weights = population(name, channels, 7, models=1)
-    copies = weights.repeat(6, 1)
-    _, _, shuffled = permuted(network, copies, 1)
-    shuffled[0] = weights[0]
-    index = weight_matching(
-        shuffled.numpy(), network, fit=np.arange(6), reference=0, rounds=1, seed=0
-    )
-    aligned = np.take_along_axis(shuffled.numpy(), index, 1)
-    np.testing.assert_array_equal(aligned, copies.numpy())
-
-
-def test_alignment_preserves_functions_and_lowers_the_spread(cnn):
-    weights = initial_weights(cnn, initialization="uniform", seeds=range(8))
-    index = weight_matching(
-        weights.numpy(), cnn, fit=np.arange(5), reference=2, rounds=2, seed=0
-    )
-    aligned = torch.from_numpy(np.take_along_axis(weights.numpy(), index, 1))
-    images = torch.randn(4, 1, 28, 28)
-    torch.testing.assert_close(
-        forward(cnn, aligned, images, activation="tanh"),
-        forward(cnn, weights, images, activation="tanh"),
-        atol=1e-4,
-        rtol=1e-4,
-    )
-    assert aligned[:5].var(0).sum() < 0.95 * weights[:5].var(0).sum()
-
-
-def test_alignment_does_not_look_at_held_out_models(cnn):
-    weights = initial_weights(cnn, initialization="uniform", seeds=range(6)).numpy()
-    common = {"fit": np.arange(4), "reference": 0, "rounds": 1, "seed": 0}
-    index = weight_matching(weights, cnn, **common)
-    other = weights.copy()
-    other[5] = other[5, ::-1] * 3
-    changed = weight_matching(other, cnn, **common)
-    np.testing.assert_array_equal(index[:5], changed[:5])

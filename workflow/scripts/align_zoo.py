@@ -15,45 +15,53 @@ from hyperreps.storage import (
     read_arrays,
     reserve,
 )
+from hyperreps.symmetry import ODD_ACTIVATIONS
 from hyperreps.zoos import read_zoo
 
 
-def main(*, zoo: Path, output: Path, seed: int = 0) -> None:
-    """Writes a copy of a zoo whose models are permuted, their functions unchanged.
+def main(*, zoo: Path, output: Path) -> None:
+    """Writes a copy of a zoo whose models are moved, their functions unchanged.
 
-    The permutation is found at the last epoch of the zoo's window and applied to all
-    epochs. The reference is the training model with the best validation accuracy.
+    Units are permuted and, in models whose activation is odd, flipped in sign. What
+    does it is found at the last epoch of the zoo's window and applied to all epochs.
+    The reference is the training model with the best validation accuracy, of those that
+    cannot be flipped if there are any: they decide about the signs of the others.
 
     Args:
         zoo: zoos/{zoo}.h5.
         output: HDF5 file to write, of the same form.
-        seed: Of the order in which axes are matched.
     """
     data = read_zoo(zoo)
     train = np.flatnonzero(data.split == "train")
     weights = data.weights[:, -1]
-    index = weight_matching(
+    activations = np.array([recipe.activation for recipe in data.recipes])
+    fixed = train[~np.isin(activations[train], ODD_ACTIVATIONS)]
+    candidates = fixed if len(fixed) else train
+    best = data.accuracy["val"][candidates, -1].argmax()
+    found = weight_matching(
         weights,
         data.architecture,
+        activations=activations.tolist(),
         fit=train,
-        reference=int(train[data.accuracy["val"][train, -1].argmax()]),
-        seed=seed,
+        reference=int(candidates[best]),
     )
+    index, sign = (part.numpy() for part in found)
     with opened(zoo, kind="zoo") as source:
         shape = source["weights"].shape
         others = [name for name in dataset_names(source) if name != "weights"]
     arrays, attributes = read_arrays(zoo, *others, kind="zoo")
     attributes["alignment"] = "weight_matching"
     with created(output, attributes=attributes) as file:
-        for name, values in {**arrays, "permutation": index}.items():
+        arrays |= {"permutation": index, "sign": sign.astype(np.int8)}
+        for name, values in arrays.items():
             add_array(file, name, values)
         target = reserve(file, "weights", shape, "f4")
         for epoch in range(shape[1]):
             with opened(zoo, kind="zoo") as source:
                 unaligned = source["weights"][:, epoch]
-            target[:, epoch] = np.take_along_axis(unaligned, index, 1)
+            target[:, epoch] = np.take_along_axis(unaligned, index, 1) * sign
     spread = weights[train].var(0).sum()
-    aligned = np.take_along_axis(weights, index, 1)[train].var(0).sum()
+    aligned = (np.take_along_axis(weights, index, 1) * sign)[train].var(0).sum()
     logging.info("%s: variance across models %.4g -> %.4g", output, spread, aligned)
 
 

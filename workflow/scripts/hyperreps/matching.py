@@ -1,14 +1,13 @@
-"""Distances between networks up to the symmetries of their function.
+"""Networks up to the symmetries of their function: matching and distances.
 
 Two vectors may be the same network: units permuted and, where the activation is odd,
 flipped in sign. The distance wanted is the smallest over all such changes of one of
 them. It is bracketed: `Matcher.match` gives an upper bound (exact for a changed copy),
-`Matcher.orbits` a lower one.
+`Matcher.orbits` a lower one. The distance is plain L2: divided by the spread of each
+layer it aligns zoos no better (docs/measurements/alignment.csv).
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,23 +16,17 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 from tqdm import tqdm
 
-from .architectures import Architecture
+from .architectures import Architecture, Weighted
 from .shapes import Float, Int
+from .symmetry import Symmetries, sign_axes, symmetries
 
-# activations f with f(-x) = -f(x)
-ODD_ACTIVATIONS = ("tanh",)
 # float32 sums: a smaller relative gain may be rounding
 TOLERANCE = 1e-5
 
-
-class _Layer(NamedTuple):
-    """One weighted layer of a population."""
-
-    weight: Float[Tensor, "models units inputs block"]
-    bias: Float[Tensor, "models biases"]
-
-
-_Layers = list[_Layer]
+# networks on the way, models first in each tensor: by layer weight.* [models, units,
+# inputs, block] and bias.* [models, units]; by axis order.* and sign.* [models, units],
+# the moves so far
+_Networks = dict[str, Tensor]
 
 
 class Matcher:
@@ -46,17 +39,26 @@ class Matcher:
 
     def __init__(self, architecture: Architecture, *, activation: str) -> None:
         self.architecture = architecture
-        odd = activation in ODD_ACTIVATIONS
-        self.flips = frozenset(
-            w.units_axis for w in architecture.weighted if odd and w.sign_symmetric
-        )
+        self.flips = frozenset(sign_axes(architecture, activation))
 
     def match(
         self,
         vectors: Float[Tensor, "models parameters"],
         targets: Float[Tensor, "models parameters"],
     ) -> Float[Tensor, "models parameters"]:
-        """Brings each vector as near to its target as weight matching can.
+        """Brings each vector as near to its target as find() can.
+
+        Returns:
+            The vectors with units permuted and flipped, never farther than before.
+        """
+        return self.find(vectors, targets).of(vectors)
+
+    def find(
+        self,
+        vectors: Float[Tensor, "models parameters"],
+        targets: Float[Tensor, "models parameters"],
+    ) -> Symmetries:
+        """Returns what brings each vector as near to its target as weight matching can.
 
         Starts from the vector as it is, or from an assignment of units by features that
         no symmetry of other axes changes (with and without flips), whichever is
@@ -64,28 +66,29 @@ class Matcher:
         axes in layer order, each step a linear assignment, until none gains (a local
         optimum).
 
-        Returns:
-            The vectors with units permuted and flipped, never farther than before.
-
         Source: weight matching, Ainsworth et al. 2023 (git re-basin), algorithm 1; the
         start and the signs are ours.
         """
-        goal, layers = self._split(targets), self._split(vectors)
-        kinds = dict.fromkeys((frozenset[str | None](), self.flips))
-        starts = [self._start(layers, goal, flips) for flips in kinds]
+        goal = self._split(targets)
+        networks = self._split(vectors) | self._unmoved(len(vectors))
+        kinds = dict.fromkeys((frozenset[str](), self.flips))
+        starts = [self._start(networks, goal, flips) for flips in kinds]
         for start in starts:
-            nearer = _distance(start, goal) < _distance(layers, goal)
-            layers = [
-                _chosen(nearer, *both) for both in zip(start, layers, strict=True)
-            ]
+            nearer = _distance(start, goal) < _distance(networks, goal)
+            networks = _chosen(nearer, start, networks)
         active = torch.arange(len(vectors))
-        result = self._join(layers)
+        found = networks
         while len(active):
-            layers, moved = self._sweep(layers, goal)
-            layers, goal = _rows(layers, moved), _rows(goal, moved)
+            networks, moved = self._sweep(networks, goal)
+            networks, goal = _rows(networks, moved), _rows(goal, moved)
             active = active[moved]
-            result[active] = self._join(layers)
-        return result
+            found = {k: v.index_copy(0, active, networks[k]) for k, v in found.items()}
+        axes = self.architecture.symmetric_axes
+        return symmetries(
+            self.architecture,
+            {axis: found[f"order.{axis}"] for axis in axes},
+            {axis: found[f"sign.{axis}"] for axis in self.flips},
+        )
 
     def orbits(
         self, vectors: Float[Tensor, "models parameters"]
@@ -96,64 +99,67 @@ class Matcher:
         after any permutation and flip (rearrangement inequality).
         """
         parts = []
-        for item, layer in zip(
-            self.architecture.weighted, self._split(vectors), strict=True
-        ):
+        networks = self._split(vectors)
+        for item in self.architecture.weighted:
+            weight, bias = _layer(networks, item)
             axes = (item.units_axis, item.inputs_axis)
-            flipped = not self.flips.isdisjoint(axes)
             # free: entries that may take each other's place
             kept = [dim for dim, axis in enumerate(axes, start=1) if axis is None]
             free = [dim for dim in (1, 2) if dim not in kept]
-            weight = layer.weight.abs() if flipped else layer.weight
+            if not self.flips.isdisjoint(axes):
+                weight = weight.abs()
             rows = weight.permute(0, *kept, 3, *free).flatten(1 + len(kept) + 1)
             parts.append(rows.sort(-1).values.flatten(1))
-            bias = layer.bias.abs() if item.units_axis in self.flips else layer.bias
+            if item.units_axis in self.flips:
+                bias = bias.abs()
             parts.append(bias.sort(1).values if item.units_axis else bias)
         return torch.cat(parts, dim=1)
 
-    def _split(self, vectors: Tensor) -> list[_Layer]:
-        return [
-            _Layer(
-                vectors[:, w.weight].reshape(-1, w.units, w.inputs, w.block),
-                vectors[:, w.bias],
-            )
-            for w in self.architecture.weighted
-        ]
+    def _split(self, vectors: Tensor) -> _Networks:
+        networks = {}
+        for item in self.architecture.weighted:
+            shape = (-1, item.units, item.inputs, item.block)
+            networks[f"weight.{item.name}"] = vectors[:, item.weight].reshape(shape)
+            networks[f"bias.{item.name}"] = vectors[:, item.bias]
+        return networks
 
-    def _join(self, layers: _Layers) -> Tensor:
-        parts = [part.flatten(1) for layer in layers for part in layer]
-        return torch.cat(parts, dim=1)
+    def _unmoved(self, models: int) -> _Networks:
+        moves = {}
+        for axis, units in self.architecture.symmetric_axes.items():
+            moves[f"order.{axis}"] = torch.arange(units).repeat(models, 1)
+            moves[f"sign.{axis}"] = torch.ones(models, units)
+        return moves
 
     def _start(
-        self, layers: _Layers, goal: _Layers, flips: frozenset[str | None]
-    ) -> list[_Layer]:
+        self, networks: _Networks, goal: _Networks, flips: frozenset[str]
+    ) -> _Networks:
         """Assigns units by what the symmetries of other axes leave as it is."""
         orders = {}
         for axis in self.architecture.symmetric_axes:
-            known, wanted = (self._invariants(x, axis, flips) for x in (layers, goal))
-            orders[axis] = _assignment(wanted @ known.transpose(1, 2))
-        started = list(layers)
+            known, wanted = (self._invariants(x, axis, flips) for x in (networks, goal))
+            orders[axis] = _assignment(wanted @ known.mT)
+        started = networks
         for axis, order in orders.items():
             started = self._reorder(started, axis, order, None)
         # from the first layer on: incoming weights then have their final signs
-        for index, item in enumerate(self.architecture.weighted):
-            if item.units_axis is not None and item.units_axis in flips:
-                found, aim = started[index], goal[index]
-                agreement = (found.weight * aim.weight).sum((2, 3))
+        for item in self.architecture.weighted:
+            if item.units_axis in flips:
+                weight, bias = _layer(started, item)
+                aim, offset = _layer(goal, item)
+                agreement = (weight * aim).sum((2, 3))
                 if item.layer.bias:
-                    agreement = agreement + found.bias * aim.bias
+                    agreement = agreement + bias * offset
                 signs = _signs(agreement)
                 started = self._reorder(started, item.units_axis, None, signs)
         return started
 
     def _invariants(
-        self, layers: _Layers, axis: str, flips: frozenset[str | None]
+        self, networks: _Networks, axis: str, flips: frozenset[str]
     ) -> Float[Tensor, "models units features"]:
         """Returns features of the units of an axis, whatever the other axes do."""
         parts = []
-        for item, (weight, bias) in zip(
-            self.architecture.weighted, layers, strict=True
-        ):
+        for item in self.architecture.weighted:
+            weight, bias = _layer(networks, item)
             sides = (
                 (item.units_axis, item.inputs_axis, weight),
                 (item.inputs_axis, item.units_axis, weight.transpose(1, 2)),
@@ -169,11 +175,11 @@ class Matcher:
                 parts.append((bias.abs() if axis in flips else bias)[..., None])
         return torch.cat(parts, dim=2)
 
-    def _sweep(self, layers: _Layers, goal: _Layers) -> tuple[_Layers, Tensor]:
-        """Goes once over all axes; returns the layers and which networks moved."""
-        moved = torch.zeros(len(goal[0].weight), dtype=torch.bool)
+    def _sweep(self, networks: _Networks, goal: _Networks) -> tuple[_Networks, Tensor]:
+        """Goes once over all axes; returns the networks and which ones moved."""
+        moved = torch.zeros(len(next(iter(goal.values()))), dtype=torch.bool)
         for axis, units in self.architecture.symmetric_axes.items():
-            similarity = self._similarity(layers, goal, axis)
+            similarity = self._similarity(networks, goal, axis)
             flipped = axis in self.flips
             order = _assignment(similarity.abs() if flipped else similarity)
             chosen = similarity.gather(2, order[..., None])[..., 0]
@@ -184,44 +190,48 @@ class Matcher:
             signs = None
             if flipped:
                 signs = torch.where(better[:, None], _signs(chosen), 1.0)
-            layers = self._reorder(layers, axis, order, signs)
+            networks = self._reorder(networks, axis, order, signs)
             moved |= better
-        return layers, moved
+        return networks, moved
 
     def _similarity(
-        self, layers: _Layers, goal: _Layers, axis: str
+        self, networks: _Networks, goal: _Networks, axis: str
     ) -> Float[Tensor, "models units units"]:
         """Inner products of unit v of the networks with unit u of their targets."""
-        units = self.architecture.symmetric_axes[axis]
-        total = goal[0].weight.new_zeros(len(goal[0].weight), units, units)
-        for item, here, there in zip(
-            self.architecture.weighted, layers, goal, strict=True
-        ):
+        total: Tensor | float = 0.0
+        for item in self.architecture.weighted:
+            weight, bias = _layer(networks, item)
+            aim, offset = _layer(goal, item)
             if item.units_axis == axis:
-                total += there.weight.flatten(2) @ here.weight.flatten(2).mT
+                total = total + aim.flatten(2) @ weight.flatten(2).mT
                 if item.layer.bias:
-                    total += there.bias[:, :, None] * here.bias[:, None, :]
+                    total = total + offset[:, :, None] * bias[:, None, :]
             if item.inputs_axis == axis:
-                one, two = (x.weight.transpose(1, 2).flatten(2) for x in (there, here))
-                total += one @ two.mT
+                one, two = (x.transpose(1, 2).flatten(2) for x in (aim, weight))
+                total = total + one @ two.mT
+        assert isinstance(total, Tensor)
         return total
 
     def _reorder(
-        self, layers: _Layers, axis: str, order: Tensor | None, signs: Tensor | None
-    ) -> list[_Layer]:
+        self, networks: _Networks, axis: str, order: Tensor | None, signs: Tensor | None
+    ) -> _Networks:
         """Moves and flips the units of an axis, and the inputs of the next layer."""
-        changed = []
-        for item, (weight, bias) in zip(
-            self.architecture.weighted, layers, strict=True
-        ):
+        where = [(f"order.{axis}", 1, None), (f"sign.{axis}", 1, signs)]
+        for item in self.architecture.weighted:
             if item.units_axis == axis:
-                weight = _moved(weight, 1, order, signs)
+                where.append((f"weight.{item.name}", 1, signs))
                 if item.layer.bias:
-                    bias = _moved(bias, 1, order, signs)
+                    where.append((f"bias.{item.name}", 1, signs))
             if item.inputs_axis == axis:
-                weight = _moved(weight, 2, order, signs)
-            changed.append(_Layer(weight, bias))
+                where.append((f"weight.{item.name}", 2, signs))
+        changed = dict(networks)
+        for key, dim, factors in where:
+            changed[key] = _moved(changed[key], dim, order, factors)
         return changed
+
+
+def _layer(networks: _Networks, item: Weighted) -> tuple[Tensor, Tensor]:
+    return networks[f"weight.{item.name}"], networks[f"bias.{item.name}"]
 
 
 def _moved(
@@ -247,22 +257,23 @@ def _assignment(
     return torch.from_numpy(np.stack(orders))
 
 
-def _distance(layers: _Layers, goal: _Layers) -> Float[Tensor, models]:
+def _distance(networks: _Networks, goal: _Networks) -> Float[Tensor, models]:
     parts = [
-        (x - y).flatten(1).square().sum(1)
-        for here, there in zip(layers, goal, strict=True)
-        for x, y in zip(here, there, strict=True)
+        (networks[key] - aim).flatten(1).square().sum(1) for key, aim in goal.items()
     ]
     return torch.stack(parts).sum(0)
 
 
-def _chosen(first: Tensor, one: _Layer, two: _Layer) -> _Layer:
-    weight = torch.where(first[:, None, None, None], one.weight, two.weight)
-    return _Layer(weight, torch.where(first[:, None], one.bias, two.bias))
+def _chosen(first: Tensor, one: _Networks, two: _Networks) -> _Networks:
+    def each(key: str) -> Tensor:
+        rows = first.reshape(-1, *[1] * (one[key].dim() - 1))
+        return torch.where(rows, one[key], two[key])
+
+    return {key: each(key) for key in one}
 
 
-def _rows(layers: _Layers, rows: Tensor) -> list[_Layer]:
-    return [_Layer(layer.weight[rows], layer.bias[rows]) for layer in layers]
+def _rows(networks: _Networks, rows: Tensor) -> _Networks:
+    return {key: values[rows] for key, values in networks.items()}
 
 
 def pair_distances(

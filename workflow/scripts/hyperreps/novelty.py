@@ -22,7 +22,7 @@ from .population import initial_weights
 from .sections import Novelty
 from .seeds import derived_seed, numpy_generator
 from .shapes import Bool, Float, Int, UInt8
-from .symmetry import permutation_index, random_permutations, sign_vector
+from .symmetry import random_symmetries
 from .zoos import Pool, ZooData, select
 
 # fraction of the training networks that references are made from, as in S_KDE30
@@ -273,16 +273,13 @@ def _changed(
 ) -> Float[np.ndarray, "models parameters"]:
     """Returns the same functions: units permuted and, where that is one, flipped."""
     generator = torch.Generator().manual_seed(derived_seed("copies", seed, zoo.name))
-    network = zoo.architecture
-    order = random_permutations(network, len(weights), generator=generator)
-    copies = torch.from_numpy(weights).gather(1, permutation_index(network, order))
-    matcher = Matcher(network, activation=zoo.settings.recipe.activation)
-    signs = {
-        axis: torch.randint(0, 2, (len(weights), units), generator=generator) * 2.0 - 1
-        for axis, units in network.symmetric_axes.items()
-        if axis in matcher.flips
-    }
-    return (copies * sign_vector(network, signs) if signs else copies).numpy()
+    changes = random_symmetries(
+        zoo.architecture,
+        len(weights),
+        activation=zoo.settings.recipe.activation,
+        generator=generator,
+    )
+    return changes.of(torch.from_numpy(weights)).numpy()
 
 
 def _soups(

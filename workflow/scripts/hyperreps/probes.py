@@ -41,9 +41,8 @@ def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
     accuracy = {
         split: values[pool.model, column] for split, values in zoo.accuracy.items()
     }
-    recipes = [zoo.settings.recipe_of(int(seed)) for seed in zoo.seed]
     varied = {
-        key: np.array([getattr(recipe, key) for recipe in recipes])[pool.model]
+        key: np.array([getattr(recipe, key) for recipe in zoo.recipes])[pool.model]
         for key in zoo.settings.variations
     }
     return {

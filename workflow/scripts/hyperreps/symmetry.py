@@ -8,6 +8,7 @@ flat vector, so that a permuted population is `weights.gather(1, index)`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +16,78 @@ from torch import Tensor
 from .architectures import Architecture
 from .shapes import Float, Int
 
-Permutations = Mapping[str, Int[Tensor, "models units"]]
+# activations f with f(-x) = -f(x)
+ODD_ACTIVATIONS = ("tanh",)
+
+Permutations = Mapping[str, Int[Tensor, "models _"]]
+Signs = Mapping[str, Float[Tensor, "models _"]]
+
+
+class Symmetries(NamedTuple):
+    """One change per network that leaves its function as it is.
+
+    Attributes:
+        index: Which entry of the flat vector comes to each place.
+        sign: By what it is multiplied there, 1 or -1.
+    """
+
+    index: Int[Tensor, "models parameters"]
+    sign: Float[Tensor, "models parameters"]
+
+    def of(
+        self, weights: Float[Tensor, "models parameters"]
+    ) -> Float[Tensor, "models parameters"]:
+        """Returns the changed networks, such as another epoch of the same ones."""
+        return weights.gather(1, self.index) * self.sign.to(weights.dtype)
+
+
+def sign_axes(architecture: Architecture, activation: str) -> dict[str, int]:
+    """Returns the size of each axis whose units may be flipped in sign, by name.
+
+    Args:
+        architecture: Declares which axes are sign symmetric.
+        activation: Of the network; only an odd one has such axes.
+    """
+    return {
+        item.units_axis: item.units
+        for item in architecture.weighted
+        if activation in ODD_ACTIVATIONS and item.sign_symmetric and item.units_axis
+    }
+
+
+def symmetries(
+    architecture: Architecture, permutations: Permutations, signs: Signs
+) -> Symmetries:
+    """Returns changes of flat vectors: units permuted, then flipped.
+
+    Args:
+        architecture: Declares which axes move together.
+        permutations: By symmetric axis, as for permutation_index().
+        signs: By axis, as for sign_vector(); those that are left out stay.
+    """
+    index = permutation_index(architecture, permutations)
+    if not signs:
+        return Symmetries(index, torch.ones(index.shape, device=index.device))
+    return Symmetries(index, sign_vector(architecture, signs))
+
+
+def random_symmetries(
+    architecture: Architecture,
+    models: int,
+    *,
+    activation: str,
+    generator: torch.Generator,
+) -> Symmetries:
+    """Draws uniform permutations and, where units may be flipped, signs per model."""
+    permutations = random_permutations(architecture, models, generator=generator)
+    device = generator.device
+    signs = {
+        axis: torch.randint(0, 2, (models, units), generator=generator, device=device)
+        * 2.0
+        - 1
+        for axis, units in sign_axes(architecture, activation).items()
+    }
+    return symmetries(architecture, permutations, signs)
 
 
 def random_permutations(
@@ -62,7 +134,7 @@ def permutation_index(
 
 
 def sign_vector(
-    architecture: Architecture, signs: Mapping[str, Float[Tensor, "models units"]]
+    architecture: Architecture, signs: Signs
 ) -> Float[Tensor, "models parameters"]:
     """Returns factors that flip the sign of units, for networks with odd activations.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .architectures import Architecture, build
 from .seeds import derived_seed
-from .settings import Method, SettingsError, Zoo, split_sizes
+from .settings import Method, Recipe, SettingsError, Zoo, split_sizes
 from .shapes import Float, Int
 from .storage import DataFileError, opened, read_arrays
 
@@ -66,6 +66,11 @@ class ZooData:
     split: np.ndarray
     architecture: Architecture
     settings: Zoo
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """The recipe of each model."""
+        return [self.settings.recipe_of(int(seed)) for seed in self.seed]
 
 
 def read_zoo(path: Path) -> ZooData:
