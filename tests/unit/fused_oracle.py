@@ -76,6 +76,28 @@ def digits(channels: int) -> dict:
     }
 
 
+def decided(
+    row: np.ndarray | Tensor, data: dict, index: np.ndarray, *, activation: str
+) -> np.ndarray:
+    """Returns the images of an index for which rounding moves no maximum of a window.
+
+    Windows that are exactly alike, black ones, do not count. All images, if there are
+    too few of these: what is before a pooling of equals has next to no gradient.
+    """
+    model = module(row, data, activation=activation).double()
+    x, _ = batch(data, index)
+    kept = torch.ones(len(x), dtype=torch.bool)
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.MaxPool2d):
+                windows = F.unfold(x.flatten(0, 1)[:, None], 2, stride=2)
+                first, second = windows.topk(2, dim=1).values.unbind(1)
+                gap = (first - second).view(len(x), -1) / x.abs().amax((1, 2, 3))[:, None]
+                kept &= ((gap > 1e-6) | (gap < 1e-12)).all(1)
+            x = layer(x)
+    return index[kept.numpy()] if kept.sum() > 20 else index
+
+
 def assert_layers_agree(
     found: np.ndarray | Tensor,
     row: np.ndarray | Tensor,
@@ -86,17 +108,18 @@ def assert_layers_agree(
 ) -> None:
     """Each layer's gradient is that of float64 but for the rounding of float32.
 
-    A float32 score is wrong by 6e-8 of its size, a probability by as much as its score
-    in absolute terms; networks that start with U(0, 1) and no bound give scores of
-    thousands.
+    A probability is wrong by a float32's share of its score, and U(0, 1) without
+    bounded units gives scores of thousands. What is far below Adam's epsilon, 1e-8,
+    may have cancelled.
     """
     expected = gradient(row, data, index, activation=activation)[2]
     model = module(row, data, activation=activation).double()
-    largest = float(model(batch(data, index)[0]).detach().abs().max())
+    with torch.no_grad():
+        largest = float(model(batch(data, index)[0]).abs().max())
     for item in data["architecture"].weighted:
         own, theirs = (torch.as_tensor(x)[item.whole] for x in (found, expected))
-        error = distance(own, theirs) / float(theirs.norm())
-        assert error < 3e-5 + 5e-7 * largest, item.name
+        limit = (1e-4 + 5e-7 * largest) * float(theirs.norm()) + 3e-9
+        assert distance(own, theirs) < limit, item.name
 
 
 def module(row: np.ndarray | Tensor, data: dict, *, activation: str) -> nn.Sequential:

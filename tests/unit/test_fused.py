@@ -16,6 +16,7 @@ from .fused_oracle import (
     RECIPE,
     RECIPES,
     assert_layers_agree,
+    decided,
     digits,
     distance,
     epoch,
@@ -91,7 +92,6 @@ def test_every_layer_has_its_gradient_on_real_images(channels, recipe):
     data = digits(channels) | {"threads": 1}
     count = len(data["labels"])
     weights = start(1, channels=channels, initialization=recipe.initialization)
-    index = orders(1, images=100, among=count)
     changes = {"batch_size": 100, "weight_decay": 0.0}
     whole = recipe.model_copy(update=changes)
     state, step = None, 0
@@ -102,9 +102,11 @@ def test_every_layer_has_its_gradient_on_real_images(channels, recipe):
                 weights, order, data, recipe=recipe, state=state, step=step
             )
             step += -(-count // recipe.batch_size)
-        _, moment, *_ = train(weights, index, data, recipe=whole)
+        index = np.arange(100, dtype=np.int32)
+        index = decided(weights[0], data, index, activation=recipe.activation)
+        _, moment, *_ = train(weights, index[None], data, recipe=whole)
         assert_layers_agree(
-            moment[0] / 0.1, weights[0], data, index[0], activation=recipe.activation
+            moment[0] / 0.1, weights[0], data, index, activation=recipe.activation
         )
 
 
@@ -132,11 +134,12 @@ def test_values_and_slopes_are_right_far_into_both_tails(activation):
     code = fused.ACTIVATIONS.index(activation)
     kernel.activate(code, values, slopes, np.int64(0), np.int64(len(x)))
     value, terms = EXACT[activation](x.astype(np.float64))
-    # below this float32 has fewer digits
-    least = 2e-38 + 6e-6 * np.abs(value)
-    assert (np.abs(values - value) <= least).all()
-    least = 2e-38 + 6e-6 * np.sum(np.abs(terms), axis=0)
-    assert (np.abs(slopes - np.sum(terms, axis=0)) <= least).all()
+    # what is smaller may be 0
+    least = 1e-36
+    error = np.abs(values - value)
+    assert (error <= 6e-6 * np.abs(value) + least).all()
+    error = np.abs(slopes - np.sum(terms, axis=0))
+    assert (error <= 6e-6 * np.sum(np.abs(terms), axis=0) + least).all()
     if activation == "tanh":
         assert (np.abs(values[np.abs(x) > 9.02]) == 1).all()
 
@@ -145,15 +148,15 @@ def test_a_confident_network_has_its_gradient():
     """Its wanted class's probability minus one is the sum of the others, not 1e-7."""
     data = digits(1) | {"threads": 1}
     count = len(data["labels"])
-    weights, state = start(1, channels=1), None
+    recipe = RECIPE.model_copy(update={"batch_size": 10, "weight_decay": 0.0})
+    weights, state, order = start(1, channels=1), None, np.arange(count, dtype=np.int32)
     for epoch_ in range(50):
-        order = orders(1, images=count, among=count)
-        step = epoch_ * -(-count // RECIPE.batch_size)
-        weights, *state, _, _ = train(weights, order, data, state=state, step=step)
-    index = orders(1, images=10, among=count)
-    whole = RECIPE.model_copy(update={"batch_size": 10, "weight_decay": 0.0})
-    _, moment, *_ = train(weights, index, data, recipe=whole)
-    loss, _, expected = gradient(weights[0], data, index[0], activation="tanh")
+        step = epoch_ * count // 10
+        weights, *state, _, _ = train(
+            weights, order[None], data, recipe=recipe, state=state, step=step
+        )
+    _, moment, *_ = train(weights, order[None, :10], data, recipe=recipe)
+    loss, _, expected = gradient(weights[0], data, order[:10], activation="tanh")
     assert loss < 1e-2
     assert distance(moment[0] / 0.1, expected) < 1e-5 * expected.norm()
 
