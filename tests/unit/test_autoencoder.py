@@ -541,3 +541,30 @@ def test_a_compiled_step_is_the_same():
     first, second, *compiled = map(float, result.stdout.split())
     assert compiled == pytest.approx([first, second], rel=1e-4)
     assert second != first
+
+
+UNCOMPILED = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from hyperreps.commands import run
+from hyperreps.pretraining import _compiled
+
+def main():
+    _compiled(lambda x, y: x.sin() * y)(torch.ones(9), torch.ones(9))
+
+sys.argv[1:] = []
+run(main)
+"""
+
+
+def test_without_a_compiler_it_is_one_line(tmp_path):
+    scripts = Path(autoencoder.__file__).parents[1]
+    words = [sys.executable, "-c", UNCOMPILED, str(scripts)]
+    # what was compiled before is not there either
+    environment = {"PATH": "", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: compute.compiled: torch.compile cannot be used here")
+    assert "install a C++ compiler, or set it to false" in line

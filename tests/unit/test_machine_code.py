@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import sys
@@ -13,17 +14,18 @@ from types import ModuleType
 import numba
 import pytest
 
-from hyperreps import fused
+from hyperreps import fused, machine_code
 from hyperreps.architectures import build
 
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starts as in a process that has loaded no kernel, with empty folders."""
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    """Starts with empty folders."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
 
 def load() -> ModuleType:
@@ -117,3 +119,34 @@ def test_a_user_without_name_or_home_is_no_error(
     # the folder of temporary files is another's, so what lies there is not run
     assert kept_in(load()) is None
     assert not (tmp_path / "~").exists()
+
+
+@pytest.fixture
+def umap(monkeypatch: pytest.MonkeyPatch) -> type:
+    """Stands in for umap, which compiles for half a minute when it is imported."""
+    module = ModuleType("umap")
+    module.__spec__ = importlib.util.find_spec("umap")
+    module.UMAP = type("UMAP", (), {})
+    monkeypatch.setitem(sys.modules, "umap", module)
+    return module.UMAP
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_umap_is_compiled_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umap: type, chosen: bool
+) -> None:
+    """numba itself would end in an error then."""
+    if chosen:
+        share(tmp_path / "full", monkeypatch)
+    with room(1000):
+        assert machine_code.import_umap() is umap
+    assert Path(numba.config.CACHE_DIR).parent == tmp_path
+    assert Path(numba.config.CACHE_DIR).is_dir()
+
+
+def test_umap_keeps_its_machine_code_where_numba_does(
+    monkeypatch: pytest.MonkeyPatch, umap: type
+) -> None:
+    monkeypatch.setattr(machine_code, "require_room", lambda *_: None)
+    assert machine_code.import_umap() is umap
+    assert not numba.config.CACHE_DIR

@@ -21,6 +21,7 @@ from sklearn.decomposition import PCA
 from . import experiments
 from .evaluations import display_name
 from .experiments import HELD_OUT, Experiment
+from .machine_code import import_umap
 from .plotting import PALETTES, WIDE, method_colours, shown_name
 from .seeds import derived_seed
 from .settings import Statistics
@@ -289,11 +290,11 @@ def umap(
     points: Float[np.ndarray, "networks latent"], *, seed: int
 ) -> Float[np.ndarray, "networks 2"]:
     """Returns a UMAP in two dimensions (McInnes et al. 2018)."""
-    # imported late: compiling it takes seconds, and only this figure needs it
-    from umap import UMAP
-
     neighbours = min(15, len(points) - 1)
-    reducer = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init="pca")
+    # imported late: compiling it takes seconds, and only this figure needs it
+    reducer = import_umap()(
+        n_neighbors=neighbours, random_state=seed, n_jobs=1, init="pca"
+    )
     return reducer.fit_transform(points)
 
 

@@ -16,10 +16,8 @@ import logging
 import os
 import socket
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from . import machine_code
 from .architectures import IMAGE_SIZE, Architecture
 from .fused_kernel import kernel_source
 from .fused_plan import ACTIVATIONS, Plan, kernel_order, unsupported
@@ -250,7 +249,7 @@ def load_kernel(
     ):
         key.update(text.encode() + b"\0")
     name = f"hyperreps_kernel_{key.hexdigest()[:16]}"
-    for folder in _cache_folders():
+    for folder in machine_code.folders():
         try:
             return _kept(folder / f"{name}.py", source)
         # numba finds no place for its own files: a RuntimeError
@@ -260,21 +259,6 @@ def load_kernel(
     module = ModuleType(name)
     exec(source.replace(CACHED, ""), module.__dict__)
     return module
-
-
-def _cache_folders() -> Iterator[Path]:
-    """Yields folders for generated code, the best first."""
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(chosen)
-        return  # numba keeps its files nowhere else
-    with suppress(RuntimeError):  # a user without home
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        yield Path(base, "hyperreps", socket.gethostname())
-    with suppress(OSError):
-        own = Path(tempfile.gettempdir(), f"hyperreps-{os.getuid()}")
-        own.mkdir(mode=0o700, exist_ok=True)
-        if own.stat().st_uid == os.getuid():  # what others put there is not run
-            yield own
 
 
 def _kept(path: Path, source: str) -> ModuleType:
@@ -304,13 +288,11 @@ def _require_room(folder: Path, name: str) -> None:
 
     It would raise the same after half a minute of compiling.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     there = list(folder.glob(f"{name}.*"))
     for path in there:
         path.open("rb").close()
     if len(there) < KEPT_FILES:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(ROOM))
+        machine_code.require_room(folder, ROOM)
 
 
 def _write(path: Path, text: str) -> None:

@@ -235,7 +235,7 @@ def unpack(path: Path, file: File) -> dict[str, Content]:
     if not file.unpacked:
         with reading_from(path):
             return {file.name: Content(str(path), path.read_bytes())}
-    with reading(str(path), "archive"):
+    with reading(str(path), f"archive like {file.url}"):
         if path.name.endswith(".tar.gz"):
             return _untar(path, set(file.unpacked))
         unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}[path.suffix]

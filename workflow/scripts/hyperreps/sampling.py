@@ -9,7 +9,6 @@ except `generator`: a sampler that has it gets a model trained in a stage of its
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable
 from typing import (
     Annotated,
@@ -25,6 +24,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from .limits import MOST, Count, Fraction, NotNegative, Units, problem_lines
+from .machine_code import import_umap
 from .settings import SettingsError
 from .shapes import Float, Int
 
@@ -270,10 +270,6 @@ def neighbours(
     Raises:
         SettingsError: If the pool has too few points for the embedding.
     """
-    with warnings.catch_warnings():
-        # says that tensorflow is not there for a part that is not used
-        warnings.simplefilter("ignore", ImportWarning)
-        from umap import UMAP
     from sklearn.neighbors import NearestNeighbors
 
     if len(points) < components + 3:
@@ -282,7 +278,7 @@ def neighbours(
             f" {components} components needs {components + 3}; use a larger pool"
         )
     seed = int(rng.integers(2**31))
-    reducer = UMAP(
+    reducer = import_umap()(
         n_neighbors=min(n_neighbors, len(points) - 1),
         n_components=components,
         min_dist=min_dist,
