@@ -108,8 +108,9 @@ def merged(base: Mapping[str, Any], *overlays: Mapping[str, Any]) -> dict[str, A
     for overlay in overlays:
         for key, value in overlay.items():
             below = result.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping)
-            result[key] = merged(below, value) if both else value
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = merged(below, value)
+            result[key] = value
     return result
 
 
