@@ -176,8 +176,8 @@ def test_alignment_does_not_look_at_held_out_models(cnn):
     other = weights.copy()
     other[5] = other[5, ::-1] * 3
     changed = weight_matching(other, cnn, **common)
-    assert (changed.index[:5] == found.index[:5]).all()
-    assert (changed.sign[:5] == found.sign[:5]).all()
+    assert (changed.entries[:5] == found.entries[:5]).all()
+    assert (changed.signs[:5] == found.signs[:5]).all()
 
 
 def test_no_model_depends_on_how_many_are_matched_at_once(cnn, monkeypatch):

@@ -57,7 +57,7 @@ def weight_matching(
             for rows in same.split(BATCH):
                 some = networks[rows].double()
                 matched = matcher.find(some, target.expand_as(some))
-                found.index[rows], found.sign[rows] = matched
+                found.entries[rows], found.signs[rows] = matched
         seen = found.of(networks)[torch.from_numpy(fit)]
         target = seen.mean(0, dtype=torch.float64)
     return found

@@ -27,18 +27,18 @@ class Symmetries(NamedTuple):
     """One change per network that leaves its function as it is.
 
     Attributes:
-        index: Which entry of the flat vector comes to each place.
-        sign: By what it is multiplied there, 1 or -1.
+        entries: Which entry of the flat vector comes to each place.
+        signs: By what it is multiplied there, 1 or -1.
     """
 
-    index: Int[Tensor, "models parameters"]
-    sign: Float[Tensor, "models parameters"]
+    entries: Int[Tensor, "models parameters"]
+    signs: Float[Tensor, "models parameters"]
 
     def of(
         self, weights: Float[Tensor, "models parameters"]
     ) -> Float[Tensor, "models parameters"]:
         """Returns the changed networks, such as another epoch of the same ones."""
-        return weights.gather(1, self.index) * self.sign.to(weights.dtype)
+        return weights.gather(1, self.entries) * self.signs.to(weights.dtype)
 
 
 def sign_axes(architecture: Architecture, activation: str) -> dict[str, int]:
