@@ -1,17 +1,24 @@
-"""Uncertainty: bootstrap intervals of grouped samples, and summaries of populations."""
+"""Uncertainty: intervals of grouped and crossed samples, summaries of populations.
+
+Networks of one hyper-representation share its luck of training, so that a group of
+them, not a network, is the unit: variances come from how groups differ, and quantiles
+from Student's t with as many degrees of freedom as groups allow. With two groups that
+is a wide interval, and rightly. Nothing is drawn at random.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
-from .seeds import numpy_generator
 from .settings import SettingsError, Statistics
-from .shapes import Float, Int
+from .shapes import Float
 
 SUMMARY_COLUMNS = [
     "source",
@@ -32,139 +39,265 @@ SUMMARY_COLUMNS = [
     "reference",
     "seeds",
     "seed_std",
+    "groups",
 ]
+# what an accuracy, a share or a probability can be
+SHARE = (0.0, 1.0)
+# standard errors below this part of the largest value are rounding
+NO_SPREAD = 1e-9
+
+Ends = tuple[float, float]
+UNKNOWN: Ends = (math.nan, math.nan)
 
 
-def bootstrap_interval(
-    values: Float[np.ndarray, "samples"],
-    groups: np.ndarray,
-    *,
-    resamples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Confidence interval of a mean of grouped values, by a two-level bootstrap.
+@dataclass(frozen=True)
+class Mean:
+    """A mean over networks, and what its groups tell about its error.
 
-    Groups are drawn with replacement, then as many members as it has from each drawn
-    group, again with replacement (Davison and Hinkley 1997, section 3.8). With one
-    member per group it is the plain percentile bootstrap. With one group only, the
-    interval holds for that group: it cannot know how groups differ.
+    Attributes:
+        value: Mean of all values.
+        names: The groups; of a single group, its members.
+        means: Mean of each.
+        scores: Share of each in the error; their squares sum to the variance.
+        freedom: Degrees of freedom of the variance; NaN where that is not known.
+        count: Number of values.
+    """
+
+    value: float
+    names: np.ndarray
+    means: Float[np.ndarray, "groups"]
+    scores: Float[np.ndarray, "groups"]
+    freedom: float
+    count: int
+
+    @property
+    def variance(self) -> float:
+        """Of the mean; NaN where it is not known."""
+        return float(self.scores @ self.scores)
+
+    @property
+    def spread(self) -> bool:
+        """Says whether groups differ by more than rounding."""
+        return math.sqrt(self.variance) > NO_SPREAD * float(np.abs(self.means).max())
+
+
+def grouped_mean(values: Float[np.ndarray, "samples"], groups: np.ndarray) -> Mean:
+    """Returns the mean of grouped values with a variance that holds their sharing.
+
+    Var = sum_g w_g^2 (m_g - mean)^2 / (1 - 2 w_g + sum w^2), with w_g the part of the
+    samples that group g has: unbiased for groups whose means vary alike, and s^2 / G
+    for groups of equal size. The members of a single group are the units themselves:
+    the result then holds for that group only.
+
+    Source: Bell and McCaffrey 2002, for a mean; degrees of freedom as there.
 
     Args:
         values: One number per sample, in any order.
         groups: The group of each sample: numbers or strings.
-        resamples: Number of bootstrap means, at least 1.
-        confidence: Level in (0, 1).
-        rng: Source of randomness; the result does not depend on the order of samples.
-
-    Returns:
-        Lower and upper end; NaN and NaN for fewer than two values.
     """
-    if len(values) < 2:
-        return math.nan, math.nan
-    _, labels = np.unique(np.asarray(groups), return_inverse=True)
-    ordered = values[np.lexsort((values, labels))]
-    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
-    sums = np.add.reduceat(ordered[positions], starts)
-    counts = np.diff(starts, append=len(positions))
-    return interval(sums / counts, confidence=confidence)
+    names, labels = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) == 1:
+        labels = np.arange(len(values))
+        names = np.array([f"{names[0]}, member {k}" for k in labels], dtype=object)
+    sizes = np.bincount(labels)
+    means = np.bincount(labels, weights=values) / sizes
+    mean, weights = float(np.mean(values)), sizes / len(values)
+    if len(names) < 2 or not math.isfinite(mean):
+        unknown = np.full(len(names), math.nan)
+        return Mean(mean, names, means, unknown, math.nan, len(values))
+    squares = weights @ weights
+    scale = weights / np.sqrt(1 - 2 * weights + squares)
+    freedom = float(len(names) - 1)
+    if np.ptp(sizes):
+        # of the scores of groups that vary alike
+        covariance = np.eye(len(names)) - weights - weights[:, None] + squares
+        covariance *= scale * scale[:, None]
+        freedom = float(np.trace(covariance) ** 2 / (covariance**2).sum())
+    scores = scale * (means - mean)
+    return Mean(mean, names, means, scores, freedom, len(values))
 
 
-def _two_level_draws(
-    sizes: Int[np.ndarray, groups], resamples: int, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, drawn], Int[np.ndarray, resamples]]:
-    """Draws groups, then members: positions in group order, where resamples start."""
-    starts = np.cumsum(sizes) - sizes
-    drawn = rng.integers(len(sizes), size=(resamples, len(sizes)))
-    counts = sizes[drawn].sum(axis=1)
-    # one entry per member of every drawn group, resample after resample
-    groups_drawn = np.repeat(drawn.ravel(), sizes[drawn].ravel())
-    within = (rng.random(len(groups_drawn)) * sizes[groups_drawn]).astype(np.int64)
-    return starts[groups_drawn] + within, np.cumsum(counts) - counts
+def mean_interval(mean: Mean, *, confidence: float, limits: Ends = SHARE) -> Ends:
+    """Confidence interval of a mean by Student's t.
 
-
-def resampled_rows(
-    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> list[Int[np.ndarray, drawn]]:
-    """Returns the rows of each resample of the two-level bootstrap.
-
-    For statistics other than the mean; see bootstrap_interval().
-    """
-    _, labels = np.unique(np.asarray(groups), return_inverse=True)
-    order = np.argsort(labels, kind="stable")
-    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
-    return np.split(order[positions], starts[1:])
-
-
-def interval(
-    values: Float[np.ndarray, resamples], *, confidence: float
-) -> tuple[float, float]:
-    """Returns both ends of the percentile interval of resampled values.
-
-    NaN is left out; NaN and NaN where nothing is left.
-    """
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def resampling_weights(
-    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> Float[np.ndarray, "weightings samples"]:
-    """Draws bootstrap resamples of grouped samples, as weights of the samples.
+    Where nothing varies, t would give an interval without width, from two networks as
+    from a thousand. There the values not met are bounded instead: networks that no
+    sample is of may be as many as share_interval() allows for none seen, and anywhere
+    within the limits.
 
     Args:
-        groups: The group of each sample: numbers or strings. Groups are drawn with
-            replacement, all samples of one together.
-        resamples: Number of resamples.
-        rng: Source of randomness.
+        mean: As grouped_mean() returns it.
+        confidence: Level in (0, 1).
+        limits: What the mean can be; the interval is cut there.
+
+    Returns:
+        Lower and upper end; NaN and NaN for fewer than two values, and where nothing
+        varies that has no limits.
+    """
+    if math.isnan(mean.freedom):
+        return UNKNOWN
+    quantile = t_quantile(confidence, mean.freedom)
+    if not mean.spread:
+        if not np.isfinite(limits).all():
+            return UNKNOWN
+        _, unseen = _wilson(0, mean.count, quantile)
+        low, high = (mean.value + unseen * (end - mean.value) for end in limits)
+        return low, high
+    half = quantile * math.sqrt(mean.variance)
+    return max(limits[0], mean.value - half), min(limits[1], mean.value + half)
+
+
+def share_interval(mean: Mean, *, confidence: float) -> Ends:
+    """Confidence interval of a share of networks, by Wilson with a quantile of t.
+
+    The effective number of networks is p (1 - p) / variance, at most their number;
+    this is their number divided by the design effect of the groups.
+
+    Args:
+        mean: As grouped_mean() returns it, of zeros and ones, or of probabilities.
+        confidence: Level in (0, 1).
+
+    Returns:
+        Lower and upper end, within [0, 1] and never equal; NaN and NaN for fewer than
+        two values.
+    """
+    if math.isnan(mean.freedom):
+        return UNKNOWN
+    number: float = mean.count
+    if mean.spread:
+        number = min(number, mean.value * (1 - mean.value) / mean.variance)
+    return _wilson(mean.value, number, t_quantile(confidence, mean.freedom))
+
+
+def _wilson(share: float, number: float, quantile: float) -> Ends:
+    """Both solutions p of (share - p)^2 = quantile^2 p (1 - p) / number."""
+    square = quantile**2 / number
+    center = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def median_interval(
+    values: Float[np.ndarray, "samples"],
+    groups: np.ndarray,
+    *,
+    confidence: float,
+    limits: Ends,
+) -> Ends:
+    """Confidence interval of the median of grouped values.
+
+    The share of values below the median is one half, with a standard error s; the
+    quantiles at 1/2 -+ r s say how far the median may be off, r being that of t or, if
+    it would lead beyond the sample, what leads to its ends, and then scaled to t.
+
+    Source: Woodruff 1952.
+
+    Args:
+        values: One number per sample, in any order.
+        groups: The group of each sample: numbers or strings.
+        confidence: Level in (0, 1).
+        limits: What the median can be; the interval is cut there.
+
+    Returns:
+        Lower and upper end; NaN and NaN for fewer than two values, and where it would
+        have no width.
+    """
+    median = float(np.median(values))
+    if not math.isfinite(median):
+        return UNKNOWN
+    below = grouped_mean((values < median) + 0.5 * (values == median), groups)
+    if math.isnan(below.freedom):
+        return UNKNOWN
+    # no surer than as many independent networks, as in share_interval()
+    error = math.sqrt(max(below.variance, 0.25 / below.count))
+    quantile = t_quantile(confidence, below.freedom)
+    reach = min(quantile, 0.5 / error)
+    low, high = np.quantile(values, [0.5 - reach * error, 0.5 + reach * error])
+    half = float(high - low) / 2 * quantile / reach
+    if half <= NO_SPREAD * float(np.abs(values).max()):
+        return UNKNOWN
+    return max(limits[0], median - half), min(limits[1], median + half)
+
+
+def combined_freedom(parts: Iterable[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of independent variances (Welch, Satterthwaite).
+
+    Args:
+        parts: Variance and degrees of freedom of each.
+    """
+    variances, freedoms = np.array([*parts]).T
+    scale = variances.max()
+    if scale <= 0:
+        return float(freedoms.min())
+    # scaled first: squares of small variances would vanish
+    relative = variances / scale
+    return float(relative.sum() ** 2 / (relative**2 / freedoms).sum())
+
+
+def t_quantile(confidence: float, freedom: float) -> float:
+    """Returns how many standard errors a two-sided interval of t goes to each side."""
+    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
+
+
+def left_out_weights(groups: np.ndarray) -> Float[np.ndarray, "weightings samples"]:
+    """Returns weights of the samples, for a jackknife that leaves out a group a time.
+
+    Args:
+        groups: The group of each sample: numbers or strings.
 
     Returns:
         Rows that sum to 1: first equal weights, for the estimate itself, then one row
-        per resample. These are NaN for fewer than two groups.
+        per group, without its samples; NaN where there is no other.
     """
-    _, labels = np.unique(groups, return_inverse=True)
-    count = int(labels.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    weights = np.concatenate([np.ones((1, count)), drawn])[:, labels]
-    if count < 2:
-        weights[1:] = math.nan
-    return weights / weights.sum(axis=1, keepdims=True)
+    names, labels = np.unique(np.asarray(groups), return_inverse=True)
+    kept = labels != np.arange(len(names))[:, None]
+    weights = np.concatenate([np.ones((1, len(labels))), kept])
+    totals = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(totals > 0, totals, math.nan)
 
 
 def crossed_estimate(
     values: Float[np.ndarray, "weightings hyper_reps"],
     *,
     confidence: float,
-    rng: np.random.Generator,
+    limits: Ends,
 ) -> tuple[float, float, float]:
     """Returns a mean over hyper-representations and its confidence interval.
 
-    Networks and hyper-representations are crossed: each resample of the networks meets
-    its own draw of hyper-representations, with replacement.
+    Networks and hyper-representations are crossed. The variance is the sum of that
+    between networks, by the jackknife, and that between hyper-representations; what
+    both share is counted twice, which is on the safe side. A single
+    hyper-representation adds nothing: the interval then holds for it alone.
+
+    Source: Owen 2007, section 4, for sums of crossed variances.
 
     Args:
-        values: A statistic for each row of resampling_weights(), and each
-            hyper-representation. Resamples without a value (NaN) are left out.
+        values: A statistic for each row of left_out_weights(), and each
+            hyper-representation.
         confidence: Level in (0, 1).
-        rng: Source of randomness.
+        limits: What the statistic can be; the interval is cut there.
 
     Returns:
         Estimate, lower and upper end; NaN where there is none.
     """
-    resamples, count = len(values) - 1, values.shape[1]
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    means = (values[1:] * drawn).sum(axis=1) / count
-    means = means[np.isfinite(means)]
-    estimate = float(values[0].mean())
-    if not len(means):
-        return estimate, math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return estimate, float(low), float(high)
+    left_out, by_seed = values[1:].mean(axis=1), values[0]
+    groups, seeds = len(left_out), len(by_seed)
+    estimate = float(by_seed.mean())
+    if groups < 2 or not np.isfinite(values).all():
+        return estimate, *UNKNOWN
+    parts = [(float(left_out.var()) * (groups - 1), groups - 1.0)]
+    if seeds > 1:
+        parts.append((float(by_seed.var(ddof=1)) / seeds, seeds - 1.0))
+    error = math.sqrt(sum(variance for variance, _ in parts))
+    mean = Mean(
+        value=estimate,
+        names=np.arange(groups),
+        means=left_out,
+        scores=np.array([error]),
+        freedom=combined_freedom(parts),
+        count=groups,
+    )
+    return estimate, *mean_interval(mean, confidence=confidence, limits=limits)
 
 
 def summarise(
@@ -173,7 +306,6 @@ def summarise(
     epochs: Sequence[int],
     published: pd.DataFrame,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Summarises every population at some epochs, beside the published numbers.
 
@@ -182,15 +314,14 @@ def summarise(
         epochs: Epochs wanted; a population that ends before one has no row there.
         published: As load_published() returns it.
         statistics: Of the confidence intervals.
-        seed: Base seed; each cell draws from its own stream, so that its interval does
-            not depend on the other cells.
 
     Returns:
         One row per source, target, epoch and method, in the order of frame: n; in
         [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
         q25, median, q75 (quantiles), published_median; reference; seeds, the number of
         hyper-representations, and seed_std, the standard deviation (ddof 1) between
-        their means, NaN for fewer than two.
+        their means, NaN for fewer than two; groups, the number of independent groups
+        that the interval rests on: 1 where it holds for that group's networks only.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -215,29 +346,23 @@ def summarise(
     key: Any
     for key, members in wanted.groupby(cell_keys, sort=False):
         *cell, compared, reference = key
-        rng = numpy_generator(seed, *map(str, cell))
         cells.append(
             dict(zip(keys, cell, strict=True))
-            | _summary(members, statistics, rng)
+            | _summary(members, statistics)
             | paper.get((*cell[:2], compared, cell[3]), {})
             | {"reference": reference}
         )
     return _in_table_order(pd.DataFrame(cells, columns=SUMMARY_COLUMNS))
 
 
-def _summary(
-    members: pd.DataFrame, statistics: Statistics, rng: np.random.Generator
-) -> dict[str, int | float]:
+def _summary(members: pd.DataFrame, statistics: Statistics) -> dict[str, int | float]:
     """Returns what is known of the accuracies of one cell; see summarise()."""
     accuracy = members["accuracy"].to_numpy(np.float64)
     retrained = members[members["group"].str.startswith("seed ")]
     means = retrained.groupby("group")["accuracy"].mean().astype(np.float64)
-    low, high = bootstrap_interval(
-        accuracy,
-        members["group"].to_numpy(),
-        resamples=statistics.resamples,
+    low, high = mean_interval(
+        grouped_mean(accuracy, members["group"].to_numpy()),
         confidence=statistics.confidence,
-        rng=rng,
     )
     return {
         "n": len(accuracy),
@@ -247,6 +372,7 @@ def _summary(
         "ci_high": high,
         "seeds": len(means),
         "seed_std": float(means.std()),
+        "groups": members["group"].nunique(),
         **dict(
             zip(
                 ("q25", "median", "q75"),
