@@ -22,8 +22,7 @@ from .statistics import (
     SHARE,
     UNKNOWN,
     Ends,
-    Mean,
-    combined_freedom,
+    Estimate,
     grouped_mean,
     mean_interval,
     median_interval,
@@ -265,24 +264,19 @@ def nearer_mean(
     others: Float[np.ndarray, others],
     *,
     groups: Sequence[np.ndarray],
-) -> Mean:
+) -> Estimate:
     """Returns novelty.nearer() with the variance that both samples give it.
 
     Source: DeLong, DeLong and Clarke-Pearson 1988: each sample's variance is that of
     its placements in the other.
     """
     placed = placements(some, others), 1 - placements(others, some)
-    parts = [grouped_mean(x, g) for x, g in zip(placed, groups, strict=True)]
-    known = not any(math.isnan(part.freedom) for part in parts)
-    return Mean(
-        value=parts[0].value,
-        names=np.concatenate([part.names for part in parts]),
-        means=np.concatenate([part.means for part in parts]),
-        scores=np.concatenate([part.scores for part in parts]),
-        freedom=combined_freedom((p.variance, p.freedom) for p in parts)
-        if known
-        else math.nan,
-        count=min(part.count for part in parts),
+    one, two = (grouped_mean(x, g) for x, g in zip(placed, groups, strict=True))
+    return Estimate(
+        one.value,
+        one.parts + two.parts if one.parts and two.parts else (),
+        min(one.count, two.count),
+        one.independent + two.independent,
     )
 
 

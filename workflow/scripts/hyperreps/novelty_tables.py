@@ -279,9 +279,9 @@ def significance_caption(statistics: Statistics, layout: Layout) -> str:
         " holds for that group. Verdicts, each from its own interval:"
         f" {EQUIVALENT} ({margin} points, fixed beforehand) where the whole interval"
         f" is, else {DIFFERENT} where it leaves out zero, else {UNDECIDED}. Verdicts"
-        " are not corrected for the number of pairs; p values, of t and of ranks, are, by"
-        " Holm's method over the block: a pair that is picked for its result must have"
-        " a small one as well."
+        " are not corrected for the number of pairs; p values, of t and of ranks, are,"
+        " by Holm's method over the block: a pair that is picked for its result must"
+        " have a small one as well."
     )
 
 

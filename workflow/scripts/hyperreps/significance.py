@@ -19,11 +19,11 @@ from .settings import SettingsError, Statistics
 from .shapes import Float
 from .statistics import (
     Ends,
+    Estimate,
     Mean,
-    combined_freedom,
+    Part,
     grouped_mean,
     mean_interval,
-    t_quantile,
 )
 
 # probability of being called different that a detectable difference has
@@ -171,7 +171,7 @@ def _pair(
         "detectable": detectable_difference(difference, confidence=confidence),
         "hedges_g": hedges_g(*values),
         "cliffs_delta": cliffs_delta(*values),
-        "p_t": _t_test(*means),
+        "p_t": _t_test(*means, confidence=confidence),
         "p_ranks": _rank_test(*means),
     }
 
@@ -185,12 +185,12 @@ def _mean(rows: pd.DataFrame, side: str) -> Mean:
     return grouped_mean(rows["accuracy"].to_numpy(np.float64), names.to_numpy(str))
 
 
-def mean_difference(one: Mean, two: Mean) -> Mean:
+def mean_difference(one: Mean, two: Mean) -> Estimate:
     """Returns the difference of two means, with the groups of the same name paired.
 
     The score of a group is the difference of its scores in both: with the same groups
-    of equal size this is the paired t test of their means, with no group in common
-    that of Welch, and in between what the groups in common allow.
+    of equal size this is the paired t test of their means; groups of one alone are a
+    part of the error of their own.
     """
     names = np.union1d(one.names, two.names)
     scores, known = np.zeros(len(names)), np.zeros((2, len(names)), bool)
@@ -199,24 +199,17 @@ def mean_difference(one: Mean, two: Mean) -> Mean:
         scores[places] += sign * mean.scores
         known[row, places] = True
     parts = []
-    for chosen in (known.all(0), known[0] & ~known[1], known[1] & ~known[0]):
-        if chosen.any():
-            having = [
-                m.freedom
-                for m, has in zip((one, two), known, strict=True)
-                if has[chosen].any()
-            ]
-            freedom = min(float(chosen.sum()), *having)
-            parts.append((float(scores[chosen] @ scores[chosen]), freedom))
-    unknown = math.isnan(one.freedom + two.freedom)
-    return Mean(
-        value=one.value - two.value,
-        names=names,
-        means=np.concatenate([one.means, two.means]),
-        scores=scores,
-        freedom=math.nan if unknown else combined_freedom(parts),
-        count=min(one.count, two.count),
-    )
+    if one.parts and two.parts:
+        freedoms = np.array([[mean.parts[0].freedom] for mean in (one, two)])
+        # groups that both have, and those of either alone
+        for owners in ([True, True], [True, False], [False, True]):
+            chosen = np.equal(known.T, owners).all(axis=1)
+            if chosen.any():
+                freedom = freedoms[owners].min(initial=float(chosen.sum()))
+                variance = float(scores[chosen] @ scores[chosen])
+                parts.append(Part(variance, float(freedom)))
+    count = min(one.count, two.count)
+    return Estimate(one.value - two.value, tuple(parts), count)
 
 
 def difference_interval(one: Mean, two: Mean, *, confidence: float) -> Ends:
@@ -228,7 +221,7 @@ def difference_interval(one: Mean, two: Mean, *, confidence: float) -> Ends:
     Source: Zou and Donner 2008, for the difference of two intervals.
     """
     difference = mean_difference(one, two)
-    if math.isnan(difference.freedom) or (one.spread and two.spread):
+    if not difference.parts or min(one.variance, two.variance) > 0:
         return mean_interval(difference, confidence=confidence, limits=DIFFERENCE)
     (a, b), (c, d) = (mean_interval(m, confidence=confidence) for m in (one, two))
     low = math.hypot(one.value - a, d - two.value)
@@ -250,21 +243,22 @@ def verdict(ends: Ends, *, margin: float) -> str:
     return DIFFERENT if low > 0 or high < 0 else UNDECIDED
 
 
-def detectable_difference(difference: Mean, *, confidence: float) -> float:
+def detectable_difference(difference: Estimate, *, confidence: float) -> float:
     """Smallest difference that would have been called different in 4 of 5 runs.
 
     For as many groups that vary as much as these; NaN where nothing varies.
     """
-    if math.isnan(difference.freedom) or not difference.spread:
+    if not difference.variance > 0:
         return math.nan
-    errors = _detectable_errors(confidence, difference.freedom)
-    return errors * math.sqrt(difference.variance)
+    error = math.sqrt(difference.variance)
+    quantile = difference.reach(confidence) / error
+    return error * _detectable_errors(round(quantile, 6), confidence)
 
 
 @functools.cache
-def _detectable_errors(confidence: float, freedom: float) -> float:
+def _detectable_errors(quantile: float, confidence: float) -> float:
     """The same in standard errors: where noncentral t exceeds the quantile of t."""
-    quantile = t_quantile(confidence, freedom)
+    freedom = _freedom(quantile, confidence)
 
     def missing(noncentrality: float) -> float:
         power = scipy.stats.nct.sf(quantile, freedom, noncentrality)
@@ -273,15 +267,19 @@ def _detectable_errors(confidence: float, freedom: float) -> float:
     return float(scipy.optimize.brentq(missing, 0, 3 * quantile + 3))
 
 
-def _t_test(one: Mean, two: Mean) -> float:
-    """Two-sided p value of the t of mean_difference(); NaN without a spread."""
+def _freedom(quantile: float, confidence: float) -> float:
+    """Degrees of freedom for which t has this quantile."""
+    return float(scipy.special.stdtridf((1 + confidence) / 2, quantile))
+
+
+def _t_test(one: Mean, two: Mean, *, confidence: float) -> float:
+    """Two-sided p value that fits the interval; NaN where one has no spread."""
     difference = mean_difference(one, two)
-    if math.isnan(difference.freedom) or not (
-        difference.spread and one.spread and two.spread
-    ):
+    if not min(one.variance, two.variance, difference.variance) > 0:
         return math.nan
-    t = abs(difference.value) / math.sqrt(difference.variance)
-    return float(2 * scipy.special.stdtr(difference.freedom, -t))
+    error = math.sqrt(difference.variance)
+    freedom = _freedom(difference.reach(confidence) / error, confidence)
+    return float(2 * scipy.special.stdtr(freedom, -abs(difference.value) / error))
 
 
 def _rank_test(one: Mean, two: Mean) -> float:

@@ -9,9 +9,9 @@ is a wide interval, and rightly. Nothing is drawn at random.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,35 +50,67 @@ Ends = tuple[float, float]
 UNKNOWN: Ends = (math.nan, math.nan)
 
 
+class Part(NamedTuple):
+    """One of the independent sources of an error: its variance, degrees of freedom."""
+
+    variance: float
+    freedom: float
+
+
 @dataclass(frozen=True)
-class Mean:
-    """A mean over networks, and what its groups tell about its error.
+class Estimate:
+    """A number with what is known of its error.
 
     Attributes:
-        value: Mean of all values.
-        names: The groups; of a single group, its members.
-        means: Mean of each.
-        scores: Share of each in the error; their squares sum to the variance.
-        freedom: Degrees of freedom of the variance; NaN where that is not known.
-        count: Number of values.
+        value: The number.
+        parts: Of the error; none where it is not known.
+        count: Networks that it is of.
+        independent: Its variance, were every network a group of its own.
     """
 
     value: float
-    names: np.ndarray
-    means: Float[np.ndarray, "groups"]
-    scores: Float[np.ndarray, "groups"]
-    freedom: float
+    parts: tuple[Part, ...]
     count: int
+    independent: float = 0.0
 
     @property
     def variance(self) -> float:
-        """Of the mean; NaN where it is not known."""
-        return float(self.scores @ self.scores)
+        """Sum of the variances; NaN where it is not known."""
+        return sum(p.variance for p in self.parts) if self.parts else math.nan
 
-    @property
-    def spread(self) -> bool:
-        """Says whether groups differ by more than rounding."""
-        return math.sqrt(self.variance) > NO_SPREAD * float(np.abs(self.means).max())
+    def reach(self, confidence: float) -> float:
+        """Returns how far an interval of Student's t goes to each side.
+
+        Several parts add as the squares of their reaches. Welch's degrees of freedom
+        would take a variance of two groups for known where it happens to be small.
+
+        Source: Zou and Donner 2008, for parts by t.
+        """
+        reaches = [
+            t_quantile(confidence, part.freedom) * math.sqrt(part.variance)
+            for part in self.parts
+        ]
+        return math.hypot(*reaches) if reaches else math.nan
+
+    def unseen(self, confidence: float) -> float:
+        """Returns how large the share can be of what none of the networks is."""
+        fewest = min(part.freedom for part in self.parts)
+        return _wilson(0, t_quantile(confidence, fewest) ** 2 / self.count)[1]
+
+
+@dataclass(frozen=True)
+class Mean(Estimate):
+    """A mean over grouped networks.
+
+    Attributes:
+        names: The groups; of a single group, its members.
+        means: Mean of each.
+        scores: Share of each in the error; their squares sum to the variance.
+    """
+
+    names: np.ndarray = field(kw_only=True)
+    means: Float[np.ndarray, "groups"] = field(kw_only=True)
+    scores: Float[np.ndarray, "groups"] = field(kw_only=True)
 
 
 def grouped_mean(values: Float[np.ndarray, "samples"], groups: np.ndarray) -> Mean:
@@ -102,27 +134,50 @@ def grouped_mean(values: Float[np.ndarray, "samples"], groups: np.ndarray) -> Me
     sizes = np.bincount(labels)
     means = np.bincount(labels, weights=values) / sizes
     mean, weights = float(np.mean(values)), sizes / len(values)
-    if len(names) < 2 or not math.isfinite(mean):
-        unknown = np.full(len(names), math.nan)
-        return Mean(mean, names, means, unknown, math.nan, len(values))
     squares = weights @ weights
-    scale = weights / np.sqrt(1 - 2 * weights + squares)
-    freedom = float(len(names) - 1)
-    if np.ptp(sizes):
-        # of the scores of groups that vary alike
-        covariance = np.eye(len(names)) - weights - weights[:, None] + squares
-        covariance *= scale * scale[:, None]
-        freedom = float(np.trace(covariance) ** 2 / (covariance**2).sum())
-    scores = scale * (means - mean)
-    return Mean(mean, names, means, scores, freedom, len(values))
+    parts: tuple[Part, ...] = ()
+    scores = np.full(len(names), math.nan)
+    if len(names) > 1 and math.isfinite(mean):
+        scale = weights / np.sqrt(1 - 2 * weights + squares)
+        scores = scale * _deviations(means, mean)
+        parts = (Part(float(scores @ scores), _freedom(weights, scale)),)
+    return Mean(
+        mean,
+        parts,
+        len(values),
+        float(np.var(values)) / len(values),
+        names=names,
+        means=means,
+        scores=scores,
+    )
 
 
-def mean_interval(mean: Mean, *, confidence: float, limits: Ends = SHARE) -> Ends:
+def _freedom(
+    weights: Float[np.ndarray, "groups"], scale: Float[np.ndarray, "groups"]
+) -> float:
+    """Degrees of freedom of the squared scores of groups that vary alike."""
+    if np.ptp(weights) < NO_SPREAD:
+        return len(weights) - 1.0
+    covariance = np.eye(len(weights)) - weights - weights[:, None] + weights @ weights
+    covariance *= scale * scale[:, None]
+    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
+
+
+def _deviations(
+    values: Float[np.ndarray, "groups"], mean: float
+) -> Float[np.ndarray, "groups"]:
+    """Returns differences from the mean, zero where they are rounding."""
+    if np.ptp(values) <= NO_SPREAD * np.abs(values).max():
+        return np.zeros(len(values))
+    return values - mean
+
+
+def mean_interval(mean: Estimate, *, confidence: float, limits: Ends = SHARE) -> Ends:
     """Confidence interval of a mean by Student's t.
 
     Where nothing varies, t would give an interval without width, from two networks as
-    from a thousand. There the values not met are bounded instead: networks that no
-    sample is of may be as many as share_interval() allows for none seen, and anywhere
+    from a thousand. There what was not met is bounded instead: networks that none of
+    these is like may be as many as share_interval() allows for none seen, and anywhere
     within the limits.
 
     Args:
@@ -134,44 +189,50 @@ def mean_interval(mean: Mean, *, confidence: float, limits: Ends = SHARE) -> End
         Lower and upper end; NaN and NaN for fewer than two values, and where nothing
         varies that has no limits.
     """
-    if math.isnan(mean.freedom):
+    if not mean.parts:
         return UNKNOWN
-    quantile = t_quantile(confidence, mean.freedom)
-    if not mean.spread:
-        if not np.isfinite(limits).all():
-            return UNKNOWN
-        _, unseen = _wilson(0, mean.count, quantile)
-        low, high = (mean.value + unseen * (end - mean.value) for end in limits)
-        return low, high
-    half = quantile * math.sqrt(mean.variance)
-    return max(limits[0], mean.value - half), min(limits[1], mean.value + half)
+    if mean.variance > 0:
+        half = mean.reach(confidence)
+        return max(limits[0], mean.value - half), min(limits[1], mean.value + half)
+    if not np.isfinite(limits).all():
+        return UNKNOWN
+    unseen = mean.unseen(confidence)
+    low, high = (mean.value + unseen * (end - mean.value) for end in limits)
+    return low, high
 
 
-def share_interval(mean: Mean, *, confidence: float) -> Ends:
-    """Confidence interval of a share of networks, by Wilson with a quantile of t.
+def share_interval(share: Estimate, *, confidence: float) -> Ends:
+    """Confidence interval of a share of networks, by Wilson with quantiles of t.
 
-    The effective number of networks is p (1 - p) / variance, at most their number;
-    this is their number divided by the design effect of the groups.
+    Networks are worth p (1 - p) / variance independent ones, their number divided by
+    the design effect of the groups; never surer than if all were independent. Where
+    none is what is counted, or all are, nothing tells how groups differ, and all
+    networks count, with the quantile of the groups.
 
     Args:
-        mean: As grouped_mean() returns it, of zeros and ones, or of probabilities.
+        share: As grouped_mean() returns it, of zeros and ones.
         confidence: Level in (0, 1).
 
     Returns:
         Lower and upper end, within [0, 1] and never equal; NaN and NaN for fewer than
         two values.
     """
-    if math.isnan(mean.freedom):
+    if not share.parts:
         return UNKNOWN
-    number: float = mean.count
-    if mean.spread:
-        number = min(number, mean.value * (1 - mean.value) / mean.variance)
-    return _wilson(mean.value, number, t_quantile(confidence, mean.freedom))
+    value, unseen = share.value, share.unseen(confidence)
+    if value in SHARE:
+        return (0.0, unseen) if value == 0 else (1 - unseen, 1.0)
+    reach = max(share.reach(confidence), _independent_reach(share, confidence))
+    return _wilson(value, reach**2 / (value * (1 - value)))
 
 
-def _wilson(share: float, number: float, quantile: float) -> Ends:
-    """Both solutions p of (share - p)^2 = quantile^2 p (1 - p) / number."""
-    square = quantile**2 / number
+def _independent_reach(share: Estimate, confidence: float) -> float:
+    """Returns how far an interval goes at least, whatever the groups."""
+    return t_quantile(confidence, math.inf) * math.sqrt(share.independent)
+
+
+def _wilson(share: float, square: float) -> Ends:
+    """Both solutions p of (share - p)^2 = square p (1 - p)."""
     center = (share + square / 2) / (1 + square)
     half = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
     return max(0.0, center - half), min(1.0, center + half)
@@ -186,9 +247,9 @@ def median_interval(
 ) -> Ends:
     """Confidence interval of the median of grouped values.
 
-    The share of values below the median is one half, with a standard error s; the
-    quantiles at 1/2 -+ r s say how far the median may be off, r being that of t or, if
-    it would lead beyond the sample, what leads to its ends, and then scaled to t.
+    The share of values below the median is one half, with an interval of its own: the
+    quantiles at its ends say how far the median may be off. If it leads beyond the
+    sample, the sample's half width is scaled by as much.
 
     Source: Woodruff 1952.
 
@@ -203,39 +264,22 @@ def median_interval(
         have no width.
     """
     median = float(np.median(values))
-    if not math.isfinite(median):
+    if not math.isfinite(median) or len(values) < 2:
         return UNKNOWN
     below = grouped_mean((values < median) + 0.5 * (values == median), groups)
-    if math.isnan(below.freedom):
-        return UNKNOWN
-    # no surer than as many independent networks, as in share_interval()
-    error = math.sqrt(max(below.variance, 0.25 / below.count))
-    quantile = t_quantile(confidence, below.freedom)
-    reach = min(quantile, 0.5 / error)
-    low, high = np.quantile(values, [0.5 - reach * error, 0.5 + reach * error])
-    half = float(high - low) / 2 * quantile / reach
+    reach = max(below.reach(confidence), _independent_reach(below, confidence))
+    inside = min(reach, 0.5)
+    low, high = np.quantile(values, [0.5 - inside, 0.5 + inside])
+    half = float(high - low) / 2 * reach / inside if inside else 0.0
     if half <= NO_SPREAD * float(np.abs(values).max()):
         return UNKNOWN
     return max(limits[0], median - half), min(limits[1], median + half)
 
 
-def combined_freedom(parts: Iterable[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of independent variances (Welch, Satterthwaite).
-
-    Args:
-        parts: Variance and degrees of freedom of each.
-    """
-    variances, freedoms = np.array([*parts]).T
-    scale = variances.max()
-    if scale <= 0:
-        return float(freedoms.min())
-    # scaled first: squares of small variances would vanish
-    relative = variances / scale
-    return float(relative.sum() ** 2 / (relative**2 / freedoms).sum())
-
-
 def t_quantile(confidence: float, freedom: float) -> float:
     """Returns how many standard errors a two-sided interval of t goes to each side."""
+    if math.isinf(freedom):
+        return float(scipy.special.ndtri((1 + confidence) / 2))
     return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
 
 
@@ -285,18 +329,13 @@ def crossed_estimate(
     estimate = float(by_seed.mean())
     if groups < 2 or not np.isfinite(values).all():
         return estimate, *UNKNOWN
-    parts = [(float(left_out.var()) * (groups - 1), groups - 1.0)]
+    spread = _deviations(left_out, float(left_out.mean()))
+    parts = [Part(float(spread @ spread) * (groups - 1) / groups, groups - 1.0)]
     if seeds > 1:
-        parts.append((float(by_seed.var(ddof=1)) / seeds, seeds - 1.0))
-    error = math.sqrt(sum(variance for variance, _ in parts))
-    mean = Mean(
-        value=estimate,
-        names=np.arange(groups),
-        means=left_out,
-        scores=np.array([error]),
-        freedom=combined_freedom(parts),
-        count=groups,
-    )
+        spread = _deviations(by_seed, estimate)
+        freedom = seeds - 1.0
+        parts.append(Part(float(spread @ spread) / freedom / seeds, freedom))
+    mean = Estimate(estimate, tuple(parts), groups)
     return estimate, *mean_interval(mean, confidence=confidence, limits=limits)
 
 
