@@ -95,7 +95,7 @@ class Estimate:
     def unseen(self, confidence: float) -> float:
         """Returns how large the share can be of what none of the networks is."""
         fewest = min(part.freedom for part in self.parts)
-        return _wilson(0, t_quantile(confidence, fewest) ** 2 / self.count)[1]
+        return _wilson(0.0, t_quantile(confidence, fewest) ** 2 / self.count)[1]
 
 
 @dataclass(frozen=True)
