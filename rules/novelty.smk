@@ -135,7 +135,6 @@ rule make_novelty_table:
         flags=flags(
             settings=novelty_settings(),
             statistics=SETTINGS.statistics,
-            seed=SETTINGS.seed,
         ),
     shell:
         """
@@ -182,7 +181,6 @@ for figure in NOVELTY_FIGURES:
                 figure=figure,
                 settings=novelty_settings(),
                 statistics=SETTINGS.statistics,
-                seed=SETTINGS.seed,
             ),
         shell:
             """

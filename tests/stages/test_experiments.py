@@ -209,7 +209,7 @@ class TestStages:
 @pytest.fixture(scope="module")
 def tables(files, folder) -> dict[str, pd.DataFrame]:
     """Makes all tables and returns their numbers."""
-    common = ["--published", PUBLISHED, "--statistics.resamples", "200"]
+    common = ["--published", PUBLISHED]
     for name, inputs in files.items():
         output = folder / "tables" / f"{name}.csv"
         flags = ["--table", name, "--inputs", *inputs, "--output", output]

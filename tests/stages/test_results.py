@@ -76,7 +76,6 @@ def inputs(tmp_path_factory) -> list[str]:
         ],
         "--references": [write_method(folder, zoo, "soup", rng) for zoo in ZOOS],
         "--published": [ROOT / "config" / "published.yaml"],
-        "--statistics.resamples": [200],
         "--epochs": [0, 1, 3],
         "--seed": [3],
     }
@@ -159,7 +158,7 @@ class TestTable:
         assert "http" not in html
         for words in (
             "ddof 0",
-            "200 bootstrap resamples",
+            "of one group",
             "95 % confidence interval",
             "best 30 % by validation accuracy",
             "hyper-representations trained per zoo: 2",
@@ -244,7 +243,6 @@ def samplers(tmp_path_factory) -> list[str]:
         "--samples": [files[name] for name in methods],
         "--references": [files[name] for name in references],
         "--published": [ROOT / "config" / "published.yaml"],
-        "--statistics.resamples": [200],
         "--epochs": [0, 3],
         "--table": ["samplers"],
     }
@@ -324,7 +322,6 @@ def transfer(tmp_path_factory) -> list[str]:
         "--zoos": [write_zoo(folder, target, rng) for _, target in pairs],
         "--finetuned": files,
         "--published": [ROOT / "config" / "published.yaml"],
-        "--statistics.resamples": [200],
         "--epochs": [0, 1, 3],
         "--table": ["transfer"],
     }

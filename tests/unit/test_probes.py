@@ -9,10 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 
-from hyperreps import probes, statistics
+from hyperreps import probes
 from hyperreps.architectures import build
 from hyperreps.probes import Target
-from hyperreps.seeds import numpy_generator
 
 RNG = np.random.default_rng(0)
 SPLIT = np.repeat(["train", "val", "test"], [60, 20, 20])
@@ -143,52 +142,3 @@ class TestLayerStatistics:
         other[:200] = row[:200].reshape(8, 25)[::-1].ravel()
         features = probes.layer_statistics(np.stack([row, other]), network)
         np.testing.assert_allclose(features[0], features[1])
-
-
-class TestResampling:
-    """Bootstrap of networks, crossed with hyper-representations."""
-
-    def test_weights(self):
-        groups = np.array([5, 5, 7, 9, 9, 9])
-        rng = numpy_generator("test", 0)
-        weights = statistics.resampling_weights(groups, resamples=500, rng=rng)
-        np.testing.assert_allclose(weights[0], 1 / 6)
-        np.testing.assert_allclose(weights.sum(axis=1), 1)
-        # members of a group stay together
-        np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
-        np.testing.assert_array_equal(weights[:, 3], weights[:, 5])
-        drawn = np.round(weights / weights.max(1, keepdims=True) * 6)
-        assert (drawn != drawn[0]).any()
-
-    def test_one_group_has_no_interval(self):
-        rng = numpy_generator("test", 0)
-        weights = statistics.resampling_weights(
-            np.zeros(3, np.int64), resamples=100, rng=rng
-        )
-        np.testing.assert_allclose(weights[0], 1 / 3)
-        values = (weights @ np.array([1.0, 2.0, 6.0]))[:, None]
-        found = statistics.crossed_estimate(values, confidence=0.9, rng=rng)
-        assert found[0] == pytest.approx(3)
-        assert np.isnan(found[1:]).all()
-
-    def test_interval_of_a_mean_is_the_normal_one(self):
-        rng = numpy_generator("test", 0)
-        data = np.random.default_rng(5).normal(size=400)
-        weights = statistics.resampling_weights(np.arange(400), resamples=4000, rng=rng)
-        values = (weights @ data)[:, None]
-        estimate, low, high = statistics.crossed_estimate(
-            values, confidence=0.95, rng=rng
-        )
-        half = 1.96 * data.std() / 20
-        assert estimate == pytest.approx(data.mean())
-        assert low == pytest.approx(data.mean() - half, abs=0.01)
-        assert high == pytest.approx(data.mean() + half, abs=0.01)
-
-    def test_hyper_representations_are_drawn_as_well(self):
-        """Networks without spread leave the spread of the hyper-representations."""
-        rng = numpy_generator("test", 0)
-        values = np.tile([0.0, 1.0], (4001, 1))
-        estimate, low, high = statistics.crossed_estimate(
-            values, confidence=0.95, rng=rng
-        )
-        assert (estimate, low, high) == (0.5, 0, 1)

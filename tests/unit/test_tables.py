@@ -13,7 +13,7 @@ from hyperreps import statistics, tables
 from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
 from hyperreps.settings import Method, Statistics
 
-FEW = Statistics(resamples=200, confidence=0.9)
+LEVEL = Statistics(confidence=0.9)
 
 
 class TestTables:
@@ -23,11 +23,11 @@ class TestTables:
     def summary(self) -> pd.DataFrame:
         nan = math.nan
         cells = [
-            ("B_T", 0, 30, 0.1, 0.01, 0.09, 0.11, 0.1, nan, (0, nan)),
-            ("S_KDE30", 0, 50, 0.686, 0.067, 0.667, 0.7, 0.6, 0.05, (5, 0.012)),
-            ("mean_top", 0, 1, 0.9, 0, nan, nan, nan, nan, (0, nan)),
-            ("B_T", 1, 30, 0.7, 0.01, 0.69, 0.71, 0.2, 0.016, (0, nan)),
-            ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan, (0, nan)),
+            ("B_T", 0, 30, 0.1, 0.01, 0.09, 0.11, 0.1, nan, (0, nan, 30)),
+            ("S_KDE30", 0, 50, 0.686, 0.067, 0.667, 0.7, 0.6, 0.05, (5, 0.012, 5)),
+            ("mean_top", 0, 1, 0.9, 0, nan, nan, nan, nan, (0, nan, 1)),
+            ("B_T", 1, 30, 0.7, 0.01, 0.69, 0.71, 0.2, 0.016, (0, nan, 30)),
+            ("S_KDE30", 1, 50, 0.6, 0.01, 0.59, 0.61, nan, nan, (1, nan, 1)),
         ]
         rows = [
             (
@@ -47,7 +47,7 @@ class TestTables:
             "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] (± 1.2) * 60.0 ± 5.0",
             "references mean_top† 1 90.0 [n = 1] —",
             "epoch 1 B_T 30 70.0 ± 1.0 [69.0, 71.0] * 20.0 ± 1.6",
-            "S_KDE30 50 60.0 ± 1.0 [59.0, 61.0] —",
+            "S_KDE30 50 60.0 ± 1.0 [59.0, 61.0; one group] —",
         ]
 
     def test_text_from_csv(self, summary):
@@ -72,7 +72,7 @@ class TestTables:
         assert shown.count(" *") == 1
 
     def test_latex(self, summary):
-        latex = tables.latex_table(summary, statistics=FEW)
+        latex = tables.latex_table(summary, statistics=LEVEL)
         bold = [line for line in latex.splitlines() if r"\bfseries" in line]
         assert len(bold) == 2
         assert r"\bfseries 68.6 $\pm$ 6.7" in bold[0]
@@ -97,7 +97,7 @@ class TestTables:
 
     def test_latex_sets_two_populations_side_by_side(self, summary):
         zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]
-        latex = tables.latex_table(pd.concat(zoos), statistics=FEW)
+        latex = tables.latex_table(pd.concat(zoos), statistics=LEVEL)
         assert latex.count(r"\begin{table}") == 2
         assert "Continued." in latex
 

@@ -227,7 +227,7 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {"prepare_dataset": 1, **ZOO_JOBS},
             id="validation images",
         ),
-        pytest.param({"statistics": {"resamples": 300}}, ALL_RESULTS, id="resamples"),
+        pytest.param({"statistics": {"confidence": 0.9}}, ALL_RESULTS, id="level"),
         pytest.param({"novelty": {"accuracy_bar": 0.7}}, NOVELTY_JOBS, id="bar"),
         pytest.param(
             {"novelty": {"networks": 5}},

@@ -36,7 +36,6 @@ def main(
         published=load_published(published, table=table),
         epochs=compared.epochs,
         statistics=compared.statistics,
-        seed=compared.seed,
     )
     write_figure(lambda: FIGURES[figure](inputs), output=output)
 

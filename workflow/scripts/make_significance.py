@@ -29,12 +29,7 @@ def main(
     """
     check_output(output, suffix=".csv")
     statistics = compared.statistics
-    table = compare(
-        compared.networks(),
-        epochs=compared.epochs,
-        statistics=statistics,
-        seed=compared.seed,
-    )
+    table = compare(compared.networks(), epochs=compared.epochs, statistics=statistics)
     text = make_table(
         table,
         lambda layout: significance_cells(table, layout),

@@ -32,19 +32,18 @@ def main(
     """
     check_output(output, suffix=".csv")
     paper = load_published(published, table=table)
-    statistics, seed = compared.statistics, compared.seed
+    statistics = compared.statistics
     summary = summarise(
         compared.networks(),
         epochs=compared.epochs,
         published=paper,
         statistics=statistics,
-        seed=seed,
     )
     page = tables.html_page(
         summary,
         methods=compared.methods(),
         statistics=statistics,
-        seed=seed,
+        seed=compared.seed,
         title=f"Accuracy of sampled networks: {table.replace('_', ' ')}",
     )
     latex = tables.latex_table(summary, statistics=statistics)

@@ -50,7 +50,7 @@ class Settings(Strict):
     """A whole run."""
 
     experiment: Name = Field(description="Results go to results/<experiment>.")
-    seed: Seed = Field(0, description="Base seed of sampling, finetuning, bootstrap.")
+    seed: Seed = Field(0, description="Base seed of sampling and finetuning.")
     data_dir: Text = Field(
         "data",
         description="Folder of the official image files; files that are there are used,"

@@ -53,7 +53,7 @@ class Comparison:
         samples: HDF5 files of samples that are compared at epoch 0 only.
         references: HDF5 files of samples that are shown apart, at epoch 0.
         epochs: Finetuning epochs to show.
-        seed: Base seed of the bootstrap.
+        seed: Base seed of the run, for the caption.
     """
 
     zoos: tuple[Path, ...]
@@ -224,7 +224,7 @@ def collect(
     Returns:
         One row per network and epoch, in the order given: source and target (zoos the
         networks come from and are evaluated on), method, sample (row of the file),
-        group (what the bootstrap resamples first: the seed of the
+        group (what networks share their luck with: the seed of the
         hyper-representation, else the zoo's model the sample was made from, else the
         sample itself), epoch, accuracy, published (method it is compared with),
         reference (True for those of references), trivial (True for sampled networks

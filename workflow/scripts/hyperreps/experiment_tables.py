@@ -181,9 +181,10 @@ TABLES = {
             " R²: explained variance of the weights against predicting the mean"
             " training network, by layer and of all. MSE: mean squared error per"
             " weight. Accuracy: mean test accuracy in {percent} of the networks and of"
-            " their reconstructions. In brackets: {level} confidence interval"
-            " ({resamples} bootstrap resamples of networks and of"
-            " hyper-representations). Published: peak of a histogram, read by eye,"
+            " their reconstructions. In brackets: {level} confidence interval by"
+            " Student's t, from how networks and hyper-representations differ (of one"
+            " hyper-representation it holds for that one; the CSV file counts them)."
+            " Published: peak of a histogram, read by eye,"
             " where the images and which networks are shown is inferred; without"
             " normalisation the published reconstructions have no peak but spread over"
             " 5 to 20 {percent} (SVHN)."
@@ -202,8 +203,9 @@ TABLES = {
             "Ridge regression on standardised inputs, fitted on the networks of the"
             " train split at all epochs of the window, its penalty chosen on the val"
             " split; R² and Kendall's tau on the test split. In brackets: {level}"
-            " confidence interval ({resamples} bootstrap resamples of networks, each"
-            " with all its epochs, and of hyper-representations). Bold: best inputs."
+            " confidence interval by Student's t, from how networks, each with all its"
+            " epochs, and hyper-representations differ (of one hyper-representation it"
+            " holds for that one; the CSV file counts them). Bold: best inputs."
             " Published: R² of a later paper of the same group (SANE, 2406.09997, read"
             " in a summary) on zoos of the same recipes, where the epochs are not"
             " stated: an orientation."
@@ -228,7 +230,6 @@ def caption_text(table: Table, *, statistics: Statistics, layout: Layout) -> str
         pm=layout.plus_minus,
         percent=layout.percent,
         level=f"{100 * statistics.confidence:g} {layout.percent}",
-        resamples=statistics.resamples,
     )
 
 

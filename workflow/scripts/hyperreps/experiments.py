@@ -1,8 +1,7 @@
 """Ensembles, reconstructions and probes of a run, summarised with their uncertainty.
 
-Every summary is in long form, one number per row. Networks are resampled together with
-the hyper-representations (statistics.crossed_estimate), so that an interval holds the
-luck of both.
+Every summary is in long form, one number per row. Networks are crossed with
+hyper-representations (statistics.crossed_estimate): an interval holds the luck of both.
 """
 
 from __future__ import annotations
@@ -22,14 +21,20 @@ from .ensembles import METRICS
 from .evaluations import load_published, read_published
 from .probes import SCORES
 from .reconstruction import explained_variance, mean_squared_error
-from .seeds import numpy_generator
 from .settings import SettingsError, Statistics, Strict
-from .statistics import crossed_estimate, resampling_weights
+from .statistics import SHARE, Ends, crossed_estimate, left_out_weights
 from .storage import read_arrays
 
 # networks that a hyper-representation was trained on, and those that nothing has seen
 SEEN, HELD_OUT = "train", "test"
 WHOLE = "all"
+# what the quantities can be
+LIMITS: dict[str, Ends] = {
+    "r2": (-math.inf, 1.0),
+    "mse": (0.0, math.inf),
+    "tau": (-1.0, 1.0),
+    "accuracy": SHARE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +45,7 @@ class Experiment:
         inputs: HDF5 files of the stage of the experiment.
         published: YAML file of the published numbers.
         statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap and of the maps.
+        seed: Base seed of the maps.
     """
 
     inputs: tuple[Path, ...]
@@ -96,10 +101,7 @@ def reconstruction(experiment: Experiment) -> pd.DataFrame:
         arrays, about = read_arrays(path, kind="reconstruction")
         zoo, variant = about["zoo"], about["variant"]
         for split in json.loads(about["splits"]):
-            rng = numpy_generator(
-                "reconstruction", experiment.seed, zoo, variant, split
-            )
-            numbers = _reconstructed(arrays, about, split, experiment.statistics, rng)
+            numbers = _reconstructed(arrays, about, split, experiment.statistics)
             for quantity, layer, networks, hyper_reps, *values in numbers:
                 compared = {"original": quantity, "reconstruction": variant}
                 beside = paper.get((zoo, compared.get(quantity)), math.nan)
@@ -118,13 +120,10 @@ def _reconstructed(
     about: dict[str, Any],
     split: str,
     statistics: Statistics,
-    rng: np.random.Generator,
 ) -> Iterator[tuple[Any, ...]]:
     """Yields quantity, layer, counts, mean, std and interval for one split."""
     chosen = arrays["split"] == split
-    weights = resampling_weights(
-        arrays["model"][chosen], resamples=statistics.resamples, rng=rng
-    )
+    weights = left_out_weights(arrays["model"][chosen])
     error = arrays["squared_error"][:, chosen]
     by_layer = {
         "r2": explained_variance(error, arrays["squared_deviation"][chosen], weights),
@@ -134,14 +133,16 @@ def _reconstructed(
     for quantity, values in by_layer.items():
         for column, layer in enumerate([*json.loads(about["layers"]), WHOLE]):
             estimate, *interval = crossed_estimate(
-                values[:, :, column], confidence=statistics.confidence, rng=rng
+                values[:, :, column],
+                confidence=statistics.confidence,
+                limits=LIMITS[quantity],
             )
             yield quantity, layer, *counts, estimate, math.nan, *interval
     for quantity in ("original", "reconstruction"):
         accuracy = np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen]
         accuracy = accuracy.astype(np.float64)
         estimate, *interval = crossed_estimate(
-            weights @ accuracy.T, confidence=statistics.confidence, rng=rng
+            weights @ accuracy.T, confidence=statistics.confidence, limits=SHARE
         )
         yield (
             *(quantity, WHOLE, counts[0], len(accuracy)),
@@ -153,8 +154,7 @@ def properties(experiment: Experiment) -> pd.DataFrame:
     """Summarises linear probes on held-out networks.
 
     Args:
-        experiment: Files of kind properties; networks are resampled with all their
-            epochs.
+        experiment: Files of kind properties; a network goes with all its epochs.
 
     Returns:
         zoo, features, inputs (their number), property, metric (r2 and tau of numbers,
@@ -169,8 +169,7 @@ def properties(experiment: Experiment) -> pd.DataFrame:
         name = about["zoo"], about["features"]
         held_out = arrays["split"] == HELD_OUT
         models = arrays["model"][held_out]
-        rng = numpy_generator("properties", experiment.seed, *name)
-        weights = resampling_weights(models, resamples=statistics.resamples, rng=rng)
+        weights = left_out_weights(models)
         for target, kind in json.loads(about["kinds"]).items():
             truth = arrays[f"truth/{target}"][held_out]
             predicted = arrays[f"predicted/{target}"][:, held_out]
@@ -178,7 +177,9 @@ def properties(experiment: Experiment) -> pd.DataFrame:
             for metric, score in SCORES[kind].items():
                 values = [score(truth, guess, weights) for guess in predicted]
                 estimate = crossed_estimate(
-                    np.stack(values, axis=1), confidence=statistics.confidence, rng=rng
+                    np.stack(values, axis=1),
+                    confidence=statistics.confidence,
+                    limits=LIMITS[metric],
                 )
                 beside = paper.get((*name, target, metric), math.nan)
                 key = (*name, int(about["inputs"]), target, metric)

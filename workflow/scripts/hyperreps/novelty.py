@@ -8,6 +8,7 @@ after the best symmetry found (matching.py), and in answers (behaviour.py).
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -309,9 +310,13 @@ def z_u(
 
     Source: Z_U of Meehan, Chaudhuri and Dasgupta 2020.
     """
-    n, m = len(distances), len(held_out)
-    u = n * m * (1 - nearer(distances, held_out))
-    return float((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
+    return z_score(nearer(distances, held_out), len(distances), len(held_out))
+
+
+def z_score(nearer: float, models: int, others: int) -> float:
+    """Returns Z_U of a share nearer(); where that is 0 or 1 the scale ends."""
+    pairs = models * others
+    return (0.5 - nearer) * pairs / math.sqrt(pairs * (models + others + 1) / 12)
 
 
 def nearer(
@@ -321,10 +326,17 @@ def nearer(
 
     0.5 for samples distributed as held-out networks; ties count half.
     """
-    ordered = np.sort(held_out)
-    above = len(ordered) - np.searchsorted(ordered, distances, side="right")
-    ties = len(ordered) - above - np.searchsorted(ordered, distances, side="left")
-    return float((above + ties / 2).mean() / len(ordered))
+    return float(placements(distances, held_out).mean())
+
+
+def placements(
+    values: Float[np.ndarray, models], others: Float[np.ndarray, others]
+) -> Float[np.ndarray, models]:
+    """Returns for each value the share of the others above it; ties count half."""
+    ordered = np.sort(others)
+    above = len(ordered) - np.searchsorted(ordered, values, side="right")
+    ties = len(ordered) - above - np.searchsorted(ordered, values, side="left")
+    return (above + ties / 2) / len(ordered)
 
 
 def effective_number(models: Int[np.ndarray, networks]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +14,20 @@ import numpy as np
 import pandas as pd
 
 from .evaluations import display_name
-from .novelty import effective_number, nearer, z_u
+from .novelty import effective_number, placements, z_score
 from .sections import Novelty
-from .seeds import numpy_generator
 from .settings import Statistics
 from .shapes import Float
-from .statistics import interval, resampled_rows
+from .statistics import (
+    SHARE,
+    UNKNOWN,
+    Ends,
+    Estimate,
+    grouped_mean,
+    mean_interval,
+    median_interval,
+    share_interval,
+)
 from .storage import DataFileError, read_arrays
 
 PANEL = ["zoo", "coordinates"]
@@ -43,14 +52,12 @@ class Audits:
         audits: Files of audit.py, in the order of the config.
         settings: Accuracy bar and multiples.
         statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap.
     """
 
     references: tuple[Path, ...]
     audits: tuple[Path, ...]
     settings: Novelty
     statistics: Statistics
-    seed: int = 0
 
     def networks(self) -> pd.DataFrame:
         """Reads what is known of every network; see read_audits()."""
@@ -62,7 +69,6 @@ class Audits:
             networks,
             settings=self.settings,
             statistics=self.statistics,
-            seed=self.seed,
         )
 
 
@@ -158,27 +164,27 @@ def scale_of(panel: pd.DataFrame, *, accuracy_bar: float) -> Scale:
 
 
 def novelty_summary(
-    frame: pd.DataFrame, *, settings: Novelty, statistics: Statistics, seed: int
+    frame: pd.DataFrame, *, settings: Novelty, statistics: Statistics
 ) -> pd.DataFrame:
     """Summarises every population of every zoo.
 
     Args:
         frame: As read_audits() returns it.
         settings: accuracy_bar and multiples are used.
-        statistics: Of the two-level bootstrap intervals. Limits and units, functions of
-            the references, are not resampled; held-out networks are, where a
-            population is compared with them.
-        seed: Base seed of the bootstrap.
+        statistics: Of the confidence intervals. Limits and units, functions of the
+            references, are taken as given; held-out networks are a sample too, where
+            a population is compared with them.
 
     Returns:
         One row per zoo, coordinates, population and measure: reference, against (a
-        reference or a multiple), n, value, ci_low, ci_high. Measures are: medians of
-        the distances of novelty.Auditor; means of accuracy and of pair_distance and
-        pair_disagreement; `relative`, the median distance in the unit of Scale; shares
-        `copies`, `new`, `performant`, `novel_and_performant` against each multiple;
-        `within_aligned` and `within_overlap`, the share between the 5 and 95 % quantile
-        of a reference; `z_u` and `nearer` to training than held-out networks, and
-        `alike`, the same of `overlap`; `effective_sources`.
+        reference or a multiple), n, groups (hyper-representations or runs that
+        intervals rest on; 1: they hold for its networks only), value, ci_low, ci_high.
+        Measures are: medians of the distances of novelty.Auditor; means of accuracy
+        and of pair_distance and pair_disagreement; `relative`, the median distance in
+        the unit of Scale; shares `copies`, `new`, `performant`, `novel_and_performant`
+        against each multiple; `within_aligned` and `within_overlap`, the share between
+        the 5 and 95 % quantile of a reference; `z_u` and `nearer` to training than
+        held-out networks, and `alike`, the same of `overlap`; `effective_sources`.
     """
     rows: list[tuple[Any, ...]] = []
     key: Any
@@ -187,79 +193,101 @@ def novelty_summary(
         held_out = panel[panel["population"] == "held_out"]
         for name, members in panel.groupby("population", sort=False):
             about = (*key, name, members["reference"].iloc[0])
-            measured = _measures(
-                members,
-                held_out,
-                _indicators(members, panel, scale, settings),
-                unit=scale.unit,
-                resamples=statistics.resamples,
-                rng=numpy_generator(seed, "novelty", *key, str(name)),
-            )
-            for measure, against, value, resampled in measured:
-                ends = interval(resampled, confidence=statistics.confidence)
-                rows.append((*about, measure, against, len(members), value, *ends))
-    columns = [*PANEL, "population", "reference", "measure", "against", "n"]
+            counts = len(members), members["group"].nunique()
+            shares = _indicators(members, panel, scale, settings)
+            for measure, against, *numbers in itertools.chain(
+                _typical(members, shares, scale.unit, statistics.confidence),
+                _compared(members, held_out, statistics.confidence),
+            ):
+                rows.append((*about, measure, against, *counts, *numbers))
+    columns = [*PANEL, "population", "reference", "measure", "against", "n", "groups"]
     return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high"])
 
 
-Measured = tuple[str, str, float, Float[np.ndarray, "resamples"]]
+# measure, what it is against, value, lower and upper end
+Measured = tuple[str, str, float, float, float]
 
 
-def _measures(
+def _typical(
     members: pd.DataFrame,
-    held_out: pd.DataFrame,
-    indicators: dict[tuple[str, str], np.ndarray],
-    *,
+    shares: dict[tuple[str, str], np.ndarray],
     unit: float,
-    resamples: int,
-    rng: np.random.Generator,
+    confidence: float,
 ) -> Iterator[Measured]:
-    """Yields each measure, what it is against, its value and resampled values."""
-    # one network has no spread
-    ours, theirs = (
-        resampled_rows(x["group"].to_numpy(), resamples=resamples, rng=rng)
-        if len(members) > 1
-        else []
-        for x in (members, held_out)
-    )
-    medians = {(name, ""): members[name].to_numpy() for name in DISTANCES}
-    medians["relative", ""] = members["aligned"].to_numpy() / unit
-    for columns, statistic in ((indicators, np.mean), (medians, np.median)):
-        values = np.stack([*columns.values()], axis=1).astype(np.float64)
-        again = np.array([statistic(values[rows], axis=0) for rows in ours])
-        again = again.reshape(len(ours), len(columns))
-        for (measure, against), value, resampled in zip(
-            columns, statistic(values, axis=0), again.T, strict=True
-        ):
-            yield measure, against, float(value), resampled
-    compared: list[tuple[str, str, Callable[..., float], int]] = [
-        ("z_u", "aligned", z_u, 1),
-        ("nearer", "aligned", nearer, 1),
-        # the nearest has the largest overlap
-        ("alike", "overlap", nearer, -1),
-    ]
-    for measure, name, function, sign in compared:
-        one, two = (sign * x[name].to_numpy() for x in (members, held_out))
-        again = np.array(
-            [function(one[a], two[b]) for a, b in zip(ours, theirs, strict=True)]
+    """Yields shares, means and medians over the networks of a population."""
+    groups = members["group"].to_numpy()
+    for (measure, against), values in shares.items():
+        mean = grouped_mean(values.astype(np.float64), groups)
+        yield measure, against, mean.value, *share_interval(mean, confidence=confidence)
+    for name in MEANS:
+        mean = grouped_mean(members[name].to_numpy(np.float64), groups)
+        ends = mean_interval(mean, confidence=confidence, limits=_limits(name))
+        yield name, "", mean.value, *ends
+    medians = {name: members[name].to_numpy(np.float64) for name in DISTANCES}
+    medians["relative"] = medians["aligned"] / unit
+    for name, values in medians.items():
+        ends = median_interval(
+            values, groups, confidence=confidence, limits=_limits(name)
         )
-        yield measure, "held_out", function(one, two), again
-    # resampling repeats networks, so that fewer sources would be found
+        yield name, "", float(np.median(values)), *ends
+
+
+def _limits(name: str) -> Ends:
+    """Returns what a measure can be: distances have no upper end."""
+    bounded = name.endswith(("accuracy", "overlap", "disagreement"))
+    return SHARE if bounded else (0.0, math.inf)
+
+
+def _compared(
+    members: pd.DataFrame, held_out: pd.DataFrame, confidence: float
+) -> Iterator[Measured]:
+    """Yields how a population lies to training, compared with held-out networks."""
+    sizes = len(members), len(held_out)
+    # the nearest has the largest overlap
+    for measure, name, sign in (("nearer", "aligned", 1), ("alike", "overlap", -1)):
+        distances = [sign * x[name].to_numpy() for x in (members, held_out)]
+        groups = [x["group"].to_numpy() for x in (members, held_out)]
+        mean = nearer_mean(*distances, groups=groups)
+        ends = share_interval(mean, confidence=confidence)
+        if measure == "nearer":
+            # falls where nearer rises
+            value, low, high = (z_score(x, *sizes) for x in (mean.value, *ends[::-1]))
+            yield "z_u", "held_out", value, low, high
+        yield measure, "held_out", mean.value, *ends
+    # which runs are the nearest is no mean: fewer would be found in a part
     number = effective_number(members["nearest_model"].to_numpy())
-    yield "effective_sources", "", number, np.array([])
+    yield "effective_sources", "", number, *UNKNOWN
+
+
+def nearer_mean(
+    some: Float[np.ndarray, models],
+    others: Float[np.ndarray, others],
+    *,
+    groups: Sequence[np.ndarray],
+) -> Estimate:
+    """Returns novelty.nearer() with the variance that both samples give it.
+
+    Source: DeLong, DeLong and Clarke-Pearson 1988: each sample's variance is that of
+    its placements in the other.
+    """
+    placed = placements(some, others), 1 - placements(others, some)
+    one, two = (grouped_mean(x, g) for x, g in zip(placed, groups, strict=True))
+    return Estimate(
+        one.value,
+        one.parts + two.parts if one.parts and two.parts else (),
+        min(one.count, two.count),
+        one.independent + two.independent,
+    )
 
 
 def _indicators(
     members: pd.DataFrame, panel: pd.DataFrame, scale: Scale, settings: Novelty
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Returns numbers of each network whose mean is a measure."""
+    """Returns what is true of each network, by the measure that is its share."""
     aligned = members["aligned"].to_numpy()
     performant = members["accuracy"].to_numpy() >= scale.bar
     copies = aligned <= scale.copy if math.isfinite(scale.copy) else aligned * math.nan
     found: dict[tuple[str, str], np.ndarray] = {
-        (name, ""): members[name].to_numpy() for name in MEANS
-    }
-    found |= {
         ("copies", ""): copies,
         ("new", ""): aligned >= scale.new,
         ("performant", ""): performant,

@@ -15,6 +15,7 @@ from .evaluations import display_name
 from .novelty_results import PANEL, panel_name
 from .sections import Novelty
 from .settings import Statistics
+from .significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED
 from .tables import HTML, HTML_PAGE, LATEX, NOT_KNOWN, TEXT, Layout, write_table
 
 
@@ -106,7 +107,9 @@ COLUMNS = (
         False,
         True,
         "Data-copying statistic: about 0 where samples are as far from training as"
-        " held-out networks, far below 0 for copies, far above for what is unlike any.",
+        " held-out networks, far below 0 for copies, far above for what is unlike any."
+        " Saturated: every sample is nearer than every held-out network, or farther;"
+        " the number is the end of the scale for so many networks, not a measurement.",
     ),
     Column(
         "copies",
@@ -178,8 +181,11 @@ def novelty_cells(
     for key, part in order.groupby([*PANEL, "population"], sort=False):
         numbers = {row.measure: row for row in part.itertuples()}
         heading = layout.heading(panel_name(*key[:2]))
-        cells = {"n": str(part["n"].iloc[0])}
+        counts = part.iloc[0]
+        cells = {"n (groups)": f"{counts['n']} ({counts['groups']})"}
         cells |= {c.heading: _cell(numbers[c.measure], c, layout) for c in COLUMNS}
+        if numbers["nearer"].value in (0, 1):
+            cells["ZU"] += " saturated"
         rows[heading, layout.name(key[2])] = cells
     table = pd.DataFrame.from_dict(rows, orient="index")
     # a block per zoo, in order of appearance
@@ -213,15 +219,26 @@ def significance_cells(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         rows[heading, " vs ".join(names)] = {
             "difference": f"{100 * row.difference:+.1f}"
             + (f" {layout.interval(ends)}" if known else ""),
-            "of": row.center,
+            "verdict": row.verdict,
+            "detectable": NOT_KNOWN
+            if math.isnan(row.detectable)
+            else f"{100 * row.detectable:.1f}",
+            "medians": f"{100 * row.difference_of_medians:+.1f}",
             "g": _number(row.hedges_g),
             "delta": _number(row.cliffs_delta),
-            "p Welch": _p_value(row.p_welch_holm),
-            "p Mann-Whitney": _p_value(row.p_mann_whitney_holm),
-            "observations": f"{row.observations} / {row.observations_other}"
-            f" {row.unit}s",
+            "p t": _p_value(row.p_t_holm),
+            "p ranks": _p_value(row.p_ranks_holm),
+            "observations": _observations(row),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _observations(row: Any) -> str:
+    """Returns "5 pairs", "5 / 80 groups" or "5 / 3 groups, 3 paired"."""
+    if row.pairs == row.observations == row.observations_other:
+        return f"{row.pairs} pairs"
+    paired = f", {row.pairs} paired" if row.pairs else ""
+    return f"{row.observations} / {row.observations_other} {row.unit}s{paired}"
 
 
 def _number(value: float) -> str:
@@ -240,10 +257,12 @@ def novelty_caption(settings: Novelty, statistics: Statistics, layout: Layout) -
     bar = f"{100 * settings.accuracy_bar:g} {layout.percent}"
     return (
         "Distance of networks to those that the hyper-representation was trained on:"
-        " methods, then references whose novelty is known. Medians over n networks; in"
-        f" brackets the {level} interval ({statistics.resamples} bootstrap resamples,"
-        " first of hyper-representations or runs, then of networks). The accuracy bar"
-        f" is {bar} of the held-out networks' median accuracy, the novelty bar"
+        " methods, then references whose novelty is known. Medians over n networks of"
+        " so many groups (hyper-representations or runs); in brackets the"
+        f" {level} interval, from how groups differ: Student's t of means, Woodruff's"
+        " of medians, Wilson's of shares, on the number of networks that groups are"
+        " worth. With one group it holds for that group's networks only. The accuracy"
+        f" bar is {bar} of the held-out networks' median accuracy, the novelty bar"
         f" {settings.multiples[0]:g} times the median leave-one-out distance."
     )
 
@@ -251,22 +270,33 @@ def novelty_caption(settings: Novelty, statistics: Statistics, layout: Layout) -
 def significance_caption(statistics: Statistics, layout: Layout) -> str:
     """Returns what the significance table shows, in plain sentences."""
     level = f"{100 * statistics.confidence:g} {layout.percent}"
+    margin = f"{100 * statistics.equivalence_margin:g}"
     return (
-        "Differences of test accuracy in points between the methods of a block, and"
-        f" their {level} interval ({statistics.resamples} bootstrap resamples, first of"
-        " hyper-representations or runs, then of networks): of means, or of medians"
-        " where one of the two has two peaks. Effect sizes of networks: Hedges' g and"
-        " Cliff's delta. Two-sided p values of Welch's t and of Mann and Whitney's U,"
-        " with Holm's correction over the block. Observations are groups (all networks"
-        " of one hyper-representation or zoo model), or networks where there is one"
-        " group only: then the test holds for that group."
+        "Differences of mean test accuracy in points between the methods of a block,"
+        f" and their {level} interval by Student's t. Observations are groups (all"
+        " networks of one hyper-representation or zoo model), those of the same seed or"
+        " zoo model paired; or networks where a method has one group only: then the row"
+        " holds for that group. Verdicts, each from its own interval:"
+        f" {EQUIVALENT} ({margin} points, fixed beforehand) where the whole interval"
+        f" is, else {DIFFERENT} where it leaves out zero, else {UNDECIDED}. Verdicts"
+        " are not corrected for the number of pairs; p values, of t and of ranks, are,"
+        " by Holm's method over the block: a pair that is picked for its result must"
+        " have a small one as well."
     )
 
 
 SIGNIFICANCE_NOTES = {
-    "two peaks": "Sarle's bimodality coefficient above 5/9, from 20 networks on.",
-    "g": "Difference of means in pooled standard deviations, corrected for small n.",
+    "detectable": "Smallest difference in points that as many groups, varying as much,"
+    f" would have shown to be different in {100 * POWER:g} % of runs. What is undecided"
+    " is no larger than the interval's ends, and may well be as large.",
+    "medians": "Difference of medians; where it is far from that of means, a population"
+    " has two peaks or a long tail.",
+    "g": "Difference of means in pooled standard deviations of networks, corrected for"
+    " small n.",
     "delta": "P(greater) - P(less) of one network of each; rank-biserial correlation.",
+    "p t": "Of the same t as the interval; paired or Welch's.",
+    "p ranks": "Wilcoxon's signed ranks of pairs; Mann and Whitney's U where groups are"
+    " not all paired. With five pairs it cannot be below 0.0625.",
     "block": "One population at one epoch; comparisons with references, at epoch 0,"
     " are a block of their own.",
 }

@@ -50,7 +50,6 @@ class Inputs:
         published: As evaluations.load_published() returns it.
         epochs: Finetuning epochs to mark on the axis.
         statistics: Of the confidence intervals.
-        seed: Base seed of the bootstrap.
     """
 
     populations: pd.DataFrame
@@ -58,7 +57,6 @@ class Inputs:
     published: pd.DataFrame
     epochs: Sequence[int]
     statistics: Statistics
-    seed: int
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
@@ -100,7 +98,6 @@ def finetuning(inputs: Inputs) -> tuple[Figure, pd.DataFrame]:
         epochs=sorted(set(frame["epoch"])),
         published=inputs.published,
         statistics=inputs.statistics,
-        seed=inputs.seed,
     )
     compared = frame.drop_duplicates("method").set_index("method")["published"]
     colours = method_colours(list(compared.index))

@@ -118,8 +118,8 @@ def fit_probe(
 def r_squared(
     truth: Float[np.ndarray, "models"],
     predicted: Float[np.ndarray, "models"],
-    weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples"]:
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings"]:
     """Returns the explained variance for each weighting of the networks.
 
     Args:
@@ -137,8 +137,8 @@ def r_squared(
 def kendall_tau(
     truth: Float[np.ndarray, "models"],
     predicted: Float[np.ndarray, "models"],
-    weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples"]:
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings"]:
     """Returns Kendall's tau-b for each weighting of the networks.
 
     A pair counts with the product of its weights, as it would if rows were repeated;
@@ -157,8 +157,8 @@ def kendall_tau(
 def accuracy(
     truth: np.ndarray,
     predicted: np.ndarray,
-    weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples"]:
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings"]:
     """Returns the fraction of right names for each weighting of the networks."""
     return weights @ (truth == predicted).astype(np.float64)
 

@@ -25,15 +25,15 @@ def layer_sums(
 def explained_variance(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     squared_deviation: Float[np.ndarray, "models layers"],
-    weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples hyper_reps layers+1"]:
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
     """Returns R2 of each layer against predicting the training mean.
 
     Args:
         squared_error: Of each reconstruction, summed over the entries of a layer.
         squared_deviation: Of each network from the mean training network.
-        weights: Of the networks: equal ones for the estimate itself, others for
-            bootstrap resamples.
+        weights: Of the networks: equal ones for the estimate itself, others for its
+            uncertainty; see statistics.left_out_weights().
 
     Returns:
         1 - SSE / SSE of the mean; 1 is perfect, 0 is the mean. The last column is for
@@ -47,8 +47,8 @@ def explained_variance(
 def mean_squared_error(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     sizes: Int[np.ndarray, "layers"],
-    weights: Float[np.ndarray, "resamples models"],
-) -> Float[np.ndarray, "resamples hyper_reps layers+1"]:
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
     """Returns the mean squared error per weight of each layer, and last of all.
 
     Args:

@@ -435,11 +435,13 @@ class Gan(Strict):
 class Statistics(Strict):
     """Uncertainty of every number."""
 
-    resamples: Annotated[int, Field(ge=100, le=MOST)] = Field(
-        2000, description="Bootstrap resamples."
-    )
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.95, description="Level of the confidence intervals."
+        0.95, description="Level of the confidence intervals, and of verdicts."
+    )
+    equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.02,
+        description="Difference of two mean accuracies in [0, 1] below which two"
+        " methods are called equivalent; to be fixed before any result is seen.",
     )
 
 

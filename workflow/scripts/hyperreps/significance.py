@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.optimize
+import scipy.special
 import scipy.stats
 
 from .novelty import nearer
-from .seeds import numpy_generator
 from .settings import SettingsError, Statistics
 from .shapes import Float
-from .statistics import interval, resampled_rows
+from .statistics import (
+    Ends,
+    Estimate,
+    Mean,
+    Part,
+    grouped_mean,
+    mean_interval,
+)
 
-# Sarle's coefficient of a uniform distribution; more means two peaks or a long tail
-TWO_PEAKS = 5 / 9
-FEW = 20
-
-
-def has_two_peaks(values: Float[np.ndarray, "samples"]) -> bool:
-    """Says whether the mean of a population may describe none of its networks.
-
-    By Sarle's bimodality coefficient (skewness^2 + 1) / kurtosis with the usual
-    corrections for n, above that of a uniform distribution, 5/9. Fewer than 20 values,
-    or equal ones, never have two peaks.
-
-    Source: Pfister et al. 2013, Frontiers in Psychology 4:700.
-    """
-    n = len(values)
-    if n < FEW or np.ptp(values) < 1e-9:
-        return False
-    skewness = scipy.stats.skew(values, bias=False)
-    kurtosis = scipy.stats.kurtosis(values, bias=False)
-    correction = 3 * (n - 1) ** 2 / ((n - 2) * (n - 3))
-    return bool((skewness**2 + 1) / (kurtosis + correction) > TWO_PEAKS)
+# probability of being called different that a detectable difference has
+POWER = 0.8
+# what a difference of two accuracies can be
+DIFFERENCE = (-1.0, 1.0)
+DIFFERENT = "different"
+EQUIVALENT = "equivalent within the margin"
+UNDECIDED = "undecided"
 
 
 def holm(p_values: Float[np.ndarray, tests]) -> Float[np.ndarray, tests]:
@@ -79,29 +73,32 @@ def cliffs_delta(
 
 
 def compare(
-    frame: pd.DataFrame, *, epochs: Sequence[int], statistics: Statistics, seed: int
+    frame: pd.DataFrame, *, epochs: Sequence[int], statistics: Statistics
 ) -> pd.DataFrame:
     """Compares all methods of each block of the accuracy table pairwise.
 
     A block is one population (source, target) at one epoch; at epoch 0 each method is
-    also compared with each reference, in a block of its own. Networks that share a
-    group (see evaluations.collect) share its luck, so tests take the mean of each group
-    as one observation. Where a method has a single group, networks are the observations
-    and the test holds for that group only. Where one of the two has two peaks, medians
-    take the place of means, in groups as well.
+    also compared with each reference, in a block of its own. What is compared is the
+    mean over networks, in every row. Networks that share a group (see
+    evaluations.collect) share its luck, so groups are the observations, and those of
+    the same seed or the same zoo model are paired; see mean_difference(). Where a
+    method has a single group, its networks are the observations and the row holds for
+    that group only.
 
     Args:
         frame: As evaluations.collect() returns it.
         epochs: Epochs of the table.
-        statistics: Of the two-level bootstrap interval of the difference.
-        seed: Base seed of the bootstrap.
+        statistics: confidence is the level of intervals and verdicts;
+            equivalence_margin is what verdict() takes for no difference.
 
     Returns:
         One row per pair: source, target, epoch, block (methods, references), method,
-        other, n and n_other, observations and observations_other, unit (group,
-        network), center (mean, median), difference, ci_low, ci_high, hedges_g and
-        cliffs_delta (of networks), p_welch, p_mann_whitney, and both with Holm's
-        correction over the block. NaN where there is nothing to test.
+        other, n and n_other, observations and observations_other, pairs (groups that
+        both have), unit (group, network), difference of means, ci_low, ci_high,
+        difference_of_medians, margin, verdict, detectable (see
+        detectable_difference()), hedges_g and cliffs_delta (of networks), p_t,
+        p_ranks, and both with Holm's correction over the block. Verdicts are each
+        pair's own: they are not corrected. NaN where there is nothing to test.
 
     Raises:
         SettingsError: If there is no pair at all.
@@ -111,15 +108,14 @@ def compare(
     key: Any
     for key, cell in wanted.groupby(["source", "target", "epoch"], sort=False):
         about = dict(zip(("source", "target", "epoch"), key, strict=True))
+        members = dict(tuple(cell.groupby("method", sort=False)))
         for block, pairs in _blocks(cell):
             found = []
             for one, two in pairs:
-                rng = numpy_generator(seed, "compare", *map(str, key), one, two)
-                members = [cell[cell["method"] == name] for name in (one, two)]
-                numbers = _pair(*members, statistics=statistics, rng=rng)
+                numbers = _pair(members[one], members[two], statistics=statistics)
                 names = {"block": block, "method": one, "other": two}
                 found.append({**about, **names, **numbers})
-            for test in ("p_welch", "p_mann_whitney"):
+            for test in ("p_t", "p_ranks"):
                 adjusted = holm(np.array([row[test] for row in found], dtype=float))
                 for row, value in zip(found, adjusted, strict=True):
                     row[f"{test}_holm"] = float(value)
@@ -148,62 +144,151 @@ def _blocks(cell: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _pair(
-    one: pd.DataFrame,
-    two: pd.DataFrame,
-    *,
-    statistics: Statistics,
-    rng: np.random.Generator,
+    one: pd.DataFrame, two: pd.DataFrame, *, statistics: Statistics
 ) -> dict[str, Any]:
     """Returns all numbers of one comparison."""
+    confidence, margin = statistics.confidence, statistics.equivalence_margin
     pair = (one, two)
     values = [rows["accuracy"].to_numpy(np.float64) for rows in pair]
-    groups = [rows["group"].to_numpy() for rows in pair]
-    peaks = any(has_two_peaks(x) for x in values)
-    center = np.median if peaks else np.mean
-    grouped = all(len(set(g)) > 1 for g in groups)
-    observed = values
-    if grouped:
-        observed = [
-            np.array([center(x[g == name]) for name in dict.fromkeys(g)])
-            for x, g in zip(values, groups, strict=True)
-        ]
-    draws = [resampled_rows(g, resamples=statistics.resamples, rng=rng) for g in groups]
-    differences = np.array(
-        [
-            center(values[0][a]) - center(values[1][b])
-            for a, b in zip(*draws, strict=True)
-        ]
-    )
-    alone = min(map(len, values)) < 2
-    low, high = interval(differences, confidence=statistics.confidence)
-    welch, mann_whitney = (math.nan, math.nan) if alone else _tests(*observed)
+    means = [_mean(rows, side) for rows, side in zip(pair, "ab", strict=True)]
+    difference = mean_difference(*means)
+    ends = difference_interval(*means, confidence=confidence)
+    single = any(rows["group"].nunique() == 1 for rows in pair)
+    medians = [float(np.median(x)) for x in values]
     return {
         "n": len(one),
         "n_other": len(two),
-        "observations": len(observed[0]),
-        "observations_other": len(observed[1]),
-        "unit": "group" if grouped else "network",
-        "center": "median" if peaks else "mean",
-        "difference": float(center(values[0]) - center(values[1])),
-        "ci_low": math.nan if alone else low,
-        "ci_high": math.nan if alone else high,
+        "observations": len(means[0].means),
+        "observations_other": len(means[1].means),
+        "pairs": len(np.intersect1d(means[0].names, means[1].names)),
+        "unit": "network" if single else "group",
+        "difference": difference.value,
+        "ci_low": ends[0],
+        "ci_high": ends[1],
+        "difference_of_medians": medians[0] - medians[1],
+        "margin": margin,
+        "verdict": verdict(ends, margin=margin),
+        "detectable": detectable_difference(difference, confidence=confidence),
         "hedges_g": hedges_g(*values),
         "cliffs_delta": cliffs_delta(*values),
-        "p_welch": welch,
-        "p_mann_whitney": mann_whitney,
+        "p_t": _t_test(*means, confidence=confidence),
+        "p_ranks": _rank_test(*means),
     }
 
 
-def _tests(
-    some: Float[np.ndarray, "samples"], others: Float[np.ndarray, "others"]
-) -> tuple[float, float]:
-    """Returns two-sided p values of Welch's t and of Mann and Whitney's U."""
-    if max(np.ptp(some), np.ptp(others)) < 1e-9:
-        # no spread on either side: t is not defined
-        welch = math.nan
-    else:
-        with warnings.catch_warnings():
-            # one side without a spread: said to lose precision, but is not used
-            warnings.simplefilter("ignore", RuntimeWarning)
-            welch = float(scipy.stats.ttest_ind(some, others, equal_var=False).pvalue)
-    return welch, float(scipy.stats.mannwhitneyu(some, others).pvalue)
+def _mean(rows: pd.DataFrame, side: str) -> Mean:
+    """Returns a method's mean; groups that only it can have are named by its side."""
+    groups = rows["group"].astype(str)
+    # samples are numbered anew in every file, and a single group is no observation
+    own = groups.str.startswith("sample ") | (groups.nunique() == 1)
+    names = groups.mask(own, f"{side} " + groups)
+    return grouped_mean(rows["accuracy"].to_numpy(np.float64), names.to_numpy(str))
+
+
+def mean_difference(one: Mean, two: Mean) -> Estimate:
+    """Returns the difference of two means, with the groups of the same name paired.
+
+    The score of a group is the difference of its scores in both: with the same groups
+    of equal size this is the paired t test of their means; groups of one alone are a
+    part of the error of their own.
+    """
+    names = np.union1d(one.names, two.names)
+    scores, known = np.zeros(len(names)), np.zeros((2, len(names)), bool)
+    for row, (mean, sign) in enumerate(((one, 1), (two, -1))):
+        places = np.searchsorted(names, mean.names)
+        scores[places] += sign * mean.scores
+        known[row, places] = True
+    parts = []
+    if one.parts and two.parts:
+        freedoms = np.array([[mean.parts[0].freedom] for mean in (one, two)])
+        # groups that both have, and those of either alone
+        for owners in ([True, True], [True, False], [False, True]):
+            chosen = np.equal(known.T, owners).all(axis=1)
+            if chosen.any():
+                freedom = freedoms[owners].min(initial=float(chosen.sum()))
+                variance = float(scores[chosen] @ scores[chosen])
+                parts.append(Part(variance, float(freedom)))
+    count = min(one.count, two.count)
+    return Estimate(one.value - two.value, tuple(parts), count)
+
+
+def difference_interval(one: Mean, two: Mean, *, confidence: float) -> Ends:
+    """Confidence interval of a difference of mean accuracies.
+
+    By Student's t; where one of the two has no spread, from the intervals of both, so
+    that what was not met counts here as it does in mean_interval().
+
+    Source: Zou and Donner 2008, for the difference of two intervals.
+    """
+    difference = mean_difference(one, two)
+    if not difference.parts or min(one.variance, two.variance) > 0:
+        return mean_interval(difference, confidence=confidence, limits=DIFFERENCE)
+    (a, b), (c, d) = (mean_interval(m, confidence=confidence) for m in (one, two))
+    low = math.hypot(one.value - a, d - two.value)
+    high = math.hypot(b - one.value, two.value - c)
+    return max(-1.0, difference.value - low), min(1.0, difference.value + high)
+
+
+def verdict(ends: Ends, *, margin: float) -> str:
+    """Says what an interval of a difference allows to say, in one of three ways.
+
+    Equivalent: the whole interval lies within the margin. That is two one-sided tests
+    (Schuirmann 1987), each at half of 1 - confidence, and comes first: a difference
+    that is sure and below the margin is equivalent. Different: the interval is on one
+    side of zero. Undecided: neither, or no interval.
+    """
+    low, high = ends
+    if -margin < low and high < margin:
+        return EQUIVALENT
+    return DIFFERENT if low > 0 or high < 0 else UNDECIDED
+
+
+def detectable_difference(difference: Estimate, *, confidence: float) -> float:
+    """Smallest difference that would have been called different in 4 of 5 runs.
+
+    For as many groups that vary as much as these; NaN where nothing varies.
+    """
+    if not difference.variance > 0:
+        return math.nan
+    error = math.sqrt(difference.variance)
+    quantile = difference.reach(confidence) / error
+    return error * _detectable_errors(round(quantile, 6), confidence)
+
+
+@functools.cache
+def _detectable_errors(quantile: float, confidence: float) -> float:
+    """The same in standard errors: where noncentral t exceeds the quantile of t."""
+    freedom = _freedom(quantile, confidence)
+
+    def missing(noncentrality: float) -> float:
+        power = scipy.stats.nct.sf(quantile, freedom, noncentrality)
+        return float(power) - POWER
+
+    return float(scipy.optimize.brentq(missing, 0, 3 * quantile + 3))
+
+
+def _freedom(quantile: float, confidence: float) -> float:
+    """Degrees of freedom for which t has this quantile."""
+    return float(scipy.special.stdtridf((1 + confidence) / 2, quantile))
+
+
+def _t_test(one: Mean, two: Mean, *, confidence: float) -> float:
+    """Two-sided p value that fits the interval; NaN where one has no spread."""
+    difference = mean_difference(one, two)
+    if not min(one.variance, two.variance, difference.variance) > 0:
+        return math.nan
+    error = math.sqrt(difference.variance)
+    freedom = _freedom(difference.reach(confidence) / error, confidence)
+    return float(2 * scipy.special.stdtr(freedom, -abs(difference.value) / error))
+
+
+def _rank_test(one: Mean, two: Mean) -> float:
+    """Two-sided p value of Wilcoxon's signed ranks of pairs, or of Mann and Whitney."""
+    if min(one.count, two.count) < 2:
+        return math.nan
+    if np.array_equal(one.names, two.names):
+        differences = one.means - two.means
+        if not differences.any():
+            return 1.0
+        return float(scipy.stats.wilcoxon(differences).pvalue)
+    return float(scipy.stats.mannwhitneyu(one.means, two.means).pvalue)

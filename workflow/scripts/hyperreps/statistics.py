@@ -1,17 +1,24 @@
-"""Uncertainty: bootstrap intervals of grouped samples, and summaries of populations."""
+"""Uncertainty: intervals of grouped and crossed samples, summaries of populations.
+
+Networks of one hyper-representation share its luck of training, so that a group of
+them, not a network, is the unit: variances come from how groups differ, and quantiles
+from Student's t with as many degrees of freedom as groups allow. With two groups that
+is a wide interval, and rightly. Nothing is drawn at random.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
-from .seeds import numpy_generator
 from .settings import SettingsError, Statistics
-from .shapes import Float, Int
+from .shapes import Float
 
 SUMMARY_COLUMNS = [
     "source",
@@ -32,140 +39,305 @@ SUMMARY_COLUMNS = [
     "reference",
     "seeds",
     "seed_std",
+    "groups",
     "trivial",
 ]
+# what an accuracy, a share or a probability can be
+SHARE = (0.0, 1.0)
+# standard errors below this part of the largest value are rounding
+NO_SPREAD = 1e-9
+
+Ends = tuple[float, float]
+UNKNOWN: Ends = (math.nan, math.nan)
 
 
-def bootstrap_interval(
-    values: Float[np.ndarray, "samples"],
-    groups: np.ndarray,
-    *,
-    resamples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Confidence interval of a mean of grouped values, by a two-level bootstrap.
+class Part(NamedTuple):
+    """One of the independent sources of an error: its variance, degrees of freedom."""
 
-    Groups are drawn with replacement, then as many members as it has from each drawn
-    group, again with replacement (Davison and Hinkley 1997, section 3.8). With one
-    member per group it is the plain percentile bootstrap. With one group only, the
-    interval holds for that group: it cannot know how groups differ.
+    variance: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with what is known of its error.
+
+    Attributes:
+        value: The number.
+        parts: Of the error; none where it is not known.
+        count: Networks that it is of.
+        independent: Its variance, were every network a group of its own.
+    """
+
+    value: float
+    parts: tuple[Part, ...]
+    count: int
+    independent: float = 0.0
+
+    @property
+    def variance(self) -> float:
+        """Sum of the variances; NaN where it is not known."""
+        return sum(p.variance for p in self.parts) if self.parts else math.nan
+
+    def reach(self, confidence: float) -> float:
+        """Returns how far an interval of Student's t goes to each side.
+
+        Several parts add as the squares of their reaches. Welch's degrees of freedom
+        would take a variance of two groups for known where it happens to be small.
+
+        Source: Zou and Donner 2008, for parts by t.
+        """
+        reaches = [
+            t_quantile(confidence, part.freedom) * math.sqrt(part.variance)
+            for part in self.parts
+        ]
+        return math.hypot(*reaches) if reaches else math.nan
+
+    def unseen(self, confidence: float) -> float:
+        """Returns how large the share can be of what none of the networks is."""
+        fewest = min(part.freedom for part in self.parts)
+        return _wilson(0.0, t_quantile(confidence, fewest) ** 2 / self.count)[1]
+
+
+@dataclass(frozen=True)
+class Mean(Estimate):
+    """A mean over grouped networks.
+
+    Attributes:
+        names: The groups; of a single group, its members.
+        means: Mean of each.
+        scores: Share of each in the error; their squares sum to the variance.
+    """
+
+    names: np.ndarray = field(kw_only=True)
+    means: Float[np.ndarray, "groups"] = field(kw_only=True)
+    scores: Float[np.ndarray, "groups"] = field(kw_only=True)
+
+
+def grouped_mean(values: Float[np.ndarray, "samples"], groups: np.ndarray) -> Mean:
+    """Returns the mean of grouped values with a variance that holds their sharing.
+
+    Var = sum_g w_g^2 (m_g - mean)^2 / (1 - 2 w_g + sum w^2), with w_g the part of the
+    samples that group g has: unbiased for groups whose means vary alike, and s^2 / G
+    for groups of equal size. The members of a single group are the units themselves:
+    the result then holds for that group only.
+
+    Source: Bell and McCaffrey 2002, for a mean; degrees of freedom as there.
 
     Args:
         values: One number per sample, in any order.
         groups: The group of each sample: numbers or strings.
-        resamples: Number of bootstrap means, at least 1.
-        confidence: Level in (0, 1).
-        rng: Source of randomness; the result does not depend on the order of samples.
-
-    Returns:
-        Lower and upper end; NaN and NaN for fewer than two values.
     """
-    if len(values) < 2:
-        return math.nan, math.nan
-    _, labels = np.unique(np.asarray(groups), return_inverse=True)
-    ordered = values[np.lexsort((values, labels))]
-    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
-    sums = np.add.reduceat(ordered[positions], starts)
-    counts = np.diff(starts, append=len(positions))
-    return interval(sums / counts, confidence=confidence)
+    names, labels = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) == 1:
+        labels = np.arange(len(values))
+        names = np.array([f"{names[0]}, member {k}" for k in labels], dtype=object)
+    sizes = np.bincount(labels)
+    means = np.bincount(labels, weights=values) / sizes
+    mean, weights = float(np.mean(values)), sizes / len(values)
+    squares = weights @ weights
+    parts: tuple[Part, ...] = ()
+    scores = np.full(len(names), math.nan)
+    if len(names) > 1 and math.isfinite(mean):
+        scale = weights / np.sqrt(1 - 2 * weights + squares)
+        scores = scale * _deviations(means, mean)
+        parts = (Part(float(scores @ scores), _freedom(weights, scale)),)
+    return Mean(
+        mean,
+        parts,
+        len(values),
+        float(np.var(values)) / len(values),
+        names=names,
+        means=means,
+        scores=scores,
+    )
 
 
-def _two_level_draws(
-    sizes: Int[np.ndarray, groups], resamples: int, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, drawn], Int[np.ndarray, resamples]]:
-    """Draws groups, then members: positions in group order, where resamples start."""
-    starts = np.cumsum(sizes) - sizes
-    drawn = rng.integers(len(sizes), size=(resamples, len(sizes)))
-    counts = sizes[drawn].sum(axis=1)
-    # one entry per member of every drawn group, resample after resample
-    groups_drawn = np.repeat(drawn.ravel(), sizes[drawn].ravel())
-    within = (rng.random(len(groups_drawn)) * sizes[groups_drawn]).astype(np.int64)
-    return starts[groups_drawn] + within, np.cumsum(counts) - counts
+def _freedom(
+    weights: Float[np.ndarray, "groups"], scale: Float[np.ndarray, "groups"]
+) -> float:
+    """Degrees of freedom of the squared scores of groups that vary alike."""
+    if np.ptp(weights) < NO_SPREAD:
+        return len(weights) - 1.0
+    covariance = np.eye(len(weights)) - weights - weights[:, None] + weights @ weights
+    covariance *= scale * scale[:, None]
+    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 
 
-def resampled_rows(
-    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> list[Int[np.ndarray, drawn]]:
-    """Returns the rows of each resample of the two-level bootstrap.
-
-    For statistics other than the mean; see bootstrap_interval().
-    """
-    _, labels = np.unique(np.asarray(groups), return_inverse=True)
-    order = np.argsort(labels, kind="stable")
-    positions, starts = _two_level_draws(np.bincount(labels), resamples, rng)
-    return np.split(order[positions], starts[1:])
+def _deviations(
+    values: Float[np.ndarray, "groups"], mean: float
+) -> Float[np.ndarray, "groups"]:
+    """Returns differences from the mean, zero where they are rounding."""
+    if np.ptp(values) <= NO_SPREAD * np.abs(values).max():
+        return np.zeros(len(values))
+    return values - mean
 
 
-def interval(
-    values: Float[np.ndarray, resamples], *, confidence: float
-) -> tuple[float, float]:
-    """Returns both ends of the percentile interval of resampled values.
+def mean_interval(mean: Estimate, *, confidence: float, limits: Ends = SHARE) -> Ends:
+    """Confidence interval of a mean by Student's t.
 
-    NaN is left out; NaN and NaN where nothing is left.
-    """
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def resampling_weights(
-    groups: np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> Float[np.ndarray, "weightings samples"]:
-    """Draws bootstrap resamples of grouped samples, as weights of the samples.
+    Where nothing varies, t would give an interval without width, from two networks as
+    from a thousand. There what was not met is bounded instead: networks that none of
+    these is like may be as many as share_interval() allows for none seen, and anywhere
+    within the limits.
 
     Args:
-        groups: The group of each sample: numbers or strings. Groups are drawn with
-            replacement, all samples of one together.
-        resamples: Number of resamples.
-        rng: Source of randomness.
+        mean: As grouped_mean() returns it.
+        confidence: Level in (0, 1).
+        limits: What the mean can be; the interval is cut there.
+
+    Returns:
+        Lower and upper end; NaN and NaN for fewer than two values, and where nothing
+        varies that has no limits.
+    """
+    if not mean.parts:
+        return UNKNOWN
+    if mean.variance > 0:
+        half = mean.reach(confidence)
+        return max(limits[0], mean.value - half), min(limits[1], mean.value + half)
+    if not np.isfinite(limits).all():
+        return UNKNOWN
+    unseen = mean.unseen(confidence)
+    low, high = (mean.value + unseen * (end - mean.value) for end in limits)
+    return low, high
+
+
+def share_interval(share: Estimate, *, confidence: float) -> Ends:
+    """Confidence interval of a share of networks, by Wilson with quantiles of t.
+
+    Networks are worth p (1 - p) / variance independent ones, their number divided by
+    the design effect of the groups; never surer than if all were independent. Where
+    none is what is counted, or all are, nothing tells how groups differ, and all
+    networks count, with the quantile of the groups.
+
+    Args:
+        share: As grouped_mean() returns it, of zeros and ones.
+        confidence: Level in (0, 1).
+
+    Returns:
+        Lower and upper end, within [0, 1] and never equal; NaN and NaN for fewer than
+        two values.
+    """
+    if not share.parts:
+        return UNKNOWN
+    value, unseen = share.value, share.unseen(confidence)
+    if value in SHARE:
+        return (0.0, unseen) if value == 0 else (1 - unseen, 1.0)
+    reach = max(share.reach(confidence), _independent_reach(share, confidence))
+    return _wilson(value, reach**2 / (value * (1 - value)))
+
+
+def _independent_reach(share: Estimate, confidence: float) -> float:
+    """Returns how far an interval goes at least, whatever the groups."""
+    return t_quantile(confidence, math.inf) * math.sqrt(share.independent)
+
+
+def _wilson(share: float, square: float) -> Ends:
+    """Both solutions p of (share - p)^2 = square p (1 - p)."""
+    center = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def median_interval(
+    values: Float[np.ndarray, "samples"],
+    groups: np.ndarray,
+    *,
+    confidence: float,
+    limits: Ends,
+) -> Ends:
+    """Confidence interval of the median of grouped values.
+
+    The share of values below the median is one half, with an interval of its own: the
+    quantiles at its ends say how far the median may be off. If it leads beyond the
+    sample, the sample's half width is scaled by as much.
+
+    Source: Woodruff 1952.
+
+    Args:
+        values: One number per sample, in any order.
+        groups: The group of each sample: numbers or strings.
+        confidence: Level in (0, 1).
+        limits: What the median can be; the interval is cut there.
+
+    Returns:
+        Lower and upper end; NaN and NaN for fewer than two values, and where it would
+        have no width.
+    """
+    median = float(np.median(values))
+    if not math.isfinite(median) or len(values) < 2:
+        return UNKNOWN
+    below = grouped_mean((values < median) + 0.5 * (values == median), groups)
+    reach = max(below.reach(confidence), _independent_reach(below, confidence))
+    inside = min(reach, 0.5)
+    low, high = np.quantile(values, [0.5 - inside, 0.5 + inside])
+    half = float(high - low) / 2 * reach / inside if inside else 0.0
+    if half <= NO_SPREAD * float(np.abs(values).max()):
+        return UNKNOWN
+    return max(limits[0], median - half), min(limits[1], median + half)
+
+
+def t_quantile(confidence: float, freedom: float) -> float:
+    """Returns how many standard errors a two-sided interval of t goes to each side."""
+    if math.isinf(freedom):
+        return float(scipy.special.ndtri((1 + confidence) / 2))
+    return float(scipy.special.stdtrit(freedom, (1 + confidence) / 2))
+
+
+def left_out_weights(groups: np.ndarray) -> Float[np.ndarray, "weightings samples"]:
+    """Returns weights of the samples, for a jackknife that leaves out a group a time.
+
+    Args:
+        groups: The group of each sample: numbers or strings.
 
     Returns:
         Rows that sum to 1: first equal weights, for the estimate itself, then one row
-        per resample. These are NaN for fewer than two groups.
+        per group, without its samples; NaN where there is no other.
     """
-    _, labels = np.unique(groups, return_inverse=True)
-    count = int(labels.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    weights = np.concatenate([np.ones((1, count)), drawn])[:, labels]
-    if count < 2:
-        weights[1:] = math.nan
-    return weights / weights.sum(axis=1, keepdims=True)
+    names, labels = np.unique(np.asarray(groups), return_inverse=True)
+    kept = labels != np.arange(len(names))[:, None]
+    weights = np.concatenate([np.ones((1, len(labels))), kept])
+    totals = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(totals > 0, totals, math.nan)
 
 
 def crossed_estimate(
     values: Float[np.ndarray, "weightings hyper_reps"],
     *,
     confidence: float,
-    rng: np.random.Generator,
+    limits: Ends,
 ) -> tuple[float, float, float]:
     """Returns a mean over hyper-representations and its confidence interval.
 
-    Networks and hyper-representations are crossed: each resample of the networks meets
-    its own draw of hyper-representations, with replacement.
+    Networks and hyper-representations are crossed. The variance is the sum of that
+    between networks, by the jackknife, and that between hyper-representations; what
+    both share is counted twice, which is on the safe side. A single
+    hyper-representation adds nothing: the interval then holds for it alone.
+
+    Source: Owen 2007, section 4, for sums of crossed variances.
 
     Args:
-        values: A statistic for each row of resampling_weights(), and each
-            hyper-representation. Resamples without a value (NaN) are left out.
+        values: A statistic for each row of left_out_weights(), and each
+            hyper-representation.
         confidence: Level in (0, 1).
-        rng: Source of randomness.
+        limits: What the statistic can be; the interval is cut there.
 
     Returns:
         Estimate, lower and upper end; NaN where there is none.
     """
-    resamples, count = len(values) - 1, values.shape[1]
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    means = (values[1:] * drawn).sum(axis=1) / count
-    means = means[np.isfinite(means)]
-    estimate = float(values[0].mean())
-    if not len(means):
-        return estimate, math.nan, math.nan
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return estimate, float(low), float(high)
+    left_out, by_seed = values[1:].mean(axis=1), values[0]
+    groups, seeds = len(left_out), len(by_seed)
+    estimate = float(by_seed.mean())
+    if groups < 2 or not np.isfinite(values).all():
+        return estimate, *UNKNOWN
+    spread = _deviations(left_out, float(left_out.mean()))
+    parts = [Part(float(spread @ spread) * (groups - 1) / groups, groups - 1.0)]
+    if seeds > 1:
+        spread = _deviations(by_seed, estimate)
+        freedom = seeds - 1.0
+        parts.append(Part(float(spread @ spread) / freedom / seeds, freedom))
+    mean = Estimate(estimate, tuple(parts), groups)
+    return estimate, *mean_interval(mean, confidence=confidence, limits=limits)
 
 
 def summarise(
@@ -174,7 +346,6 @@ def summarise(
     epochs: Sequence[int],
     published: pd.DataFrame,
     statistics: Statistics,
-    seed: int,
 ) -> pd.DataFrame:
     """Summarises every population at some epochs, beside the published numbers.
 
@@ -183,15 +354,15 @@ def summarise(
         epochs: Epochs wanted; a population that ends before one has no row there.
         published: As load_published() returns it.
         statistics: Of the confidence intervals.
-        seed: Base seed; each cell draws from its own stream, so that its interval does
-            not depend on the other cells.
 
     Returns:
         One row per source, target, epoch and method, in the order of frame: n; in
         [0, 1] mean, std (ddof 0), ci_low, ci_high, published_mean, published_std,
         q25, median, q75 (quantiles), published_median; reference; seeds, the number of
         hyper-representations, and seed_std, the standard deviation (ddof 1) between
-        their means, NaN for fewer than two; trivial.
+        their means, NaN for fewer than two; groups, the number of independent groups
+        that the interval rests on: 1 where it holds for that group's networks only;
+        trivial.
 
     Raises:
         SettingsError: If no population has one of the epochs.
@@ -216,29 +387,23 @@ def summarise(
     key: Any
     for key, members in wanted.groupby(cell_keys, sort=False):
         *cell, compared, reference, trivial = key
-        rng = numpy_generator(seed, *map(str, cell))
         cells.append(
             dict(zip(keys, cell, strict=True))
-            | _summary(members, statistics, rng)
+            | _summary(members, statistics)
             | paper.get((*cell[:2], compared, cell[3]), {})
             | {"reference": reference, "trivial": trivial}
         )
     return _in_table_order(pd.DataFrame(cells, columns=SUMMARY_COLUMNS))
 
 
-def _summary(
-    members: pd.DataFrame, statistics: Statistics, rng: np.random.Generator
-) -> dict[str, int | float]:
+def _summary(members: pd.DataFrame, statistics: Statistics) -> dict[str, int | float]:
     """Returns what is known of the accuracies of one cell; see summarise()."""
     accuracy = members["accuracy"].to_numpy(np.float64)
     retrained = members[members["group"].str.startswith("seed ")]
     means = retrained.groupby("group")["accuracy"].mean().astype(np.float64)
-    low, high = bootstrap_interval(
-        accuracy,
-        members["group"].to_numpy(),
-        resamples=statistics.resamples,
+    low, high = mean_interval(
+        grouped_mean(accuracy, members["group"].to_numpy()),
         confidence=statistics.confidence,
-        rng=rng,
     )
     return {
         "n": len(accuracy),
@@ -248,6 +413,7 @@ def _summary(
         "ci_high": high,
         "seeds": len(means),
         "seed_std": float(means.std()),
+        "groups": members["group"].nunique(),
         **dict(
             zip(
                 ("q25", "median", "q75"),

@@ -73,11 +73,14 @@ def _ours(row: Any, layout: Layout) -> str:
     """Returns "68.6 ± 6.7 [66.8, 70.4] (± 1.1)" in percent.
 
     In parentheses is the spread between hyper-representations; a single network has no
-    spread. The median follows where the published number is one.
+    spread, and a single group is named, since others may differ from it. The median
+    follows where the published number is one.
     """
     if row.n == 1:
         return f"{100 * row.mean:.1f} {layout.interval('[n = 1]')}"
-    interval = layout.interval(f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]")
+    single = "; one group" if row.groups == 1 else ""
+    ends = f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}{single}]"
+    interval = layout.interval(ends)
     text = f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
     if not math.isnan(row.seed_std):
         between = f"({layout.plus_minus.strip()} {100 * row.seed_std:.1f})"
@@ -151,8 +154,9 @@ def text_table(summary: pd.DataFrame) -> str:
         blocks.append(f"{heading}\n{text}")
     note = (
         "Test accuracy in %: mean ± standard deviation over n networks [confidence\n"
-        "interval of the mean] (± standard deviation between the means of the\n"
-        "hyper-representations); * best mean of its epoch, references left out;\n"
+        "interval of the mean, from how hyper-representations or zoo models differ;\n"
+        "of one group: for its networks only] (± standard deviation between the means\n"
+        "of the hyper-representations); * best mean of its epoch, references left out;\n"
         f"{TRIVIAL} no hyper-representation has made them."
     )
     return "\n\n".join([*blocks, note])
@@ -258,11 +262,13 @@ def caption_text(statistics: Statistics, layout: Layout) -> str:
         f"Test accuracy in {layout.percent} of networks as sampled (epoch 0) and after"
         f" finetuning; {layout.name(BASELINE)} is trained from scratch for as many"
         f" epochs. This run: {mean_std}population standard deviation (ddof 0) over n"
-        f" networks, and in brackets the {level} confidence interval of the mean"
-        f" ({statistics.resamples} bootstrap resamples, first of the"
-        " hyper-representations or zoo models that networks come from, then of"
-        f" networks), in parentheses the standard deviation (ddof 1) between the means"
-        f" of the hyper-representations, trained with different seeds. Published:"
+        f" networks, and in brackets the {level} confidence interval of the mean, by"
+        " Student's t from how the groups differ that networks come from"
+        " (hyper-representations or zoo models; each network of"
+        f" {layout.name(BASELINE)} is one). Of one group: the interval is over its"
+        " networks and holds for it alone. In parentheses the standard deviation (ddof"
+        " 1) between the means of the hyper-representations, trained with different"
+        " seeds. Published:"
         f" {mean_std}standard deviation of Schürholt et al. 2022;"
         f" {layout.about}where only an approximate value is given, medians where they"
         " were read off a plot by eye. Bold: best mean of"
