@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def run(main: Callable[..., Any]) -> None:
 
     Problems of the input (a missing or damaged file, an impossible value) and of the
     disk (full, read-only) end with exit code 1 and one line; anything else is a defect
-    of ours and keeps its traceback.
+    of ours and keeps its traceback. The last line of a log has the CPU time taken.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
@@ -39,6 +40,8 @@ def run(main: Callable[..., Any]) -> None:
         tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
     except expected as error:
         sys.exit(f"error: {error}")
+    # what bench/costs.py compares the estimate with
+    logging.info("done: %.1f s of CPU time", time.process_time())
 
 
 def check_output(output: Path, *, suffix: str) -> None:
