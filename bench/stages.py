@@ -3,8 +3,8 @@
     python bench/stages.py --output docs/measurements/stages.csv
 
 They are timed through the functions that the scripts call, without a rival. What a
-sample is differs from case to case and is part of its name; the first line is a job that
-does nothing but start.
+sample is differs from case to case and is part of its name. Jobs that do
+nothing but start are measured as they are.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from hyperreps.settings import Gan
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 EPOCHS = 5  # of a window
+UMAP = "import numpy, umap; umap.UMAP().fit(numpy.random.rand(100, 8))"
 
 
-def start_run() -> Run:
-    """Returns a run of a stage's script that ends before it does anything."""
-    command = [sys.executable, str(SCRIPTS / "finetune.py"), "--help"]
+def process_run(*arguments: str) -> Run:
+    """Returns a run of another Python process; a sample is its whole life."""
+    command = [sys.executable, *arguments]
 
     def run() -> int:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -133,12 +134,15 @@ def cases() -> Iterator[Case]:
     cnn = build("cnn", channels=1)
     weights = initial_weights(cnn, initialization="uniform", seeds=range(60)).numpy()
     runs = {
-        "start of a job": start_run(),
+        "start of a job": process_run(str(SCRIPTS / "finetune.py"), "--help"),
         "alignment": matching_run(weights[:30]),
         "match of an audit": audit_run(weights, networks=10, runs=40),
         "step of a GAN": gan_run(latent=100),
         "image of an ensemble": ensemble_run(images=2000),
         "product of a probe": probe_run(networks=1000, inputs=800),
+        "table or figure": process_run(str(SCRIPTS / "make_figure.py"), "--help"),
+        # it compiles what it needs in every process
+        "start of UMAP": process_run("-c", UMAP),
         "UMAP": neighbours_run(points=300, latent=16),
     }
     for number, (name, run) in enumerate(runs.items()):

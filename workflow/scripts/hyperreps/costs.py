@@ -22,8 +22,41 @@ from .sources import SOURCES
 
 STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
+# tables, tests of significance and figures that each section makes
+RESULTS = {
+    "in_distribution": 5,
+    "samplers": 3,
+    "transfer": 3,
+    "architectures": 3,
+    "ensembles": 3,
+    "reconstruction": 2,
+    "properties": 2,
+    "novelty": 4,
+}
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
+# logs of the jobs of a rule, below logs/<experiment>, by the names they are about
+LOGS = {
+    "prepare_dataset": "datasets/{}.log",
+    "import_zoo": "zoos/{}.log",
+    "train_zoo": "zoos/{}/seeds_*.log",
+    "merge_zoo": "zoos/{}.log",
+    "align_zoo": "zoos/{}.aligned.log",
+    "pretrain": "hyper_reps/{}/{}_seed*.log",
+    "train_gan": "generators/{}/{}_seed*.log",
+    "sample": "samples/{}/{}.log",
+    "finetune": "finetuned/{}-{}/{}.log",
+    "ensemble": "ensembles/{}/{}.log",
+    "reconstruct": "reconstructions/{}/{}.log",
+    "probe": "properties/{}/{}.log",
+    "audit_references": "novelty/{}{}.log",
+    "audit": "novelty/{}/{}.log",
+    "tables and figures": "[tf]*es/*.log",
+}
+
+
+# counts may be mean ones, and are NaN where only a file tells them
+Number = int | float
 
 
 class Jobs(NamedTuple):
@@ -32,14 +65,19 @@ class Jobs(NamedTuple):
     Attributes:
         rule: Of the workflow.
         names: Zoos, then method, variant or population: what they are about.
-        count: How many there are.
-        seconds: What all of them compute; NaN where only a file tells its images.
+        number: How many there are.
+        seconds: Of CPU time, of all of them; NaN where only a file tells its images.
     """
 
     rule: str
     names: tuple[str, ...]
-    count: int
-    seconds: float
+    number: int
+    seconds: Number
+
+    @property
+    def logs(self) -> str:
+        """Pattern of their logs, below logs/<experiment>."""
+        return LOGS[self.rule].format(*self.names)
 
 
 class Cost(NamedTuple):
@@ -68,7 +106,7 @@ class Speeds:
         """Returns the speed of the last line of a case with one thread."""
         return float(self._rows(table, case)[-1]["samples_per_s"])
 
-    def step_seconds(self, flop: float, *, precision: str) -> float:
+    def step_seconds(self, flop: Number, *, precision: str) -> float:
         """Returns what a training step of an autoencoder takes.
 
         Steps of several sizes were measured; between them time is interpolated, both
@@ -80,10 +118,13 @@ class Speeds:
             precision: As in the settings.
         """
         case = "ours" if precision == "float32" else f"ours, {precision}"
-        sizes, seconds = [], []
-        for row in self._rows("autoencoder", case):
-            sizes.append(float(row["gflop_per_step"]) * 1e9)
-            seconds.append(sizes[-1] / (float(row["gflop_per_s"]) * 1e9))
+        rows = self._rows("autoencoder", case)
+        # models are the networks of a step
+        seconds = [float(row["models"]) / float(row["samples_per_s"]) for row in rows]
+        sizes = [
+            1e9 * float(row["gflop_per_s"]) * time
+            for row, time in zip(rows, seconds, strict=True)
+        ]
         order = np.argsort(sizes)
         x, y = np.log(sizes)[order], np.log(seconds)[order]
         known = float(np.exp(np.interp(math.log(flop), x, y)))
@@ -116,7 +157,7 @@ def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) 
     return total
 
 
-def probe_products(networks: float, inputs: int) -> float:
+def probe_products(networks: Number, inputs: int) -> Number:
     """Counts what a ridge regression multiplies, up to a constant.
 
     Args:
@@ -126,18 +167,11 @@ def probe_products(networks: float, inputs: int) -> float:
     return networks * inputs * min(networks, inputs)
 
 
-def estimate(settings: Settings, speeds: Speeds, *, results: int = 0) -> list[Cost]:
-    """Estimates all stages of a configuration, whatever is done already.
-
-    Args:
-        settings: The configuration.
-        speeds: Of one core.
-        results: Number of jobs that make tables and figures.
-    """
+def estimate(settings: Settings, speeds: Speeds) -> list[Cost]:
+    """Sums the work of a configuration by rule, whatever is done already."""
     seconds: dict[str, list[float]] = {}
-    start = 1 / speeds.samples_per_second("stages", case="start of a job")
-    for jobs in (*Work(settings, speeds).jobs(), _results(speeds, results)):
-        seconds.setdefault(jobs.rule, []).extend((jobs.seconds, jobs.count * start))
+    for jobs in Work(settings, speeds).jobs():
+        seconds.setdefault(jobs.rule, []).append(jobs.seconds)
     return [
         Cost(
             rule,
@@ -146,11 +180,6 @@ def estimate(settings: Settings, speeds: Speeds, *, results: int = 0) -> list[Co
         )
         for rule, parts in seconds.items()
     ]
-
-
-def _results(speeds: Speeds, count: int) -> Jobs:
-    each = 1 / speeds.samples_per_second("stages", case="table or figure")
-    return Jobs("tables and figures", (), count, count * each)
 
 
 class Work:
@@ -166,15 +195,21 @@ class Work:
         self.speeds = speeds
 
     def jobs(self) -> Iterator[Jobs]:
-        """Yields the jobs of all rules but those of tables and figures."""
-        yield from self._zoos()
-        yield from self._pretrainings()
-        yield from self._samples()
-        yield from self._finetunings()
-        yield from self._ensembles()
-        yield from self._reconstructions()
-        yield from self._probes()
-        yield from self._audits()
+        """Yields all jobs, whatever is done already."""
+        start = 1 / self.speeds.samples_per_second("stages", case="start of a job")
+        for stage in (
+            self._zoos,
+            self._pretrainings,
+            self._samples,
+            self._finetunings,
+            self._ensembles,
+            self._reconstructions,
+            self._probes,
+            self._audits,
+        ):
+            for jobs in stage():
+                yield jobs._replace(seconds=jobs.seconds + jobs.number * start)
+        yield self._results()
 
     def _zoos(self) -> Iterator[Jobs]:
         names = needs.zoos(self.settings)
@@ -229,6 +264,7 @@ class Work:
                 name, networks, "val", "test", architecture=self._shape(name, method)
             )
             if self.settings.methods[method].sampler == "neighbours":
+                seconds += self._at("start of UMAP", 1)
                 seconds += self._at("UMAP", self._seeds(name, method))
             yield Jobs("sample", (name, method), 1, seconds)
 
@@ -296,18 +332,28 @@ class Work:
             corpus = zoo.split[0] * zoo.models * _window(zoo)
             seconds = sum(self._audit(name, count) for count in networks)
             seconds += self._answers(name, corpus)
-            yield Jobs("audit_references", (name, coordinates), 1, seconds)
+            suffix = "" if coordinates == "none" else ".aligned"
+            yield Jobs("audit_references", (name, suffix), 1, seconds)
         for name, method in needs.audits(self.settings):
             seconds = self._audit(name, self._networks(name, method))
             yield Jobs("audit", (name, method), 1, seconds)
 
-    def _audit(self, zoo: str, networks: float) -> float:
+    def _results(self) -> Jobs:
+        others = ("ensembles", "reconstruction", "properties", "novelty")
+        made = [name for name in others if getattr(self.settings, name).zoos]
+        number = sum(RESULTS[name] for name in (*self.settings.comparisons, *made))
+        # they import no torch
+        return Jobs(
+            "tables and figures", (), number, self._at("table or figure", number)
+        )
+
+    def _audit(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the audit of one population takes."""
         runs = self.settings.zoos[zoo].models * self.settings.zoos[zoo].split[0]
         matches = networks * (runs + NEAREST + networks / 2)
         return self._at("match of an audit", matches) + self._answers(zoo, networks)
 
-    def _answers(self, zoo: str, networks: float) -> float:
+    def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
         images = self._images(zoo, "test")
         share = min(1, self.settings.novelty.images / images)
@@ -326,7 +372,7 @@ class Work:
     def _evaluation(
         self,
         zoo: str,
-        networks: float,
+        networks: Number,
         *splits: str,
         architecture: str = "cnn",
         engine: str = "",
@@ -340,10 +386,10 @@ class Work:
         channels = 3 if self._channels(zoo) == 3 else 1
         return self.speeds.samples_per_second(f"{table}_{channels}", case=engine)
 
-    def _at(self, case: str, count: float) -> float:
+    def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)
 
-    def _images(self, zoo: str, split: str) -> float:
+    def _images(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
         source = SOURCES[dataset.source]
