@@ -3,7 +3,9 @@
 # make test   all checks and tests
 # make fuzz   new cases of bad settings and files, ten times as many, for some minutes
 # make bench  speed of all engines against plain PyTorch, in under two minutes
-# make check  formatting, lint, types, schema, dry runs: the quick part of make test
+# make check  formatting, lint, types, schema, numbers, dry runs: the quick part of make test
+# make numbers       writes the numbers of README.md and docs/ from their CSV files
+# make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
 # make format mends formatting
 # make slurm-packages   for root on Debian: the programs that tests/slurm needs
 
@@ -11,17 +13,24 @@ PYTHON ?= python3
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DEMO := --cores all --configfile config/demo.yaml
+DEMO_TABLES := in_distribution samplers reconstruction ensembles
+DEMO_FIGURES := architectures ensembles epoch_zero finetuning novelty samplers
 SOURCES := workflow tests bench
 SLURM := slurmctld slurmd slurm-client munge
 
-# for a record: make bench BENCH=docs/measurements ROUNDS=5 SECONDS=2 THREADS="1 2"
+# for a record: make bench BENCH=docs/measurements ROUNDS=5 SECONDS=2 THREADS="1 2" SIZES=all
 BENCH := results/bench
 ROUNDS := 3
 SECONDS := 0.3
 THREADS := 1
+# of the autoencoder
+SIZES := small
+small := --width 128 --latent 100 --feedforward 144 --batch-size 64
+all := --width 16 64 128 256 400 800 --latent 4 8 100 200 350 700 \
+	--feedforward 16 128 144 288 450 900 --batch-size 8 32 64 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo test fuzz bench check format clean slurm-packages
+.PHONY: env demo record-demo numbers test fuzz bench check format clean slurm-packages
 
 env: $(VENV)/installed
 
@@ -38,6 +47,18 @@ demo: env
 	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
 
+record-demo: env
+	cp $(patsubst %,results/demo/tables/%.csv,$(DEMO_TABLES)) docs/demo
+	cp $(patsubst %,results/demo/figures/%.png,$(DEMO_FIGURES)) docs/demo
+	$(RUN) python bench/costs.py --config config/config.yaml config/demo.yaml \
+		--logs logs/demo --output docs/demo/costs.csv
+	$(MAKE) numbers
+
+numbers: env
+	$(RUN) python bench/costs.py --config config/config.yaml \
+		--output docs/measurements/estimate.csv
+	$(RUN) python workflow/scripts/make_numbers.py
+
 bench: env
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_3.csv --models 1 64 --threads $(THREADS) \
@@ -46,7 +67,8 @@ bench: env
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_1.csv --models 1 64
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_3.csv --models 1 64 \
 		--channels 3
-	$(RUN) python bench/autoencoder.py $(TIMING)/autoencoder.csv
+	$(RUN) python bench/autoencoder.py $(TIMING)/autoencoder.csv $($(SIZES))
+	$(RUN) python bench/stages.py $(TIMING)/stages.csv
 	$(RUN) python bench/sampling.py $(TIMING)/sampling.csv
 
 test: check slurm-packages
@@ -73,6 +95,7 @@ check: env
 	$(RUN) mypy
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
+	$(RUN) python workflow/scripts/make_numbers.py --check
 
 format: env
 	$(RUN) ruff format $(SOURCES)

@@ -1,10 +1,12 @@
 """A training step of the hyper-representation: ours against the plain way to write it.
 
-    python bench/autoencoder.py --width 800 --latent 700 --batch-size 64
+    python bench/autoencoder.py --width 128 800 --latent 100 700 --feedforward 144 900 \
+        --batch-size 64 64
 
 A sample is one network, seen in two views. The plain way loops over tokens and over the
 networks of a batch in Python, encodes the views one after the other and uses PyTorch's
-default Adam. Dropout is on, precision float32; --compiled adds torch.compile to ours.
+default Adam. Dropout is on, precision float32; --half adds ours in bfloat16, for CPUs
+that have units for it, --compiled torch.compile.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 
 from hyperreps.architectures import build
 from hyperreps.augmentation import erase_blocks
-from hyperreps.autoencoder import HyperRepresentation, normalization
+from hyperreps.autoencoder import HyperRepresentation
 from hyperreps.costs import autoencoder_multiplications
 from hyperreps.losses import nt_xent
 from hyperreps.population import initial_weights
@@ -119,59 +121,60 @@ def our_run(weights: Tensor, training: Pretraining) -> Run:
 
 
 def cases(
-    settings: HyperRep, threads: tuple[int, ...], *, compiled: bool
+    settings: HyperRep, threads: tuple[int, ...], *, half: bool, compiled: bool
 ) -> Iterator[Case]:
-    """Yields the baseline, then ours."""
+    """Yields the baseline, then ours, of one size."""
     cnn = build("cnn", channels=1)
     rows = initial_weights(
         cnn, initialization="kaiming_uniform", seeds=range(settings.batch_size)
     )
     # two views; the backward pass is twice the forward pass
     flop = 2 * 3 * 2 * autoencoder_multiplications(cnn, settings)
-    count = settings.batch_size
-    yield Case("plain", count, 1, plain_run(rows, pretraining(rows, settings)), flop)
+    about = {name: getattr(settings, name) for name in ("width", "latent")}
+
+    def case(name: str, number: int, run: Run) -> Case:
+        return Case(name, settings.batch_size, number, run, flop, about=about)
+
+    yield case("plain", 1, plain_run(rows, pretraining(rows, settings)))
     for number in threads:
-        run = our_run(rows, pretraining(rows, settings))
-        yield Case("ours", count, number, run, flop)
+        yield case("ours", number, our_run(rows, pretraining(rows, settings)))
+    if half:
+        halved = settings.model_copy(update={"precision": "bfloat16"})
+        yield case("ours, bfloat16", 1, our_run(rows, pretraining(rows, halved)))
     if compiled:
         run = our_run(rows, pretraining(rows, settings, compiled=True))
-        yield Case("ours, compiled", count, 1, run, flop)
+        yield case("ours, compiled", 1, run)
 
 
 def main(
-    width: int = 128,
-    latent: int = 100,
-    feedforward: int = 144,
-    batch_size: int = 64,
+    width: tuple[int, ...] = (128,),
+    latent: tuple[int, ...] = (100,),
+    feedforward: tuple[int, ...] = (144,),
+    batch_size: tuple[int, ...] = (64,),
     threads: tuple[int, ...] = (1,),
+    half: bool = False,
     compiled: bool = False,
     timing: Annotated[Timing, UNPREFIXED] = Timing(),
 ) -> None:
     """Prints a table.
 
     Args:
-        width: Of the transformer; the paper's size is 800.
+        width: Of the transformer, one per size; the paper's is 800.
         latent: Size of the latent vector; the paper's is 700.
         feedforward: Hidden width of a block; the paper's is 900.
         batch_size: Networks per step; the paper's is 500.
         threads: CPU threads of ours.
+        half: Measure precision bfloat16 as well.
         compiled: Measure torch.compile as well.
         timing: How it is measured.
     """
-    settings = HyperRep(
-        width=width, latent=latent, feedforward=feedforward, batch_size=batch_size
-    )
-    cnn = build("cnn", channels=1)
-    rows = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(4))
-    model = HyperRepresentation(
-        cnn, settings, normalization(rows, cnn, centering=False)
-    )
-    size = sum(p.numel() for p in model.parameters())
-    report(
-        f"autoencoder step, {size / 1e6:.1f} million parameters, batch {batch_size}",
-        cases(settings, threads, compiled=compiled),
-        timing,
-    )
+    sizes = zip(width, latent, feedforward, batch_size, strict=True)
+    found: list[Case] = []
+    for row in sizes:
+        names = ("width", "latent", "feedforward", "batch_size")
+        settings = HyperRep(**dict(zip(names, row, strict=True)))
+        found += cases(settings, threads, half=half, compiled=compiled)
+    report("autoencoder step", found, timing)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ machine changes little; with more it is wall time.
 
 from __future__ import annotations
 
+import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +53,7 @@ class Case:
         run: Does the work.
         flop: Floating point operations per sample; 0: not counted.
         memory: Bytes moved to or from main memory per sample, at least; 0: not counted.
+        about: Further columns; cases that share them are compared with the first one.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Case:
     run: Run
     flop: float = 0
     memory: float = 0
+    about: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +217,7 @@ def traffic(architecture: Architecture, *, batch_size: int) -> float:
 def peak(seconds: float = 0.5) -> float:
     """Measures FLOP/s of a large float32 matrix product with the current threads."""
     a = torch.randn(1024, 1024)
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    clock = cpu_time if torch.get_num_threads() == 1 else time.perf_counter
 
     def once() -> float:
         start, count = clock(), 0
@@ -227,10 +230,16 @@ def peak(seconds: float = 0.5) -> float:
     return once()
 
 
+def cpu_time() -> float:
+    """Returns CPU seconds of this process and of those that it has waited for."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in used)
+
+
 def speed(case: Case, seconds: float) -> float:
     """Returns samples per second."""
     torch.set_num_threads(case.threads)
-    clock = time.process_time if case.threads == 1 else time.perf_counter
+    clock = cpu_time if case.threads == 1 else time.perf_counter
     samples, start = 0, clock()
     while (spent := clock() - start) < seconds or not samples:
         samples += case.run()
@@ -238,7 +247,10 @@ def speed(case: Case, seconds: float) -> float:
 
 
 def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
-    """Measures, prints a table and writes it as CSV; the first case is the baseline."""
+    """Measures, prints a table and writes it as CSV.
+
+    The first case, and the first of each size where there are several, is the baseline.
+    """
     keep_freed_memory()
     cases = list(cases)
     peaks = {}
@@ -253,14 +265,16 @@ def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
     ]
     rows = []
     for k, case in enumerate(cases):
+        first = next(i for i, other in enumerate(cases) if other.about == case.about)
         rates = [round_[k] for round_ in measured]
-        ratios = [round_[k] / round_[0] for round_ in measured]
+        ratios = [round_[k] / round_[first] for round_ in measured]
         rate = statistics.median(rates)
         rows.append(
             {
                 "case": case.name,
                 "models": case.models,
                 "threads": case.threads,
+                **case.about,
                 "samples_per_s": rate,
                 "ratio": statistics.median(ratios),
                 "ratio_low": min(ratios),

@@ -266,12 +266,16 @@ def record_config():
 
 def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
-    costs = estimate(SETTINGS, Speeds(PROJECT / "docs" / "measurements"))
-    hours = ", ".join(
+    speeds = Speeds(PROJECT / "docs" / "measurements")
+    costs = estimate(SETTINGS, speeds)
+    total = sum(cost.core_hours for cost in costs)
+    hours = [
         f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
         for cost in costs
-    )
+        if cost.core_hours >= total / 100 or not cost.complete
+    ]
     logger.info(
-        f"The whole config takes about this many core-hours without a GPU: {hours}"
+        f"The whole config takes about {total:.3g} core-hours without a GPU:"
+        f" {', '.join(hours)}; what is below 1 % is in the sum only"
         " (docs/performance.md)."
     )

@@ -4,7 +4,7 @@
 rule datasets:
     """Makes all image sets that the config's zoos need."""
     input:
-        [get_dataset(zoo) for zoo in get_used_zoos()],
+        [get_dataset(zoo) for zoo in needs.zoos(SETTINGS)],
 
 
 rule prepare_dataset:

@@ -5,9 +5,8 @@ rule finetuned:
     """Finetunes the samples of all methods of the config."""
     input:
         [
-            path
-            for table in SETTINGS.comparisons.values()
-            for path in get_finetuned(table)
+            f"<results>/finetuned/{source}-{target}/{method}.h5"
+            for source, target, method in needs.finetuned_networks(SETTINGS)
         ],
 
 

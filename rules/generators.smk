@@ -4,7 +4,7 @@
 rule generators:
     """Trains the generators of all methods with sampler gan."""
     input:
-        [path for used in get_used_methods() for path in get_generators(*used)],
+        [path for used in needs.generators(SETTINGS) for path in get_generators(*used)],
 
 
 rule train_gan:

@@ -2,9 +2,9 @@
 
 
 rule hyper_reps:
-    """Trains all hyper-representations that the config's methods use."""
+    """Trains all hyper-representations of the config."""
     input:
-        get_used_hyper_reps(),
+        [path for used in needs.hyper_reps(SETTINGS) for path in get_hyper_reps(*used)],
 
 
 rule pretrain:

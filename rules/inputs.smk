@@ -1,6 +1,6 @@
 """What the stages read, and their settings as flags."""
 
-from types import SimpleNamespace
+from hyperreps import needs
 
 
 def zoo_file(zoo, alignment):
@@ -53,41 +53,10 @@ def get_hyper_reps(zoo, variant):
     ]
 
 
-def get_used_zoos():
-    """Returns the zoos of all tables."""
-    tables = SETTINGS.comparisons.values()
-    pairs = [pair for table in tables for pair in table.populations]
-    return list(dict.fromkeys(zoo for pair in pairs for zoo in pair))
-
-
-def get_used_methods():
-    """Returns each zoo and method of all tables whose samples are needed."""
-    used = [
-        (source, method)
-        for table in SETTINGS.comparisons.values()
-        for source, _ in table.populations
-        for method in table.methods + table.references
-    ]
-    return list(dict.fromkeys(used))
-
-
-def get_used_hyper_reps():
-    """Returns the hyper-representations that the methods of all tables sample from."""
-    used = [(zoo, SETTINGS.methods[name].hyper_rep) for zoo, name in get_used_methods()]
-    return [
-        path
-        for zoo, variant in dict.fromkeys(used)
-        if variant
-        for path in get_hyper_reps(zoo, variant)
-    ]
-
-
 def get_pool(wildcards):
     """Returns the zoo a method draws from, in its variant's or its own coordinates."""
-    method = SETTINGS.methods[wildcards.method]
-    zoo, variant = wildcards.zoo, method.hyper_rep
-    owner = SETTINGS.variant(variant, zoo=zoo) if variant else method
-    return zoo_file(zoo, owner.alignment)
+    zoo = wildcards.zoo
+    return zoo_file(zoo, needs.method_alignment(SETTINGS, zoo, wildcards.method))
 
 
 def get_latent_space(wildcards):
@@ -193,35 +162,26 @@ def ensemble_flags(wildcards):
 
 def get_ensembles():
     """Returns the ensembles of the zoos' own networks and of the methods."""
-    return expand(
-        "<results>/ensembles/{zoo}/{population}.h5",
-        zoo=SETTINGS.ensembles.zoos,
-        population=ZOO_POPULATIONS + SETTINGS.ensembles.methods,
-    )
+    return [
+        f"<results>/ensembles/{zoo}/{population}.h5"
+        for zoo, population in needs.ensembles(SETTINGS)
+    ]
 
 
 def get_reconstructions():
     """Returns the reconstructions of the config."""
-    return expand(
-        "<results>/reconstructions/{zoo}/{variant}.h5",
-        zoo=SETTINGS.reconstruction.zoos,
-        variant=SETTINGS.reconstruction.variants,
-    )
+    return [
+        f"<results>/reconstructions/{zoo}/{variant}.h5"
+        for zoo, variant in needs.reconstructions(SETTINGS)
+    ]
 
 
 def get_probes():
     """Returns the probes of the config, weights in the variants' coordinates too."""
-    settings = SETTINGS.properties
-    probes = []
-    for zoo in settings.zoos:
-        variants = [SETTINGS.variant(name, zoo=zoo) for name in settings.variants]
-        aligned = any(variant.alignment != "none" for variant in variants)
-        plain = [f for f in PLAIN_FEATURES if aligned or f != "weights_aligned"]
-        probes += expand(
-            f"<results>/properties/{zoo}/{{features}}.h5",
-            features=[*plain, *settings.variants],
-        )
-    return probes
+    return [
+        f"<results>/properties/{zoo}/{features}.h5"
+        for zoo, features in needs.probes(SETTINGS)
+    ]
 
 
 def get_latents():
@@ -265,11 +225,10 @@ def experiment_flags(**more):
 
 def get_audits():
     """Returns the audited samples of all methods that the config names."""
-    return expand(
-        "<results>/novelty/{zoo}/{method}.h5",
-        zoo=SETTINGS.novelty.zoos,
-        method=SETTINGS.novelty.methods,
-    )
+    return [
+        f"<results>/novelty/{zoo}/{method}.h5"
+        for zoo, method in needs.audits(SETTINGS)
+    ]
 
 
 def get_audit_references(wildcards):
@@ -279,13 +238,11 @@ def get_audit_references(wildcards):
 
 def get_novelty_inputs():
     """Returns the files that the results of the audit are made from, by flag."""
-    cells = [
-        SimpleNamespace(zoo=zoo, method=method)
-        for zoo in SETTINGS.novelty.zoos
-        for method in SETTINGS.novelty.methods
+    references = [
+        zoo_file(*pair).replace("zoos", "novelty", 1)
+        for pair in needs.audit_references(SETTINGS)
     ]
-    references = dict.fromkeys(get_audit_references(cell) for cell in cells)
-    return {"references": list(references), "audits": get_audits()}
+    return {"references": references, "audits": get_audits()}
 
 
 def novelty_settings():

@@ -6,7 +6,7 @@ rule samples:
     input:
         [
             path
-            for zoo, method in get_used_methods()
+            for zoo, method in needs.samples(SETTINGS)
             for path in get_samples(zoo, method)
         ],
 

@@ -4,7 +4,7 @@
 rule zoos:
     """Trains all zoos of the config."""
     input:
-        expand("<results>/zoos/{zoo}.h5", zoo=get_used_zoos()),
+        expand("<results>/zoos/{zoo}.h5", zoo=needs.zoos(SETTINGS)),
 
 
 rule train_zoo:

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def run(main: Callable[..., Any]) -> None:
     Problems of the input (a missing or damaged file, an impossible value) and of the
     disk (full, read-only, failing) end with exit code 1 and one line; anything else is
     a defect of ours and keeps its traceback. Where what reads the output ends first, as
-    head does, it ends as programs do then.
+    head does, it ends as programs do then. The last line of a log has the CPU time.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
@@ -56,6 +57,8 @@ def run(main: Callable[..., Any]) -> None:
         if error.filename is None:
             raise
         sys.exit(f"error: {error}")
+    # what bench/costs.py compares the estimate with
+    logging.info("done: %.1f s of CPU time", time.process_time())
 
 
 def _print_anywhere() -> None:

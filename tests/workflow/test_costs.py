@@ -1,0 +1,44 @@
+"""The estimate of what a run takes has the jobs that the run would have."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from hyperreps.configuration import load_settings
+from hyperreps.costs import Speeds, Work
+
+from .project import CHECKOUT, Project
+
+CONFIGS = {
+    "paper": [],
+    "demo": ["demo.yaml"],
+    "imported and audited": ["novelty.yaml", "novelty_imported.yaml"],
+}
+
+
+@pytest.mark.parametrize("overlays", CONFIGS.values(), ids=CONFIGS)
+def test_no_job_is_forgotten_and_none_is_made_up(
+    sources: Project, overlays: list[str]
+) -> None:
+    config: dict = {}
+    for name in ("config.yaml", *overlays):
+        text = (CHECKOUT / "config" / name).read_text(encoding="utf-8")
+        update_config(config, yaml.safe_load(text))
+    settings = load_settings(config)
+    paths = [f"config/{name}" for name in overlays]
+    options = ["--configfile", *paths] if paths else []
+    done = sources.snakemake("--dry-run", "--forceall", *options)
+    assert done.code == 0, done.output
+    folder = f"logs/{settings.experiment}/"
+    planned = re.findall(rf"^ +log: {folder}(\S+)", done.output, re.M)
+    forgotten = set(planned)
+    for jobs in Work(settings, Speeds(CHECKOUT / "docs" / "measurements")).jobs():
+        logs = {log for log in planned if fnmatchcase(log, jobs.logs)}
+        assert len(logs) == jobs.number, jobs
+        forgotten -= logs
+    assert not forgotten

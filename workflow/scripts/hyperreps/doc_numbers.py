@@ -1,0 +1,213 @@
+"""Numbers in Markdown that come from CSV files, and the markers that say from which.
+
+A marker is an HTML comment, which a page does not show. A number in a line:
+
+    <!--= measurements/zoo_1.csv [case=fused, models=64] ratio :.1f-->23.9<!--/-->
+
+Between = and : is an expression of cells, numbers, + - * / and parentheses, and of
+mean, min, max and sum over the cells of several rows; behind : a format of Python. A
+cell is a file (below docs/), a selection of rows in brackets (the text in the file,
+alternatives a|b, patterns with *) and a column. Without a function the selection must
+leave one row. In a line of a table, | is not possible.
+
+The rows of a table, after its two lines of heading, and a whole table of accuracies:
+
+    <!--rows
+    rows: {"`fused`": "measurements/zoo_1.csv [case=fused, models=64]"}
+    cells: ["{ROW samples_per_s :,.0f}"]
+    -->
+    | engine | images/s |
+    |---|---|
+    | `fused` | 119,046 |
+    <!--/-->
+
+    <!--text_table demo/in_distribution.csv-->
+    <!--/-->
+
+ROW is replaced by the row's text. With `columns`, `cells` are those of each column, in
+which COLUMN is replaced.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+import statistics
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from .tables import text_table
+
+END = "<!--/-->"
+MINUS = "\N{MINUS SIGN}"
+INLINE = re.compile(r"<!--= *(?P<number>[^>\n]*?)-->(?P<old>[^<\n]*)<!--/-->")
+BLOCK = re.compile(
+    r"<!--(?P<kind>rows|text_table)\b(?P<body>.*?)-->\n(?P<old>.*?)<!--/-->", re.S
+)
+OPENING = re.compile(r"<!--(?:=|rows\b|text_table\b)")
+CELL = re.compile(
+    r"(?:(?P<over>mean|min|max|sum)\( *)?"
+    r"(?P<file>[\w/.-]+\.csv) *(?:\[(?P<rows>[^\]]*)\])? +(?P<column>[A-Za-z_]\w*)"
+    r"(?(over) *\))"
+)
+OVER: dict[str, Callable[[list[float]], float]] = {
+    "mean": statistics.fmean,
+    "min": min,
+    "max": max,
+    "sum": sum,
+}
+OPERATORS: dict[type, Callable[..., float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}
+
+
+class NumberError(ValueError):
+    """A marker that does not lead to a number."""
+
+
+def updated(text: str, *, name: str, docs: Path) -> str:
+    """Returns Markdown with all numbers and blocks as the CSV files have them.
+
+    Args:
+        text: Markdown.
+        name: Of its file, for errors.
+        docs: Folder that the files of the markers lie below.
+
+    Raises:
+        NumberError: With file, line, CSV and selection.
+    """
+    known = sum(len(pattern.findall(text)) for pattern in (INLINE, BLOCK))
+    opened = len(OPENING.findall(text))
+    if known != opened or opened != text.count(END):
+        raise NumberError(
+            f"{name}: {opened} markers are opened, {text.count(END)} closed by {END},"
+            f" {known} can be read; a number's marker must be on one line"
+        )
+
+    def replaced(match: re.Match[str]) -> str:
+        opening = match[0][: match.start("old") - match.start()]
+        try:
+            return f"{opening}{_content(match, docs)}{END}"
+        except (NumberError, ValueError, KeyError, yaml.YAMLError) as error:
+            line = text[: match.start()].count("\n") + 1
+            raise NumberError(f"{name}:{line}: {error}") from None
+
+    return INLINE.sub(replaced, BLOCK.sub(replaced, text))
+
+
+def _content(match: re.Match[str], docs: Path) -> str:
+    found = match.groupdict()
+    if "number" in found:
+        return formatted(found["number"], docs)
+    if found["kind"] == "text_table":
+        table = pd.read_csv(_existing(docs / found["body"].strip()))
+        return f"```\n{text_table(table)}\n```\n"
+    return _rows(found["body"], found["old"], docs)
+
+
+def _rows(body: str, old: str, docs: Path) -> str:
+    """Returns a table: its heading as it was, its rows from the files."""
+    plan = yaml.safe_load(body)
+    if not isinstance(plan, dict) or not {"rows", "cells"} <= plan.keys():
+        raise NumberError("rows: needs the keys rows and cells")
+    templates = plan["cells"]
+    if columns := plan.get("columns"):
+        templates = [part.replace("COLUMN", c) for c in columns for part in templates]
+    lines = old.splitlines()[:2]
+    for label, row in plan["rows"].items():
+        cells = [
+            re.sub(
+                r"\{(.*?)\}",
+                lambda m: formatted(m[1], docs),
+                cell.replace("ROW", str(row)),
+            )
+            for cell in templates
+        ]
+        lines.append(f"| {' | '.join([label, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def formatted(number: str, docs: Path) -> str:
+    """Returns the text of a number, such as "zoo_1.csv [case=fused] ratio :.1f"."""
+    expression, colon, form = number.rpartition(":")
+    if not colon:
+        raise NumberError(f"{number.strip()}: has no format behind a colon")
+    return format(evaluated(expression, docs), form.strip()).replace("-", MINUS)
+
+
+def evaluated(expression: str, docs: Path) -> float:
+    """Returns the value of an expression of cells.
+
+    Raises:
+        NumberError: If a cell is not there or it is no expression.
+    """
+    cells: list[float] = []
+
+    def kept(match: re.Match[str]) -> str:
+        cells.append(_cell(match, docs))
+        return f"_{len(cells) - 1}"
+
+    def value(node: ast.AST) -> float:
+        match node:
+            case ast.Expression():
+                return value(node.body)
+            case ast.BinOp():
+                return OPERATORS[type(node.op)](value(node.left), value(node.right))
+            case ast.UnaryOp():
+                return OPERATORS[type(node.op)](value(node.operand))
+            case ast.Constant(value=int() | float() as number):
+                return number
+            case ast.Name(id=name) if name[:1] == "_":
+                return cells[int(name[1:])]
+        raise NumberError(f"{expression.strip()}: is no expression of cells")
+
+    replaced = CELL.sub(kept, expression).strip()
+    try:
+        return value(ast.parse(replaced, mode="eval"))
+    except (SyntaxError, KeyError):
+        raise NumberError(f"{expression.strip()}: is no expression of cells") from None
+
+
+def _cell(match: re.Match[str], docs: Path) -> float:
+    name, wanted, column = match["file"], match["rows"] or "", match["column"]
+    table = _table(docs / name)
+    rows = table
+    for condition in re.split(r", *(?=\w+=)", wanted.strip()) if wanted else ():
+        key, _, pattern = condition.partition("=")
+        if key not in table:
+            raise NumberError(f"{name}: has no column {key!r} ({wanted})")
+        patterns = pattern.split("|")
+        rows = rows[
+            [any(fnmatchcase(text, part) for part in patterns) for text in rows[key]]
+        ]
+    if column not in table:
+        raise NumberError(f"{name}: has no column {column!r}")
+    if len(rows) == 0 or (len(rows) > 1 and not match["over"]):
+        raise NumberError(f"{name} [{wanted}]: {len(rows)} rows, 1 is needed")
+    try:
+        values = [float(text) for text in rows[column]]
+    except ValueError as error:
+        raise NumberError(f"{name} [{wanted}] {column}: {error}") from None
+    return OVER[match["over"]](values) if match["over"] else values[0]
+
+
+@cache
+def _table(path: Path) -> pd.DataFrame:
+    """Returns a file as the text that it is."""
+    return pd.read_csv(_existing(path), dtype=str, keep_default_na=False)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise NumberError(f"{path.parent.name}/{path.name}: no such file below docs/")
+    return path
