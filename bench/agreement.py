@@ -17,8 +17,7 @@ import pandas as pd
 import tyro
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.architectures import Architecture, build
 from hyperreps.devices import Machine
@@ -26,6 +25,8 @@ from hyperreps.images import Images, read_images
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.settings import Recipe
 from hyperreps.shapes import Float
+
+CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 
 
 def zoo_recipe(config: Path, zoo: str) -> Recipe:
@@ -66,7 +67,7 @@ def compare(
     reference: tuple[np.ndarray, np.ndarray],
     other: tuple[np.ndarray, np.ndarray],
 ) -> pd.DataFrame:
-    """Returns a row per epoch and quantity: accuracy, and each layer's way from epoch 0.
+    """Returns a row per epoch and quantity: accuracy, and how far each layer moved.
 
     difference is the mean over networks of other - reference, error its standard error;
     apart is the mean distance between the two layers of a pair.
@@ -84,14 +85,16 @@ def compare(
             row |= {"reference": one.mean(), "std": one.std(ddof=1)}
             gap = (two - one).astype(np.float64)
             error = gap.std(ddof=1) / np.sqrt(len(gap))
-            rows.append(row | {"difference": gap.mean(), "error": error, "apart": apart})
+            rows.append(
+                row | {"difference": gap.mean(), "error": error, "apart": apart}
+            )
     return pd.DataFrame(rows)
 
 
 def main(
     dataset: Path,
     zoo: str,
-    config: Path = ROOT / "config" / "config.yaml",
+    config: Path = CONFIG,
     engines: tuple[str, ...] = ("loop", "fused", "grouped"),
     seeds: int = 20,
     epochs: int | None = None,

@@ -86,6 +86,7 @@ def cases(networks: Networks, *, images: Images, recipe: Recipe) -> Iterator[Cas
 
 def main(
     networks: Annotated[Networks, UNPREFIXED] = Networks(),
+    initialization: str = "uniform",
     batch_size: int = 10,
     timing: Annotated[Timing, UNPREFIXED] = Timing(),
 ) -> None:
@@ -93,11 +94,12 @@ def main(
 
     Args:
         networks: What is measured.
+        initialization: Of the recipe.
         batch_size: Images per training step.
         timing: How it is measured.
     """
     recipe = Recipe(
-        initialization="kaiming_uniform",
+        initialization=initialization,
         activation=networks.activation,
         learning_rate=3e-4,
         batch_size=batch_size,

@@ -38,6 +38,10 @@ extern "C" int emulate_evaluate(
     return run(evaluate, blocks, threads, shared, reversed, weights, pixels, labels,
                affine, places, losses, corrects, samples, in_flight);
 }
+extern "C" void emulate_activate(float* values, float* slopes, int count) {
+    for (int i = 0; i < count; i++)
+        values[i] = activate(values[i], slopes[i]);
+}
 """
 
 
@@ -47,11 +51,7 @@ def emulator(
     """Returns a stand-in for fused_cuda.load_kernel, with libraries in a folder."""
 
     def load(plan: fused_cuda_kernel.Plan, device: object) -> fused_cuda.Kernels:
-        channels = plan.architecture.channels
-        library = folder / f"{plan.activation}_{channels}_{plan.images}.so"
-        if not library.exists():
-            _compile(plan, library)
-        loaded = ctypes.CDLL(str(library))
+        loaded = emulation(plan, folder)
 
         def launch(name, models, arguments):
             settings = (
@@ -67,6 +67,15 @@ def emulator(
         return launch
 
     return load
+
+
+def emulation(plan: fused_cuda_kernel.Plan, folder: Path) -> ctypes.CDLL:
+    """Returns the kernel of a plan as a library, compiled once per folder."""
+    channels = plan.architecture.channels
+    library = folder / f"{plan.activation}_{channels}_{plan.images}.so"
+    if not library.exists():
+        _compile(plan, library)
+    return ctypes.CDLL(str(library))
 
 
 def _compile(plan: fused_cuda_kernel.Plan, library: Path) -> None:

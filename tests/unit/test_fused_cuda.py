@@ -4,6 +4,7 @@ The emulation compiles the kernel's own source as C++ (cuda_emulation.h). What o
 GPU can show is in test_gpu.py.
 """
 
+import ctypes
 import re
 import shutil
 import subprocess
@@ -29,8 +30,19 @@ from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.randomness import batch_order
 
 from .conftest import make_images
-from .cuda_emulation import COMPILER, emulator
-from .fused_oracle import RECIPE, distance, epoch, gradient
+from .cuda_emulation import COMPILER, emulation, emulator
+from .fused_oracle import (
+    RECIPE,
+    RECIPES,
+    assert_activation,
+    assert_layers_agree,
+    decided,
+    digits,
+    distance,
+    epoch,
+    gradient,
+    tails,
+)
 
 IMAGES = 47
 REGISTERS = 65536
@@ -67,11 +79,11 @@ def arguments(channels: int) -> dict:
     }
 
 
-def start(models: int, *, channels: int) -> torch.Tensor:
+def start(
+    models: int, *, channels: int, initialization: str = RECIPE.initialization
+) -> torch.Tensor:
     network = build("cnn", channels=channels)
-    return initial_weights(
-        network, initialization="kaiming_uniform", seeds=range(models)
-    )
+    return initial_weights(network, initialization=initialization, seeds=range(models))
 
 
 def orders(models: int, *, images: int = IMAGES) -> torch.Tensor:
@@ -105,6 +117,40 @@ def test_gradient_equals_autograd_in_float64(emulated, channels, activation, siz
     assert distance(moment[0] / 0.1, expected[2]) < 1e-5 * expected[2].norm()
     assert loss[0] == pytest.approx(expected[0], rel=1e-5)
     assert correct[0] == expected[1]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_values_and_slopes_are_right_far_into_both_tails(
+    emulated, libraries, activation
+):
+    x = tails()
+    values, slopes = x.copy(), np.empty_like(x)
+    plan = make_plan(build("cnn", channels=1), activation=activation)
+    addresses = (ctypes.c_void_p(array.ctypes.data) for array in (values, slopes))
+    emulation(plan, libraries).emulate_activate(*addresses, len(x))
+    assert_activation(activation, x, values, slopes)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_layer_has_its_gradient_on_real_images(emulated, recipe):
+    """Untrained and after 20 steps by the recipe; slopes are tiny."""
+    data = {
+        name: value if name == "architecture" else torch.as_tensor(value)
+        for name, value in digits(1).items()
+    }
+    weights = start(1, channels=1, initialization=recipe.initialization)
+    changes = {"batch_size": 50, "weight_decay": 0.0}
+    whole = recipe.model_copy(update=changes)
+    order = torch.arange(20 * recipe.batch_size, dtype=torch.int32)[None]
+    for _ in range(2):
+        index = np.arange(50, dtype=np.int32)
+        index = decided(weights[0], data, index, activation=recipe.activation)
+        rows = torch.from_numpy(index)[None]
+        _, moment, *_ = train(weights, rows, data, recipe=whole)
+        assert_layers_agree(
+            moment[0] / 0.1, weights[0], data, index, activation=recipe.activation
+        )
+        weights, *_ = train(weights, order, data, recipe=recipe)
 
 
 @pytest.mark.parametrize(("channels", "decay"), [(1, 0.0), (1, 1e-2), (3, 1e-2)])
