@@ -170,6 +170,21 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
     assert path.read_bytes() == content
 
 
+def test_a_state_for_which_there_is_no_memory_stays(tmp_path, monkeypatch):
+    state = tmp_path / "x.state"
+    any_file(state)
+    content = state.read_bytes()
+
+    def fail(*_args, **_keys):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "load", fail)
+        with pytest.raises(DataFileError, match=r"x\.state: cannot be read.*memory"):
+            run(Counting(), state)
+    assert state.read_bytes() == content
+
+
 def test_a_disk_that_fails_within_a_file_is_not_called_damaged(tmp_path):
     path = tmp_path / "a.h5"
     any_file(path)

@@ -122,17 +122,19 @@ def _resume(training: Training, state: Path, digest: str) -> None:
         return
     with reading_from(state):  # else one that is whole would be written over
         content = io.BytesIO(state.read_bytes())
-    try:
-        with zipfile.ZipFile(content) as archive:
-            if broken := archive.testzip():
-                raise zipfile.BadZipFile(f"the checksum of {broken} differs")
-        content.seek(0)
-        saved = torch.load(content, map_location="cpu", weights_only=True)
-        matches = saved["digest"] == digest
-    except Exception as error:
-        # whatever is wrong with it, a state can be made anew
-        log.info("%s is damaged (%s); starting from the beginning", state, error)
-        return
+        try:
+            with zipfile.ZipFile(content) as archive:
+                if broken := archive.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {broken} differs")
+            content.seek(0)
+            saved = torch.load(content, map_location="cpu", weights_only=True)
+            matches = saved["digest"] == digest
+        except MemoryError:
+            raise
+        except Exception as error:
+            # whatever is wrong with it, a state can be made anew
+            log.info("%s is damaged (%s); starting from the beginning", state, error)
+            return
     if not matches:
         log.info("%s belongs to other settings, data or code; starting anew", state)
         return
