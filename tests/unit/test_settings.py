@@ -306,5 +306,8 @@ def test_impossible_variations_are_named(variations, message):
 
 def test_samples_of_a_zoo_with_several_activations_are_refused():
     config = changed("zoos/mnist/variations", {"activation": ["tanh", "relu"]})
-    with pytest.raises(SettingsError, match="zoo mnist varies its activation"):
+    config["novelty"] = {**config.get("novelty", {}), "zoos": ["mnist"]}
+    with pytest.raises(SettingsError) as caught:
         load_settings(config)
+    for section in ("in_distribution", "ensembles", "reconstruction", "novelty"):
+        assert f"{section}: zoo mnist varies its activation" in str(caught.value)
