@@ -304,6 +304,14 @@ def test_impossible_variations_are_named(variations, message):
         varied(models=4, variations=variations)
 
 
+def test_weight_space_has_the_threshold_of_the_zoo():
+    config = changed("zoos/mnist/hyper_rep", {"weight_threshold": 7})
+    settings = load_settings(config)
+    assert settings.variant("", zoo="mnist").weight_threshold == 7
+    others = {settings.variant("", zoo=z).weight_threshold for z in ("svhn", "cifar10")}
+    assert others == {settings.hyper_rep.weight_threshold}
+
+
 def test_samples_of_a_zoo_with_several_activations_are_refused():
     config = changed("zoos/mnist/variations", {"activation": ["tanh", "relu"]})
     config["novelty"] = {**config.get("novelty", {}), "zoos": ["mnist"]}
