@@ -258,7 +258,8 @@ def test_an_empty_section_makes_no_table():
 def varied(**changes):
     config = changed("zoos/mnist/variations", {})
     config["in_distribution"]["zoos"] = ["svhn"]
-    config["samplers"]["zoos"] = []
+    for section in ("samplers", "ensembles", "reconstruction", "novelty"):
+        config[section]["zoos"] = []
     config["transfer"]["pairs"] = []
     config["zoos"]["mnist"] |= changes
     return load_settings(config).zoos["mnist"]
