@@ -59,6 +59,12 @@ def get_pool(wildcards):
     return zoo_file(zoo, needs.method_alignment(SETTINGS, zoo, wildcards.method))
 
 
+def pool_threshold(zoo, method):
+    """Returns the absolute weight above which networks are in no pool of a method."""
+    variant = SETTINGS.methods[method].hyper_rep
+    return SETTINGS.variant(variant, zoo=zoo).weight_threshold
+
+
 def get_latent_space(wildcards):
     """Returns the hyper-representations a method samples from; none in weight space."""
     variant = SETTINGS.methods[wildcards.method].hyper_rep

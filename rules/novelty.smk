@@ -51,11 +51,12 @@ rule audit_references:
         code=fingerprint("audit_references.py"),
         command=command("audit_references.py"),
         # the bars matter to the tables and figures only
-        flags=flags(
+        flags=lambda w: flags(
             settings=novelty_settings().model_copy(
                 update={"accuracy_bar": 1, "multiples": (1,)}
             ),
             seed=SETTINGS.seed,
+            weight_threshold=SETTINGS.variant("", zoo=w.zoo).weight_threshold,
         ),
         where=where(),
     shell:

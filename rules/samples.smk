@@ -34,7 +34,10 @@ rule sample:
         code=fingerprint("sample.py"),
         command=command("sample.py"),
         flags=lambda w: flags(
-            method=SETTINGS.methods[w.method], name=w.method, seed=SETTINGS.seed
+            method=SETTINGS.methods[w.method],
+            name=w.method,
+            seed=SETTINGS.seed,
+            weight_threshold=pool_threshold(w.zoo, w.method),
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:

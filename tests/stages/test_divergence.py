@@ -78,3 +78,21 @@ def test_a_zoo_of_diverged_networks_is_an_error(images: Path, limit: float) -> N
     assert "lower recipe.learning_rate" in line
     assert "Traceback" not in done.stderr
     assert not (folder / "zoo.h5").exists()
+
+
+def test_weight_space_has_no_network_above_the_threshold(images: Path) -> None:
+    """As latent space, whose hyper-representation has a threshold of its own."""
+    folder = images.parent
+    succeed(TRAIN, folder)
+    succeed(limited(MERGE, "--settings.", 1000.0), folder)
+    with h5py.File(folder / "zoo.h5") as file:
+        largest = abs(file["weights"][()]).max(2)
+        train = file["split"][()] == b"train"
+    threshold = float(np.median(largest[train, 1:]))
+    sample = "sample.py --zoo zoo.h5 --dataset toy.h5 --name all --method.samples 50"
+    sample += f" --method.sampler identity --weight-threshold {threshold!r}"
+    succeed(f"{sample} --output s.h5 --device cpu", folder)
+    with h5py.File(folder / "s.h5") as file:
+        drawn = {*zip(file["source_model"][()], file["source_epoch"][()], strict=True)}
+    small = np.argwhere((largest <= threshold) & train[:, None])
+    assert drawn == {(model, epoch) for model, epoch in small if epoch >= 1}

@@ -158,7 +158,10 @@ def test_significance(folder):
     [
         ({"seeds": np.arange(3)}, "seeds (3,)"),
         ({"epochs": np.array([0, 4, 3])}, "epochs increase"),
-        ({"epochs": np.array([0, 1, 4])}, "has no epoch 3"),
+        (
+            {"epochs": np.array([0, 1, 4])},
+            "no epoch 3; wanted are 3, 4, there",
+        ),
         ({"weights": np.zeros((MODELS, 3, 100))}, "2464 parameters of cnn"),
     ],
 )

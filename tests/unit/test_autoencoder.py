@@ -29,6 +29,7 @@ from hyperreps.losses import (
 )
 from hyperreps.population import initial_weights
 from hyperreps.pretraining import Pretraining
+from hyperreps.reconstruction import explained_variance, layer_sums
 from hyperreps.resuming import Pace, run_to_end
 from hyperreps.settings import HyperRep
 from hyperreps.storage import DataFileError
@@ -356,6 +357,30 @@ def pretrain(cnn, epochs, settings=SMALL, seed=1):
     for _ in range(epochs):
         training.run_epoch()
     return training
+
+
+def test_r_squared_is_one_number(cnn):
+    """By hand, of the networks evaluated, as table reconstruction has it, in one unit.
+
+    The loss's own unit would weigh layers by their spread, and the spread of training
+    networks says nothing about held-out ones.
+    """
+    choices = SMALL.model_copy(update={"evaluate_every": 1})
+    training = pretrain(cnn, 1, choices)
+    held_out, model = training.held_out, training.model
+    output = model.map("decode", model.map("encode", held_out))
+    error, deviation = (
+        layer_sums(part.numpy(), cnn.layer_index)
+        for part in (output - held_out, held_out - model.mean)
+    )
+    entry = training.curve[-1]
+    names = [f"r2_held_out_layer{k}" for k in range(1, 6)] + ["r2_held_out"]
+    found = [entry[name] for name in names]
+    sums = [(*part.sum(0), part.sum()) for part in (error, deviation)]
+    by_hand = 1 - np.divide(*sums)
+    np.testing.assert_allclose(found, by_hand, rtol=1e-4)
+    table = explained_variance(error[None], deviation, np.full((1, 3), 1 / 3))
+    np.testing.assert_allclose(found, table[0, 0], rtol=1e-4)
 
 
 def test_resumed_pretraining_is_bitwise_equal(cnn):

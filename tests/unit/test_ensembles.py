@@ -166,6 +166,7 @@ def zoo_file(tmp_path):
         "weights": np.repeat(weights[:, :, None], 3, axis=2),
         "split": np.array(["train"] * 7 + ["val", "test", "test"]),
         "accuracy/val": np.stack([accuracy, accuracy[::-1]], axis=1),
+        "accuracy/test": np.zeros((10, 2)),
     }
     write_arrays(path, arrays, attributes={"kind": "zoo"})
     return path
@@ -185,6 +186,19 @@ class TestMembers:
         # 30 % of 7, by validation accuracy of the epoch
         assert weights[:, :, 0].tolist() == [[5, 6], [100, 101]]
 
+    @pytest.mark.parametrize("population", ["B_T", "B_T30"])
+    def test_an_epoch_is_not_its_column(self, zoo_file, population):
+        """An imported zoo has some epochs only, and says which."""
+        read = {"kind": "zoo", "population": population}
+        by_column, _ = read_networks(zoo_file, epochs=(0, 1), **read)
+        arrays, attributes = read_arrays(zoo_file, kind="zoo")
+        arrays["epochs"] = [21, 25]
+        write_arrays(zoo_file, arrays, attributes=attributes)
+        with pytest.raises(DataFileError, match=r"no epoch 0, 1; .* there are 21, 25"):
+            read_networks(zoo_file, epochs=(0, 1), **read)
+        weights, _ = read_networks(zoo_file, epochs=(25,), **read)
+        np.testing.assert_array_equal(weights, by_column[1:])
+
     def test_networks_that_are_not_finite_are_left_out_at_all_epochs(self, zoo_file):
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
         arrays["weights"][8, 1, 0] = np.nan
@@ -196,7 +210,7 @@ class TestMembers:
 
     def test_errors(self, zoo_file, tmp_path):
         read = {"kind": "zoo", "population": "B_T"}
-        with pytest.raises(DataFileError, match="trained to epoch 1"):
+        with pytest.raises(DataFileError, match=r"no epoch 2; .* there are 0, 1"):
             read_networks(zoo_file, epochs=(0, 2), **read)
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
         arrays["weights"][:] = np.inf
@@ -215,5 +229,5 @@ class TestMembers:
         read = {"kind": "finetuned", "population": "S"}
         weights, _ = read_networks(path, epochs=(1, 5), **read)
         assert weights[:, :, 0].tolist() == [[100, 101, 102, 103], [200, 201, 202, 203]]
-        with pytest.raises(DataFileError, match=r"kept at epochs \[0, 1, 5\]"):
+        with pytest.raises(DataFileError, match=r"no epoch 25; .* 0, 1, 5"):
             read_networks(path, epochs=(0, 25), **read)

@@ -258,7 +258,8 @@ def test_an_empty_section_makes_no_table():
 def varied(**changes):
     config = changed("zoos/mnist/variations", {})
     config["in_distribution"]["zoos"] = ["svhn"]
-    config["samplers"]["zoos"] = []
+    for section in ("samplers", "ensembles", "reconstruction", "novelty"):
+        config[section]["zoos"] = []
     config["transfer"]["pairs"] = []
     config["zoos"]["mnist"] |= changes
     return load_settings(config).zoos["mnist"]
@@ -304,7 +305,18 @@ def test_impossible_variations_are_named(variations, message):
         varied(models=4, variations=variations)
 
 
+def test_weight_space_has_the_threshold_of_the_zoo():
+    config = changed("zoos/mnist/hyper_rep", {"weight_threshold": 7})
+    settings = load_settings(config)
+    assert settings.variant("", zoo="mnist").weight_threshold == 7
+    others = {settings.variant("", zoo=z).weight_threshold for z in ("svhn", "cifar10")}
+    assert others == {settings.hyper_rep.weight_threshold}
+
+
 def test_samples_of_a_zoo_with_several_activations_are_refused():
     config = changed("zoos/mnist/variations", {"activation": ["tanh", "relu"]})
-    with pytest.raises(SettingsError, match="zoo mnist varies its activation"):
+    config["novelty"] = {**config.get("novelty", {}), "zoos": ["mnist"]}
+    with pytest.raises(SettingsError) as caught:
         load_settings(config)
+    for section in ("in_distribution", "ensembles", "reconstruction", "novelty"):
+        assert f"{section}: zoo mnist varies its activation" in str(caught.value)

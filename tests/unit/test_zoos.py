@@ -3,9 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hyperreps.latents import pool_points
 from hyperreps.probes import targets
 from hyperreps.settings import Method, Recipe, Zoo
-from hyperreps.zoos import DIVERGED, ZooData, assign_splits, select, select_for
+from hyperreps.storage import DataFileError, write_arrays
+from hyperreps.zoos import (
+    DIVERGED,
+    ZooData,
+    assign_splits,
+    epoch_columns,
+    read_zoo,
+    select,
+    select_for,
+)
 
 RECIPE = Recipe(
     initialization="uniform",
@@ -118,6 +128,57 @@ def test_what_a_zoo_varies_is_probed(zoo):
     ]
     assert found["learning_rate"].values.tolist() == [(0.1, 0.2)[b % 2] for b in block]
     assert list(targets(zoo, pool)) == ["accuracy", "epoch", "gap"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "columns"), [([21, 25], [0, 2]), ([25, 21, 25], [2, 0, 2]), ([], [])]
+)
+def test_an_epoch_is_not_its_column(wanted, columns):
+    assert epoch_columns("zoo", [21, 24, 25], wanted=wanted) == columns
+
+
+def test_missing_epochs_are_named_with_the_file():
+    message = "a.h5: no epoch 0, 23; wanted are 0, 21, 23, there are 21, 22, 24..26"
+    with pytest.raises(DataFileError, match=f"^{message}$"):
+        epoch_columns("a.h5", [21, 22, 24, 25, 26], wanted=[0, 21, 23])
+
+
+@pytest.mark.parametrize("recorded", [[0, 1, 2, 3], [3, 5, 6, 7], [4, 5, 6, 7]])
+def test_a_window_that_the_file_does_not_hold_is_an_error(zoo, recorded, tmp_path):
+    """Where an epoch is missing, others were taken for the window's."""
+    path = tmp_path / "zoo.h5"
+    weights = np.repeat(zoo.weights, 2, axis=1)[:, :4]
+    accuracy = {f"accuracy/{part}": np.zeros((20, 4)) for part in zoo.accuracy}
+    write_arrays(
+        path,
+        {
+            "weights": weights,
+            "epochs": recorded,
+            "seed": zoo.seed,
+            "split": zoo.split,
+            **accuracy,
+        },
+        attributes={
+            "kind": "zoo",
+            "zoo": zoo.name,
+            "settings": zoo.settings.model_dump(),
+            "architecture": "cnn",
+            "channels": 1,
+        },
+    )
+    with pytest.raises(DataFileError, match=r"zoo\.h5: no epoch .*wanted are 3\.\.5"):
+        read_zoo(path)
+
+
+def test_weight_space_draws_from_the_pool_of_latent_space(zoo):
+    """Networks above the threshold are in neither."""
+    train = np.flatnonzero(zoo.split == "train")
+    zoo.weights[train[1], :, 3] = -9
+    method = Method(sampler="kde")
+    pool, points = pool_points(zoo, method, None, weight_threshold=5.0)
+    assert train[1] not in pool.model
+    assert len(pool.model) == 3 * (len(train) - 1)
+    np.testing.assert_array_equal(points, pool.weights)
 
 
 def test_diverged_models_are_in_no_pool(zoo):

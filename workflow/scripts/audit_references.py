@@ -22,6 +22,7 @@ def main(
     settings: Novelty,
     output: Path,
     seed: int = 0,
+    weight_threshold: float = np.inf,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Writes novelty/{zoo}.h5: answers of the training networks, audited references.
@@ -32,6 +33,8 @@ def main(
         settings: Number and kind of references; zoos and methods are not used.
         output: HDF5 file to write.
         seed: Base seed of the references.
+        weight_threshold: Networks with a larger absolute weight are left out where
+            references are made from the best ones.
         machine: Where it computes.
     """
     place = machine.prepare()
@@ -41,7 +44,9 @@ def main(
     auditor = auditor_for(data, images)
     found: dict[str, np.ndarray] = {"predictions": auditor.corpus.predictions}
     names = []
-    for name, population in references(data, settings, seed=seed):
+    for name, population in references(
+        data, settings, seed=seed, weight_threshold=weight_threshold
+    ):
         audit = auditor(population)
         log_audit(name, audit)
         sources = population.sources

@@ -17,9 +17,9 @@ from hyperreps.images import read_images
 from hyperreps.limits import MOST
 from hyperreps.npz import read_npz
 from hyperreps.places import data_folder, expanded
-from hyperreps.settings import SettingsError, Zoo
+from hyperreps.settings import Zoo
 from hyperreps.storage import DataFileError, write_arrays
-from hyperreps.zoos import assign_splits
+from hyperreps.zoos import assign_splits, epoch_columns
 
 
 def main(
@@ -54,18 +54,21 @@ def main(
     path = data_folder(data_dir) / weights_file
     weights, epochs, seeds = _read(path, settings, network)
     rows = torch.from_numpy(weights).flatten(0, 1).to(place)
-    measured = {}
+    measured, labels = {}, {}
     for split, part in file.on(place).items():
         logging.info("evaluating %d networks on %s images", len(rows), split)
+        part = part.first(images) if images else part
+        labels[split] = part.labels.cpu().numpy()
         loss, accuracy = evaluate(
             network,
             rows,
-            part.first(images) if images else part,
+            part,
             activation=settings.recipe.activation,
             engine=machine.engine,
         )
         measured[f"loss/{split}"] = loss.reshape(weights.shape[:2])
         measured[f"accuracy/{split}"] = accuracy.reshape(weights.shape[:2])
+    _report(path, epochs, measured["accuracy/test"], labels["test"])
     split = assign_splits(seeds.tolist(), fractions=settings.split)
     write_arrays(
         output,
@@ -134,11 +137,37 @@ def _read(
             f" {seeds[broken[0]]} first; leave them out"
         )
     first, last = settings.window
-    if missing := set(range(first, last + 1)) - set(epochs.tolist()):
-        raise SettingsError(
-            f"zoos: window {first}..{last}: {path} has no epoch {min(missing)}"
-        )
+    epoch_columns(path, epochs.tolist(), wanted=range(first, last + 1))
     return weights, epochs.astype(np.int64), seeds.astype(np.int64)
+
+
+def _report(
+    path: Path,
+    epochs: np.ndarray,
+    accuracy: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Logs the median of accuracy [models, epochs]; warns if it is at chance.
+
+    Chance is what one answer to all images reaches, the share of the largest class, and
+    three standard errors of that share: networks that do not look at the images differ
+    so much by their luck. Untrained epochs may be at chance; if all are, the weights
+    are probably not where the architecture looks for them.
+    """
+    medians = np.median(accuracy, axis=0)
+    for epoch, median in zip(epochs, medians, strict=True):
+        logging.info("epoch %d: median test accuracy %.4f", epoch, median)
+    share = np.bincount(labels).max() / len(labels)
+    chance = share + 3 * np.sqrt(share * (1 - share) / len(labels))
+    if medians.max() <= chance:
+        logging.warning(
+            "%s: the networks are at chance at all epochs (median test accuracy at most"
+            " %.4f, the largest class has %.4f); is the order of columns that of"
+            " docs/data_format.md: layer by layer, weight row-major, then bias?",
+            path,
+            medians.max(),
+            share,
+        )
 
 
 if __name__ == "__main__":

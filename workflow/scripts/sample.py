@@ -22,7 +22,7 @@ from hyperreps.seeds import derived_seed, numpy_generator
 from hyperreps.settings import Method, SettingsError
 from hyperreps.storage import write_arrays
 from hyperreps.transplant import transplant
-from hyperreps.zoos import ZooData, read_zoo
+from hyperreps.zoos import Pool, ZooData, read_zoo
 
 Arrays = dict[str, np.ndarray]
 
@@ -37,6 +37,7 @@ def main(
     name: str,
     output: Path,
     seed: int = 0,
+    weight_threshold: float = np.inf,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Samples from the latent space of each hyper-representation, or in weight space.
@@ -50,6 +51,8 @@ def main(
         name: Of the method.
         output: HDF5 file to write.
         seed: Base seed of the draws.
+        weight_threshold: In weight space, networks with a larger absolute weight are
+            left out of the pool; a hyper-representation has its own threshold.
         machine: Where it computes.
     """
     place = machine.prepare()
@@ -63,7 +66,13 @@ def main(
         )
     seeds = (seed, data.name, name)
     drawn = [
-        _draw(data, method, model, seeds, generator)
+        _draw(
+            *pool_points(data, method, model, weight_threshold=weight_threshold),
+            method=method,
+            model=model,
+            seeds=seeds,
+            generator=generator,
+        )
         for model, generator in zip_longest(models, trained)
     ]
     arrays = {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
@@ -105,14 +114,15 @@ def main(
 
 
 def _draw(
-    data: ZooData,
+    pool: Pool,
+    points: np.ndarray,
+    *,
     method: Method,
     model: HyperRepresentation | None,
     seeds: tuple[int | str, ...],
     generator: gan.Generator | None,
 ) -> Arrays:
     """Draws the samples of one hyper-representation, or those in weight space."""
-    pool, points = pool_points(data, method, model)
     seed = model.seed if model else -1
     drawn = draw(
         method.sampler,

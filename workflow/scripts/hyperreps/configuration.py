@@ -104,9 +104,11 @@ class Settings(Strict):
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
 
-        The variant's own keys go before the zoo's, and these before hyper_rep.
+        The variant's own keys go before the zoo's, and these before hyper_rep. The
+        empty name, of weight space, has the latter two.
         """
-        return self._hyper_rep({**self.zoos[zoo].hyper_rep, **self.variants[name]})
+        own = self.variants[name] if name else {}
+        return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
 
     def finetuning(
         self, source: str, target: str, method: str
@@ -204,12 +206,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             )
     for section, part in settings.comparisons.items():
         zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
-        for zoo_name in zoos.keys() & settings.zoos.keys():
-            if "activation" in settings.zoos[zoo_name].variations:
-                yield (
-                    f"{section}: zoo {zoo_name} varies its activation, so that samples"
-                    " of it have none; leave it out"
-                )
+        yield from _activation_problems(settings, section, zoos)
         for field, names, where in (
             ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
             ("methods", part.methods, "methods"),
@@ -238,6 +235,18 @@ def _place_problems(settings: Settings) -> Iterable[str]:
             expanded(path, key=key)
         except SettingsError as error:
             yield str(error)
+
+
+def _activation_problems(
+    settings: Settings, section: str, zoos: Iterable[str]
+) -> Iterable[str]:
+    """Yields a line for each zoo whose networks cannot be evaluated as one."""
+    for name in zoos:
+        if name in settings.zoos and "activation" in settings.zoos[name].variations:
+            yield (
+                f"{section}: zoo {name} varies its activation, so that samples of it"
+                " have none; leave it out"
+            )
 
 
 def _reserved_problems(settings: Settings) -> Iterable[str]:
@@ -271,6 +280,9 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
             known = getattr(settings, field)
             for name in getattr(getattr(settings, section), field, ()):
                 yield from _unknown_problems(f"{section}.{field}", name, known, field)
+        if section != "properties":
+            part = getattr(settings, section)
+            yield from _activation_problems(settings, section, part.zoos)
     for name in settings.novelty.methods:
         method = settings.methods.get(name)
         if settings.novelty.zoos and method and method.architecture:

@@ -189,9 +189,9 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         name = _attribute(attributes, "zoo", path)
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
-        accuracy = _checked_accuracy(arrays["accuracy/test"], path)
         with opened(path, kind="zoo") as file:
             recorded = zoo_epochs(file)
+        accuracy = _checked_accuracy(arrays["accuracy/test"], path, recorded.tolist())
         models, columns = np.indices(accuracy.shape)
         frames[name] = pd.DataFrame(
             {
@@ -289,7 +289,8 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     names = ("accuracy/test", "hyper_rep_seed", "source_model")
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
-    accuracy = _checked_accuracy(accuracy.reshape(len(accuracy), -1), path)
+    accuracy = accuracy.reshape(len(accuracy), -1)
+    accuracy = _checked_accuracy(accuracy, path, range(accuracy.shape[1]))
     groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     source = _attribute(attributes, "source", path)
     method = _attribute(attributes, "method", path)
@@ -345,7 +346,7 @@ def sample_groups(
 
 
 def _checked_accuracy(
-    accuracy: np.ndarray, path: Path
+    accuracy: np.ndarray, path: Path, epochs: Sequence[int]
 ) -> Float[np.ndarray, "models epochs"]:
     if accuracy.ndim != 2 or not accuracy.size:
         raise DataFileError(
@@ -354,10 +355,10 @@ def _checked_accuracy(
         )
     bad = np.argwhere(~((accuracy >= 0) & (accuracy <= 1)))
     if len(bad):
-        model, epoch = bad[0]
+        model, column = bad[0]
         raise DataFileError(
-            f"{path}: accuracy/test of network {model} at epoch {epoch} is"
-            f" {accuracy[model, epoch]}, but must lie in [0, 1]; move the file away and"
+            f"{path}: accuracy/test of network {model} at epoch {epochs[column]} is"
+            f" {accuracy[model, column]}, but must lie in [0, 1]; move the file away and"
             " run again"
         )
     return accuracy.astype(np.float64)

@@ -12,7 +12,11 @@ from .zoos import Pool, ZooData, select_for
 
 
 def pool_points(
-    zoo: ZooData, method: Method, model: HyperRepresentation | None
+    zoo: ZooData,
+    method: Method,
+    model: HyperRepresentation | None,
+    *,
+    weight_threshold: float = np.inf,
 ) -> tuple[Pool, Float[np.ndarray, "pool dimensions"]]:
     """Returns the pool of a method and its points in latent or in weight space.
 
@@ -20,8 +24,9 @@ def pool_points(
         zoo: Where the networks come from.
         method: Which of them.
         model: Encodes them; None: weight space.
+        weight_threshold: As in select(), in weight space; a model has its own.
     """
-    threshold = model.settings.weight_threshold if model else np.inf
+    threshold = model.settings.weight_threshold if model else weight_threshold
     pool = select_for(zoo, method, weight_threshold=threshold)
     if model is None:
         return pool, pool.weights

@@ -12,6 +12,7 @@ from .evaluations import sound_networks
 from .settings import SettingsError
 from .shapes import Float
 from .storage import DataFileError, opened, read_arrays
+from .zoos import epoch_columns, zoo_epochs
 
 # a zoo's own networks: their split, and the best fraction by validation accuracy
 ZOO_POPULATIONS = {"B_T": ("test", 1.0), "B_T30": ("train", 0.3)}
@@ -40,12 +41,7 @@ def read_networks(
         weights, attributes = _zoo_networks(path, population, epochs)
     elif kind == "finetuned":
         arrays, attributes = read_arrays(path, "weights", "epochs", kind=kind)
-        kept = arrays["epochs"].tolist()
-        if set(epochs) - set(kept):
-            raise DataFileError(
-                f"{path}: weights are kept at epochs {kept}, wanted are {list(epochs)}"
-            )
-        columns = [kept.index(epoch) for epoch in epochs]
+        columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
         weights = arrays["weights"].swapaxes(0, 1)[columns]
         sound = sound_networks(path, kind=kind, networks=weights.shape[1])
         weights = weights[:, sound]
@@ -68,18 +64,14 @@ def _zoo_networks(
     part, top = ZOO_POPULATIONS[population]
     arrays, attributes = read_arrays(path, "split", "accuracy/val", kind="zoo")
     accuracy = arrays["accuracy/val"]
-    if epochs[-1] >= accuracy.shape[1]:
-        raise DataFileError(
-            f"{path}: the zoo was trained to epoch {accuracy.shape[1] - 1}, wanted are"
-            f" {list(epochs)}"
-        )
     models = np.flatnonzero(arrays["split"] == part)
     count = max(1, round(top * len(models)))
     weights = []
     with opened(path, kind="zoo") as file:
-        for epoch in epochs:
+        recorded = zoo_epochs(file).tolist()
+        for column in epoch_columns(path, recorded, wanted=epochs):
             # the first of equals, so that the number does not depend on ties
-            ranking = np.argsort(-accuracy[models, epoch], kind="stable")
+            ranking = np.argsort(-accuracy[models, column], kind="stable")
             best = np.sort(models[ranking[:count]])
-            weights.append(file["weights"][best, epoch])
+            weights.append(file["weights"][best, column])
     return np.stack(weights), attributes

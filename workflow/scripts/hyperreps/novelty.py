@@ -204,13 +204,13 @@ def auditor_for(
 def training_networks(zoo: ZooData) -> Pool:
     """Returns all networks that any hyper-representation of the zoo may have seen.
 
-    Those above a weight_threshold are among them: samplers in weight space see them.
+    Those above a weight_threshold are among them: variants may differ in it.
     """
     return select(zoo, split="train")
 
 
 def references(
-    zoo: ZooData, settings: Novelty, *, seed: int
+    zoo: ZooData, settings: Novelty, *, seed: int, weight_threshold: float = np.inf
 ) -> Iterator[tuple[str, Population]]:
     """Yields populations whose novelty is known, to read the others by.
 
@@ -225,6 +225,7 @@ def references(
         zoo: Where the networks come from.
         settings: Number of networks, noise, size of the soups.
         seed: Base seed.
+        weight_threshold: As in select(), of the networks that others are made from.
     """
     held_out = select(zoo, split="test", epochs="last")
     yield "held_out", Population(held_out.weights, held_out.model[:, None])
@@ -238,7 +239,7 @@ def references(
     if len(zoo.epochs) > 1:
         yield "other_epoch", Population(last.weights, sources, hidden=~own | itself)
     yield "permuted_copy", Population(_changed(zoo, last.weights, seed), sources)
-    best = select(zoo, split="train", top=TOP)
+    best = select(zoo, split="train", top=TOP, weight_threshold=weight_threshold)
     for sigma in settings.noise:
         some = _rows(best, settings.networks, rng)
         noise = sigma * rng.standard_normal((len(some), best.weights.shape[1]))

@@ -172,13 +172,9 @@ class Pretraining:
     def _r_squared(self, name: str, weights: Tensor) -> dict[str, float]:
         latents = self.model.map("encode", weights)
         output = self.model.map("decode", latents)
-        mean = self.model.mean
-        layers = r_squared(output, weights, mean=mean, layers=self.layers)
-        overall = r_squared(
-            output / self.model.layer_std,
-            weights / self.model.layer_std,
-            mean=mean / self.model.layer_std,
-            layers=torch.zeros_like(self.layers),
+        layers, overall = (
+            r_squared(output, weights, mean=self.model.mean, layers=parts)
+            for parts in (self.layers, torch.zeros_like(self.layers))
         )
         named = {f"r2_{name}_layer{k + 1}": float(v) for k, v in enumerate(layers)}
         return {f"r2_{name}": float(overall), **named}

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .architectures import Architecture
 from .shapes import Float
-from .zoos import Pool, ZooData
+from .zoos import Pool, ZooData, epoch_columns
 
 # two per decade; the release has 1e-5 to 1e3, too little for thousands of inputs
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-5, 6, 23))
@@ -37,7 +37,7 @@ def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
 
     One more property is one more entry. What the zoo varies is among them.
     """
-    column = pool.epoch - zoo.epochs[0]
+    column = epoch_columns(zoo.name, zoo.epochs.tolist(), wanted=pool.epoch.tolist())
     accuracy = {
         split: values[pool.model, column] for split, values in zoo.accuracy.items()
     }

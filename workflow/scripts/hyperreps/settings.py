@@ -314,10 +314,12 @@ class HyperRep(Strict):
     alignment: Literal["none", "weight_matching"] = Field(
         "none",
         description="Bring all models into the coordinates of one reference first (git"
-        " re-basin weight matching).",
+        " re-basin weight matching, with signs where the activation is odd).",
     )
     weight_threshold: Positive = Field(
-        5.0, description="Samples with a larger absolute weight are left out."
+        5.0,
+        description="Networks with a larger absolute weight are left out, in weight"
+        " space too.",
     )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Optimiser.")
     learning_rate: Positive = Field(1e-4, description="Its (maximal) step size.")

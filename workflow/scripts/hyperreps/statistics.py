@@ -367,11 +367,11 @@ def summarise(
     Raises:
         SettingsError: If no population has one of the epochs.
     """
-    last = int(frame["epoch"].max())
-    if set(epochs) - set(frame["epoch"]):
+    known = sorted(set(frame["epoch"]))
+    if missing := sorted(set(epochs) - set(known)):
         raise SettingsError(
-            f"epochs: got {list(epochs)}, but the networks were trained to epoch"
-            f" {last}; leave later epochs out, or train longer"
+            f"epochs: got {list(epochs)}, but no network has epoch {missing[0]}; there"
+            f" are {known[0]} to {known[-1]}: leave others out, or train longer"
         )
     keys = ("source", "target", "method", "epoch")
     paper = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,10 @@ def read_zoo(path: Path) -> ZooData:
     arrays, attributes = read_arrays(path, "seed", "split", *names, kind="zoo")
     settings = Zoo(**json.loads(attributes["settings"]))
     first, last = settings.window
+    epochs = range(first, last + 1)
     with opened(path, kind="zoo") as file:
-        column = int(np.searchsorted(zoo_epochs(file), first))
-        window = slice(column, column + last + 1 - first)
+        columns = epoch_columns(path, zoo_epochs(file).tolist(), wanted=epochs)
+        window = slice(columns[0], columns[-1] + 1)
         weights = file["weights"][:, window]
     if lost := int((arrays["split"] == DIVERGED).sum()):
         total = len(arrays["split"])
@@ -99,7 +100,7 @@ def read_zoo(path: Path) -> ZooData:
     return ZooData(
         name=str(attributes["zoo"]),
         weights=weights,
-        epochs=np.arange(first, last + 1),
+        epochs=np.array(epochs),
         accuracy={
             split: arrays[f"accuracy/{split}"][:, window] for split in MODEL_SPLITS
         },
@@ -115,6 +116,44 @@ def zoo_epochs(file: h5py.File) -> Int[np.ndarray, epochs]:
     if "epochs" in file:
         return file["epochs"][()]
     return np.arange(file["accuracy/test"].shape[1])
+
+
+def epoch_columns(
+    where: Path | str, recorded: Sequence[int], *, wanted: Sequence[int]
+) -> list[int]:
+    """Returns the columns in which epochs lie: an epoch is not its column.
+
+    Imported zoos and finetuned networks have some epochs only.
+
+    Args:
+        where: File or zoo, for the error.
+        recorded: Epoch of each column, increasing.
+        wanted: Epochs, some perhaps more than once.
+
+    Raises:
+        DataFileError: If an epoch is not there.
+    """
+    column = {epoch: index for index, epoch in enumerate(recorded)}
+    if missing := set(wanted) - column.keys():
+        raise DataFileError(
+            f"{where}: no epoch {_listed(missing)}; wanted are {_listed(wanted)}, there"
+            f" are {_listed(column)}"
+        )
+    return [column[epoch] for epoch in wanted]
+
+
+def _listed(epochs: Iterable[int]) -> str:
+    """Returns "0, 1, 21..25"."""
+    runs: list[list[int]] = []
+    for epoch in sorted(set(epochs)):
+        if runs and epoch == runs[-1][-1] + 1:
+            runs[-1].append(epoch)
+        else:
+            runs.append([epoch])
+    return ", ".join(
+        f"{run[0]}..{run[-1]}" if len(run) > 2 else ", ".join(map(str, run))
+        for run in runs
+    )
 
 
 def read_architecture(attributes: dict[str, Any], path: Path) -> Architecture:
