@@ -158,7 +158,7 @@ class TestTable:
         assert "http" not in html
         for words in (
             "ddof 0",
-            "of one group",
+            "Of one group: the interval is over its networks",
             "95 % confidence interval",
             "best 30 % by validation accuracy",
             "hyper-representations trained per zoo: 2",

@@ -23,11 +23,13 @@ from hyperreps.novelty import (
     references,
     z_u,
 )
-from hyperreps.novelty_results import novelty_summary, scale_of
+from hyperreps.novelty_results import DISTANCES, MEANS, novelty_summary, scale_of
+from hyperreps.novelty_tables import novelty_cells
 from hyperreps.population import PopulationTraining, initial_weights
 from hyperreps.sections import Novelty
 from hyperreps.settings import Recipe, Statistics, Zoo
 from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
+from hyperreps.tables import TEXT
 from hyperreps.zoos import ZooData
 
 from .conftest import make_images, on_cpu
@@ -233,6 +235,66 @@ def test_one_network_has_no_interval(known, auditor, zoo):
     assert summary[["ci_low", "ci_high"]].isna().all(axis=None)
     assert math.isnan(summary.loc["pair_distance", "value"])
     assert math.isfinite(summary.loc["relative", "value"])
+
+
+def panel(distances: dict[str, np.ndarray], groups: np.ndarray) -> pd.DataFrame:
+    """Returns audits of networks of which distances alone matter."""
+    frames = []
+    for name, values in distances.items():
+        sampled = name == "sampled"
+        about = {"zoo": "toy", "coordinates": "none", "population": name}
+        numbers = dict.fromkeys([*DISTANCES, *MEANS], 0.5) | {"aligned": values}
+        names = groups if sampled else [f"sample {k}" for k in range(len(values))]
+        about |= {"reference": not sampled, "nearest_model": 0, "group": names}
+        frames.append(pd.DataFrame({**about, **numbers}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def three_seeds() -> pd.DataFrame:
+    """Ninety samples of three seeds, all nearer than any held-out network."""
+    rng = np.random.default_rng(0)
+    distances = {
+        "sampled": rng.normal(10, 0.1, 90),
+        "held_out": rng.normal(20, 0.1, 30),
+        "leave_one_out": rng.normal(20, 0.1, 30),
+        "other_epoch": rng.normal(1, 0.1, 30),
+    }
+    return panel(distances, np.repeat(["seed 1", "seed 2", "seed 3"], 30))
+
+
+def test_no_copy_of_three_seeds_is_no_proof(three_seeds):
+    row = summarised(three_seeds).loc[("sampled", "copies")]
+    assert (row["value"], row["n"], row["groups"]) == (0, 90, 3)
+    assert row["ci_low"] == 0
+    # t of two degrees of freedom at 90 %: 2.92^2 / (90 + 2.92^2)
+    assert row["ci_high"] == pytest.approx(0.0865, abs=1e-4)
+
+
+def test_the_end_of_a_scale_is_no_measurement(three_seeds):
+    """Z_U cannot fall below what as many networks allow, whatever their distance."""
+    summary = summarised(three_seeds).loc["sampled"]
+    z, share = summary.loc["z_u"], summary.loc["nearer"]
+    assert z["value"] == pytest.approx(-1350 / math.sqrt(2700 * 121 / 12))
+    assert z["ci_low"] == pytest.approx(z["value"])
+    assert z["ci_high"] > z["value"] + 1
+    assert (share["value"], share["ci_high"]) == (1, 1)
+    assert share["ci_low"] < 0.9
+    cells = novelty_cells(
+        summarised(three_seeds).reset_index(), TEXT, settings=SETTINGS
+    )
+    shown = cells["ZU"].droplevel(0)
+    assert shown["sampled"].startswith("-8.2 [-8.2, ")
+    assert shown["sampled"].endswith("] saturated")
+    assert "saturated" not in shown["leave_one_out"]
+
+
+def test_nothing_has_an_interval_without_width(three_seeds, known):
+    for frame in (three_seeds, known):
+        summary = summarised(frame)
+        width = (summary["ci_high"] - summary["ci_low"]).dropna()
+        assert len(width) > 20
+        assert not list(width.index[width <= 0])
 
 
 @pytest.mark.parametrize(("n", "m", "shift"), [(40, 60, 0.0), (30, 30, -1.0)])

@@ -178,8 +178,8 @@ def mean_interval(mean: Estimate, *, confidence: float, limits: Ends = SHARE) ->
 
     Where nothing varies, t would give an interval without width, from two networks as
     from a thousand. There what was not met is bounded instead: networks that none of
-    these is like may be as many as share_interval() allows for none seen, and anywhere
-    within the limits.
+    these is like may be as many as Wilson's interval, by the quantile of t, allows for
+    none seen, and anywhere within the limits.
 
     Args:
         mean: As grouped_mean() returns it.
@@ -207,11 +207,11 @@ def share_interval(share: Estimate, *, confidence: float) -> Ends:
 
     Networks are worth p (1 - p) / variance independent ones, their number divided by
     the design effect of the groups; never surer than if all were independent. Where
-    none is what is counted, or all are, nothing tells how groups differ, and all
-    networks count, with the quantile of the groups.
+    none is what is counted, or all are, nothing varies; see mean_interval(). All
+    networks count then, with the quantile of the groups.
 
     Args:
-        share: As grouped_mean() returns it, of zeros and ones.
+        share: As grouped_mean() returns it, of zeros and ones or of probabilities.
         confidence: Level in (0, 1).
 
     Returns:
@@ -220,11 +220,10 @@ def share_interval(share: Estimate, *, confidence: float) -> Ends:
     """
     if not share.parts:
         return UNKNOWN
-    value, unseen = share.value, share.unseen(confidence)
-    if value in SHARE:
-        return (0.0, unseen) if value == 0 else (1 - unseen, 1.0)
     reach = max(share.reach(confidence), _independent_reach(share, confidence))
-    return _wilson(value, reach**2 / (value * (1 - value)))
+    if not reach:
+        return mean_interval(share, confidence=confidence)
+    return _wilson(share.value, reach**2 / (share.value * (1 - share.value)))
 
 
 def _independent_reach(share: Estimate, confidence: float) -> float:
