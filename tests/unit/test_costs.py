@@ -104,3 +104,10 @@ def test_zoos_of_all_tables_are_in_it() -> None:
         if jobs.rule == "train_zoo"
     }
     assert ("digits_varied",) in names
+
+
+def test_the_recorded_estimate_is_that_of_the_paper() -> None:
+    """After new measurements: make numbers."""
+    table = pd.read_csv(ROOT / "docs" / "measurements" / "estimate.csv")
+    recorded = table.groupby("rule")["core_hours"].sum().to_dict()
+    assert recorded == pytest.approx(hours(settings()), rel=1e-4)
