@@ -26,7 +26,7 @@ THREADS := 1
 # of the autoencoder: small, or all up to the paper's, and then the lesser stages too
 SIZES := small
 sizes_small := --width 128 --latent 100 --feedforward 144 --batch-size 64
-sizes_all := --width 16 64 128 256 400 800 --latent 4 8 100 200 350 700 \
+sizes_all := --width 16 64 128 256 400 800 --latent 4 16 100 200 350 700 \
 	--feedforward 16 128 144 288 450 900 --batch-size 8 32 64 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 

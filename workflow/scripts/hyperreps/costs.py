@@ -106,7 +106,7 @@ class Speeds:
         """Returns the speed of the last line of a case with one thread."""
         return float(self._rows(table, case)[-1]["samples_per_s"])
 
-    def step_seconds(self, flop: Number, *, precision: str) -> float:
+    def step_seconds(self, flop: Number, *, precision: str, views: int = 2) -> float:
         """Returns what a training step of an autoencoder takes.
 
         Steps of several sizes were measured; between them time is interpolated, both
@@ -116,10 +116,12 @@ class Speeds:
         Args:
             flop: Operations of the step, forward and backward, all views.
             precision: As in the settings.
+            views: Of each network, 2 with contrast and 1 without.
         """
-        case = "ours" if precision == "float32" else f"ours, {precision}"
+        plain = "ours" if views == 2 else "ours, one view"
+        case = plain if precision == "float32" else f"{plain}, {precision}"
         # where half precision was not measured, it is taken for no faster
-        rows = self._rows("autoencoder", case) or self._rows("autoencoder", "ours")
+        rows = self._rows("autoencoder", case) or self._rows("autoencoder", plain)
         # models are the networks of a step
         seconds = [float(row["models"]) / float(row["samples_per_s"]) for row in rows]
         sizes = [
@@ -244,7 +246,9 @@ class Work:
             batch = min(model.batch_size, train)
             # the backward pass is twice the forward pass
             flop = 3 * views * batch * self._flop(name, variant)
-            step = self.speeds.step_seconds(flop, precision=model.precision)
+            step = self.speeds.step_seconds(
+                flop, precision=model.precision, views=views
+            )
             evaluations = -(-model.epochs // model.evaluate_every) * (train + test)
             seconds = step * (
                 model.epochs * max(1, train // batch)
