@@ -106,7 +106,7 @@ class Speeds:
         """Returns the speed of the last line of a case with one thread."""
         return float(self._rows(table, case)[-1]["samples_per_s"])
 
-    def step_seconds(self, flop: Number, *, precision: str, views: int = 2) -> float:
+    def step_seconds(self, flop: Number, *, precision: str, dropout: bool) -> float:
         """Returns what a training step of an autoencoder takes.
 
         Steps of several sizes were measured; between them time is interpolated, both
@@ -116,9 +116,9 @@ class Speeds:
         Args:
             flop: Operations of the step, forward and backward, all views.
             precision: As in the settings.
-            views: Of each network, 2 with contrast and 1 without.
+            dropout: Whether there is any: attention then takes a slower path.
         """
-        plain = "ours" if views == 2 else "ours, one view"
+        plain = "ours" if dropout else "ours, no dropout"
         case = plain if precision == "float32" else f"{plain}, {precision}"
         # where half precision was not measured, it is taken for no faster
         rows = self._rows("autoencoder", case) or self._rows("autoencoder", plain)
@@ -247,7 +247,7 @@ class Work:
             # the backward pass is twice the forward pass
             flop = 3 * views * batch * self._flop(name, variant)
             step = self.speeds.step_seconds(
-                flop, precision=model.precision, views=views
+                flop, precision=model.precision, dropout=model.dropout > 0
             )
             evaluations = -(-model.epochs // model.evaluate_every) * (train + test)
             seconds = step * (
@@ -426,7 +426,8 @@ class Work:
         """Returns seconds of encoding and decoding one network in a full batch."""
         model, flop = self._variant(zoo, variant), self._flop(zoo, variant)
         step = 3 * flop * model.batch_size
-        return self.speeds.step_seconds(step, precision="float32") * flop / step
+        seconds = self.speeds.step_seconds(step, precision="float32", dropout=False)
+        return seconds * flop / step
 
     def _seeds(self, zoo: str, method: str) -> int:
         variant = self.settings.methods[method].hyper_rep
