@@ -36,6 +36,15 @@ def within(estimated: float, measured: float) -> bool:
     return 1 / FACTOR < estimated / measured < FACTOR
 
 
+def recorded_minutes(run: str) -> float:
+    with open(ROOT / "docs" / "measurements" / "runs.csv", encoding="utf-8") as file:
+        return next(
+            float(row["cpu_minutes"])
+            for row in csv.DictReader(file)
+            if row["run"] == run
+        )
+
+
 @pytest.mark.parametrize(
     ("run", "overlays", "zoo"),
     [("stl10", (), "stl10"), ("mnist", ("novelty.yaml",), "mnist")],
@@ -43,16 +52,30 @@ def within(estimated: float, measured: float) -> bool:
 def test_zoos_take_what_recorded_ones_took(
     run: str, overlays: tuple[str, ...], zoo: str
 ) -> None:
-    with open(ROOT / "docs" / "measurements" / "runs.csv", encoding="utf-8") as file:
-        minutes = {
-            row["run"]: float(row["cpu_minutes"]) for row in csv.DictReader(file)
-        }
     seconds = {
         jobs.names: jobs.seconds
         for jobs in Work(settings(*overlays), SPEEDS).jobs()
         if jobs.rule == "train_zoo"
     }
-    assert within(seconds[zoo,] / 60, minutes[run])
+    assert within(seconds[zoo,] / 60, recorded_minutes(run))
+
+
+@pytest.mark.parametrize(
+    ("run", "overlay"),
+    [
+        ("audit of mnist and mnist_300", "novelty_imported.yaml"),
+        ("audit of the demo's zoos", "novelty_demo.yaml"),
+    ],
+)
+def test_audits_take_what_recorded_ones_took(run: str, overlay: str) -> None:
+    config = settings("novelty.yaml", overlay)
+    seconds = [
+        jobs.seconds
+        for jobs in Work(config, SPEEDS).jobs()
+        if jobs.rule in ("align_zoo", "pretrain", "sample", "audit_references", "audit")
+        and jobs.names[0] in config.novelty.zoos
+    ]
+    assert within(sum(seconds) / 60, recorded_minutes(run))
 
 
 def test_the_stages_of_a_demo_take_what_they_took() -> None:
