@@ -232,8 +232,7 @@ def experiment_flags(**more):
 def get_audits():
     """Returns the audited samples of all methods that the config names."""
     return [
-        f"<results>/novelty/{zoo}/{method}.h5"
-        for zoo, method in needs.audits(SETTINGS)
+        f"<results>/novelty/{zoo}/{method}.h5" for zoo, method in needs.audits(SETTINGS)
     ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,27 @@ def test_other_numbers_are_known_not_to_be_a_runs(page: str) -> None:
     }
     found = set(NUMBER.findall(text))
     assert found <= allowed, f"{page}: from which file? {sorted(found - allowed)}"
+
+
+def test_the_command_names_a_stale_line_and_mends_it(tmp_path: Path) -> None:
+    script = tmp_path / "workflow" / "scripts" / "make_numbers.py"
+    script.parent.mkdir(parents=True)
+    script.write_bytes((ROOT / "workflow/scripts/make_numbers.py").read_bytes())
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.csv").write_text("x\n1.5\n", encoding="utf-8")
+    page = tmp_path / "README.md"
+    page.write_text("first\n" + marked("a.csv x :.1f", "1.4"), encoding="utf-8")
+
+    def run(*flags: str) -> tuple[int, str]:
+        command = [sys.executable, str(script), *flags]
+        library = {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+        done = subprocess.run(
+            command, env=os.environ | library, capture_output=True, text=True
+        )
+        return done.returncode, done.stderr
+
+    problem = "error: README.md:2: not as in the CSV; run make numbers\n"
+    assert run("--check") == (1, problem)
+    assert run() == (0, "")
+    assert page.read_text(encoding="utf-8") == "first\n" + marked("a.csv x :.1f", "1.5")
+    assert run("--check") == (0, "")

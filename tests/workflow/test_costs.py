@@ -12,8 +12,15 @@ from snakemake.utils import update_config
 from hyperreps.configuration import load_settings
 from hyperreps.costs import Speeds, Work
 
-from .project import CHECKOUT, Project
+from .project import CHECKOUT, Project, job_counts
 
+# collecting rules, and what they make
+STAGES = {
+    "zoos": "merge_zoo",
+    "hyper_reps": "pretrain",
+    "samples": "sample",
+    "finetuned": "finetune",
+}
 CONFIGS = {
     "paper": [],
     "demo": ["demo.yaml"],
@@ -42,3 +49,13 @@ def test_no_job_is_forgotten_and_none_is_made_up(
         assert len(logs) == jobs.number, jobs
         forgotten -= logs
     assert not forgotten
+
+
+def test_a_stage_is_made_whole(sources: Project) -> None:
+    """What only the probes read, the zoo digits_varied, is among the zoos too."""
+    demo = ("--dry-run", "--forceall", "--configfile", "config/demo.yaml")
+    whole = job_counts(sources.snakemake(*demo).output)
+    for target, rule in STAGES.items():
+        done = sources.snakemake(target, *demo)
+        assert done.code == 0, done.output
+        assert job_counts(done.output)[rule] == whole[rule], target

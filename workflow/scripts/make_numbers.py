@@ -1,11 +1,13 @@
 """Writes the numbers of README.md and docs/ from the CSV files they come from."""
 
+import sys
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from hyperreps.commands import run
+import tyro
+
 from hyperreps.doc_numbers import NumberError, updated
-from hyperreps.storage import DataFileError, replacing
+from hyperreps.storage import replacing
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +24,7 @@ def main(*, check: bool = False) -> None:
         try:
             new = updated(old, name=name, docs=ROOT / "docs")
         except NumberError as error:
-            raise DataFileError(str(error)) from None
+            sys.exit(f"error: {error}")
         if new == old:
             continue
         stale += [f"{name}:{line}" for line in _changed(old, new)]
@@ -30,7 +32,7 @@ def main(*, check: bool = False) -> None:
             with replacing(path) as temporary:
                 temporary.write_text(new, encoding="utf-8")
     if stale and check:
-        raise DataFileError(f"{', '.join(stale)}: not as in the CSV; run make numbers")
+        sys.exit(f"error: {', '.join(stale)}: not as in the CSV; run make numbers")
 
 
 def _changed(old: str, new: str) -> list[int]:
@@ -41,4 +43,4 @@ def _changed(old: str, new: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    run(main)
+    tyro.cli(main)

@@ -17,7 +17,7 @@ import numpy as np
 from . import needs
 from .architectures import Architecture, build
 from .configuration import ZOO_POPULATIONS, Settings
-from .settings import HyperRep, Recipe, Zoo
+from .settings import HyperRep, Recipe, Zoo, split_sizes
 from .sources import SOURCES
 
 STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
@@ -106,7 +106,7 @@ class Speeds:
         """Returns the speed of the last line of a case with one thread."""
         return float(self._rows(table, case)[-1]["samples_per_s"])
 
-    def step_seconds(self, flop: Number, *, precision: str) -> float:
+    def step_seconds(self, flop: Number, *, precision: str, dropout: bool) -> float:
         """Returns what a training step of an autoencoder takes.
 
         Steps of several sizes were measured; between them time is interpolated, both
@@ -116,9 +116,12 @@ class Speeds:
         Args:
             flop: Operations of the step, forward and backward, all views.
             precision: As in the settings.
+            dropout: Whether there is any: attention then takes a slower path.
         """
-        case = "ours" if precision == "float32" else f"ours, {precision}"
-        rows = self._rows("autoencoder", case)
+        plain = "ours" if dropout else "ours, no dropout"
+        case = plain if precision == "float32" else f"{plain}, {precision}"
+        # where half precision was not measured, it is taken for no faster
+        rows = self._rows("autoencoder", case) or self._rows("autoencoder", plain)
         # models are the networks of a step
         seconds = [float(row["models"]) / float(row["samples_per_s"]) for row in rows]
         sizes = [
@@ -238,12 +241,14 @@ class Work:
     def _pretrainings(self) -> Iterator[Jobs]:
         for name, variant in needs.hyper_reps(self.settings):
             zoo, model = self.settings.zoos[name], self._variant(name, variant)
-            train, _, test = (share * zoo.models * _window(zoo) for share in zoo.split)
+            train, _, test = (size * _window(zoo) for size in _splits(zoo))
             views = 2 if model.contrast_weight else 1
             batch = min(model.batch_size, train)
             # the backward pass is twice the forward pass
             flop = 3 * views * batch * self._flop(name, variant)
-            step = self.speeds.step_seconds(flop, precision=model.precision)
+            step = self.speeds.step_seconds(
+                flop, precision=model.precision, dropout=model.dropout > 0
+            )
             evaluations = -(-model.epochs // model.evaluate_every) * (train + test)
             seconds = step * (
                 model.epochs * max(1, train // batch)
@@ -284,13 +289,13 @@ class Work:
                 population in self.settings.in_distribution.methods
             )
             if population in ZOO_POPULATIONS:
-                share = zoo.split[2] if population == "B_T" else 0.3 * zoo.split[0]
-                networks = share * zoo.models
+                train, _, test = _splits(zoo)
+                networks = test if population == "B_T" else math.ceil(0.3 * train)
             else:
                 networks = self._networks(name, population)
             epochs = len(wanted.epochs) if trained else 1
             sizes = sum(size <= networks for size in wanted.sizes)
-            drawn = networks * max(1, math.ceil(wanted.subsets / max(networks, 1)))
+            drawn = networks * math.ceil(wanted.subsets / networks)
             votes = epochs * drawn * sizes * self._images(name, "test")
             seconds = self._at("image of an ensemble", votes)
             seconds += self._evaluation(
@@ -317,7 +322,7 @@ class Work:
                 model = self._variant(name, features)
                 inputs, count = model.latent, len(model.seeds)
                 seconds += networks * count * self._coding(name, features) / 2
-            products = probe_products(zoo.split[0] * networks, inputs)
+            products = probe_products(_splits(zoo)[0] * _window(zoo), inputs)
             properties = 3 + len(zoo.variations)
             seconds += self._at("product of a probe", properties * count * products)
             yield Jobs("probe", (name, features), 1, seconds)
@@ -328,8 +333,8 @@ class Work:
             zoo = self.settings.zoos[name]
             populations = REFERENCE_POPULATIONS + len(wanted.noise)
             networks = [min(wanted.networks, zoo.models * _window(zoo))] * populations
-            networks[0] = round(zoo.split[2] * zoo.models)
-            corpus = zoo.split[0] * zoo.models * _window(zoo)
+            networks[0] = _splits(zoo)[2]
+            corpus = _splits(zoo)[0] * _window(zoo)
             seconds = sum(self._audit(name, count) for count in networks)
             seconds += self._answers(name, corpus)
             suffix = "" if coordinates == "none" else ".aligned"
@@ -349,7 +354,7 @@ class Work:
 
     def _audit(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the audit of one population takes."""
-        runs = self.settings.zoos[zoo].models * self.settings.zoos[zoo].split[0]
+        runs = _splits(self.settings.zoos[zoo])[0]
         matches = networks * (runs + NEAREST + networks / 2)
         return self._at("match of an audit", matches) + self._answers(zoo, networks)
 
@@ -374,11 +379,12 @@ class Work:
         zoo: str,
         networks: Number,
         *splits: str,
-        architecture: str = "cnn",
+        architecture: str = "",
         engine: str = "",
     ) -> float:
         """Returns seconds that some networks take on parts of a zoo's images."""
-        engine = engine or ("fused" if architecture == "cnn" else "grouped")
+        shape = architecture or self.settings.zoos[zoo].architecture
+        engine = engine or ("fused" if shape == "cnn" else "grouped")
         images = sum(self._images(zoo, split) for split in splits)
         return networks * images / self._speed("evaluation", zoo, engine)
 
@@ -420,7 +426,8 @@ class Work:
         """Returns seconds of encoding and decoding one network in a full batch."""
         model, flop = self._variant(zoo, variant), self._flop(zoo, variant)
         step = 3 * flop * model.batch_size
-        return self.speeds.step_seconds(step, precision="float32") * flop / step
+        seconds = self.speeds.step_seconds(step, precision="float32", dropout=False)
+        return seconds * flop / step
 
     def _seeds(self, zoo: str, method: str) -> int:
         variant = self.settings.methods[method].hyper_rep
@@ -436,6 +443,10 @@ class Work:
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
         return known.architecture or self.settings.zoos[zoo].architecture
+
+
+def _splits(zoo: Zoo) -> tuple[int, int, int]:
+    return split_sizes(zoo.models, zoo.split)
 
 
 def _window(zoo: Zoo) -> int:

@@ -166,7 +166,7 @@ def evaluated(expression: str, docs: Path) -> float:
             case ast.UnaryOp():
                 return OPERATORS[type(node.op)](value(node.operand))
             case ast.Constant(value=int() | float() as number):
-                return number
+                return float(number)
             case ast.Name(id=name) if name[:1] == "_":
                 return cells[int(name[1:])]
         raise NumberError(f"{expression.strip()}: is no expression of cells")

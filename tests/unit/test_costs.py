@@ -1,0 +1,139 @@
+"""The estimate of what a configuration takes, against recorded runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from hyperreps.configuration import Settings, load_settings
+from hyperreps.costs import Speeds, Work, estimate
+
+ROOT = Path(__file__).parents[2]
+SPEEDS = Speeds(ROOT / "docs" / "measurements")
+# how far an estimate may be from what was measured
+FACTOR = 1.3
+
+
+def settings(*overlays: str, **changes: object) -> Settings:
+    config: dict = {}
+    for name in ("config.yaml", *overlays):
+        text = (ROOT / "config" / name).read_text(encoding="utf-8")
+        update_config(config, yaml.safe_load(text))
+    update_config(config, changes)
+    return load_settings(config)
+
+
+def hours(config: Settings) -> dict[str, float]:
+    return {cost.stage: cost.core_hours for cost in estimate(config, SPEEDS)}
+
+
+def within(estimated: float, measured: float) -> bool:
+    return 1 / FACTOR < estimated / measured < FACTOR
+
+
+def recorded_minutes(run: str) -> float:
+    with open(ROOT / "docs" / "measurements" / "runs.csv", encoding="utf-8") as file:
+        return next(
+            float(row["cpu_minutes"])
+            for row in csv.DictReader(file)
+            if row["run"] == run
+        )
+
+
+@pytest.mark.parametrize(
+    ("run", "overlays", "zoo"),
+    [("stl10", (), "stl10"), ("mnist", ("novelty.yaml",), "mnist")],
+)
+def test_zoos_take_what_recorded_ones_took(
+    run: str, overlays: tuple[str, ...], zoo: str
+) -> None:
+    seconds = {
+        jobs.names: jobs.seconds
+        for jobs in Work(settings(*overlays), SPEEDS).jobs()
+        if jobs.rule == "train_zoo"
+    }
+    assert within(seconds[zoo,] / 60, recorded_minutes(run))
+
+
+@pytest.mark.parametrize(
+    ("run", "overlay"),
+    [
+        ("audit of mnist and mnist_300", "novelty_imported.yaml"),
+        ("audit of the demo's zoos", "novelty_demo.yaml"),
+    ],
+)
+def test_audits_take_what_recorded_ones_took(run: str, overlay: str) -> None:
+    config = settings("novelty.yaml", overlay)
+    seconds = [
+        jobs.seconds
+        for jobs in Work(config, SPEEDS).jobs()
+        if jobs.rule in ("align_zoo", "pretrain", "sample", "audit_references", "audit")
+        and jobs.names[0] in config.novelty.zoos
+    ]
+    assert within(sum(seconds) / 60, recorded_minutes(run))
+
+
+def test_the_stages_of_a_demo_take_what_they_took() -> None:
+    table = pd.read_csv(ROOT / "docs" / "demo" / "costs.csv")
+    sums = table.groupby("rule")[["core_hours", "measured_core_hours"]].sum()
+    whole = sums.sum()
+    assert within(whole["core_hours"], whole["measured_core_hours"])
+    dominating = sums[sums["measured_core_hours"] > 0.1 * whole["measured_core_hours"]]
+    assert len(dominating) > 0
+    for rule, row in dominating.iterrows():
+        assert within(row["core_hours"], row["measured_core_hours"]), rule
+
+
+def test_an_autoencoder_runs_at_the_speed_of_its_size() -> None:
+    paper = hours(settings())["pretrain"]
+    operations = 2 * 3 * 1.64e9 / 2 * 2 * 3500 * 500 * 24
+    at_full_width = 80.9e9
+    assert within(paper, operations / at_full_width / 3600)
+
+
+def test_half_precision_has_a_speed_of_its_own() -> None:
+    whole = hours(settings())["pretrain"]
+    half = hours(settings(hyper_rep={"precision": "bfloat16"}))["pretrain"]
+    assert 0.2 < half / whole < 0.95
+
+
+def test_steps_between_the_measured_sizes_are_interpolated() -> None:
+    steps = [
+        SPEEDS.step_seconds(10**k, precision="float32", dropout=True)
+        for k in range(3, 16)
+    ]
+    assert steps == sorted(steps)
+    # the smallest only wait, the largest run at one speed
+    assert steps[0] == steps[1]
+    assert steps[-1] == pytest.approx(10 * steps[-2])
+
+
+def test_grayscale_images_have_one_channel() -> None:
+    seconds = {
+        jobs.names: jobs.seconds
+        for jobs in Work(settings(), SPEEDS).jobs()
+        if jobs.rule == "pretrain"
+    }
+    assert seconds["svhn", "normalized"] == seconds["mnist", "normalized"]
+    assert seconds["cifar10", "normalized"] > seconds["mnist", "normalized"]
+
+
+def test_zoos_of_all_tables_are_in_it() -> None:
+    names = {
+        jobs.names
+        for jobs in Work(settings("demo.yaml"), SPEEDS).jobs()
+        if jobs.rule == "train_zoo"
+    }
+    assert ("digits_varied",) in names
+
+
+def test_the_recorded_estimate_is_that_of_the_paper() -> None:
+    """After new measurements: make numbers."""
+    table = pd.read_csv(ROOT / "docs" / "measurements" / "estimate.csv")
+    recorded = table.groupby("rule")["core_hours"].sum().to_dict()
+    assert recorded == pytest.approx(hours(settings()), rel=1e-4)
