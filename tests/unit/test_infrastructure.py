@@ -28,6 +28,8 @@ from hyperreps.storage import (
 )
 from hyperreps.tensors import read_tensors, write_tensors
 
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+
 
 def test_arrays_survive_a_round_trip(tmp_path):
     path = tmp_path / "a" / "x.h5"

@@ -91,7 +91,7 @@ class TestTables:
         assert len(best) == 2
         assert best[0][0] == "noise†"
         assert "B_T" in best[1]
-        page = tables.html_page(both, methods={}, statistics=FEW, seed=0, title="")
+        page = tables.html_page(both, methods={}, statistics=LEVEL, seed=0, title="")
         assert "noise<sup>†</sup>" in page
         assert "† no hyper-representation has made them" in tables.text_table(both)
 

@@ -358,8 +358,8 @@ def _checked_accuracy(
         model, column = bad[0]
         raise DataFileError(
             f"{path}: accuracy/test of network {model} at epoch {epochs[column]} is"
-            f" {accuracy[model, column]}, but must lie in [0, 1]; move the file away and"
-            " run again"
+            f" {accuracy[model, column]}, but must lie in [0, 1]; move the file away"
+            " and run again"
         )
     return accuracy.astype(np.float64)
 

@@ -156,8 +156,8 @@ def text_table(summary: pd.DataFrame) -> str:
         "Test accuracy in %: mean ± standard deviation over n networks [confidence\n"
         "interval of the mean, from how hyper-representations or zoo models differ;\n"
         "of one group: for its networks only] (± standard deviation between the means\n"
-        "of the hyper-representations); * best mean of its epoch, references left out;\n"
-        f"{TRIVIAL} no hyper-representation has made them."
+        "of the hyper-representations); * best mean of its epoch, references left\n"
+        f"out; {TRIVIAL} no hyper-representation has made them."
     )
     return "\n\n".join([*blocks, note])
 
