@@ -19,7 +19,7 @@ from .project import RESULTS, Project
         ("datasets/digits.log", "datasets/digits.h5"),
         ("zoos/digits/seeds_1_4.log", "zoos/digits/seeds_1_4.h5"),
         ("samples/digits/S_Neigh.log", "samples/digits/S_Neigh.h5"),
-        ("figures/latents.log", "figures/latents.pdf"),
+        ("figures/zoo.log", "figures/zoo.pdf"),
         ("tables/in_distribution.log", "tables/in_distribution.csv"),
     ],
 )
