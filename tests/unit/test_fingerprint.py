@@ -18,8 +18,8 @@ LIBRARY = sorted(
 MODULES = [name for name in LIBRARY if name.endswith(".py")]
 # where keys of the config are declared
 DECLARING = ("settings.py", "sections.py", "configuration.py", "limits.py")
-# only the Snakefile reads it, to print what a run takes
-ESTIMATE = "costs.py"
+# only the Snakefile reads them, to plan a run and to print what it takes
+PLANNING = ("costs.py", "needs.py")
 PARSED = {}
 
 
@@ -167,7 +167,7 @@ def test_a_line_of_logic_in_a_file_counts_for_the_scripts_that_use_it(
     path.write_text(text, encoding="utf-8")
     changed = {script for script in STAGES if after[script] != before[script]}
     assert changed == {script for script in STAGES if name in used_by[script]}
-    assert bool(changed) is (name != ESTIMATE)
+    assert bool(changed) is (name not in PLANNING)
 
 
 def test_every_function_beside_declarations_counts(tree):

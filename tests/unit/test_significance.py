@@ -26,7 +26,9 @@ from hyperreps.statistics import grouped_mean
 LEVEL = Statistics(confidence=0.9, equivalence_margin=0.03)
 
 
-def rows(method, accuracy, groups=None, *, epoch=0, reference=False) -> pd.DataFrame:
+def rows(
+    method, accuracy, groups=None, *, epoch=0, reference=False, trivial=False
+) -> pd.DataFrame:
     count = len(accuracy)
     return pd.DataFrame(
         {
@@ -39,6 +41,7 @@ def rows(method, accuracy, groups=None, *, epoch=0, reference=False) -> pd.DataF
             "accuracy": np.asarray(accuracy, float),
             "published": method,
             "reference": reference,
+            "trivial": trivial,
         }
     )
 
@@ -203,6 +206,23 @@ def test_detectable_difference_is_found_in_four_of_five_runs():
     # and from what is seen it is what the table says
     row = compared(rows("A", one, list(names)), rows("B", two, list(names))).iloc[0]
     assert row["detectable"] == pytest.approx(true)
+
+
+def test_what_no_representation_has_made_is_a_block_of_its_own():
+    parts = [
+        rows("S", [0.3, 0.4], epoch=1),
+        rows("B", [0.2, 0.3], epoch=1),
+        rows("noise", [0.5, 0.6], epoch=1, trivial=True),
+        rows("soup", [0.5, 0.7], epoch=1, trivial=True),
+    ]
+    table = compared(*parts, epochs=(1,))
+    pairs = table.groupby("block")[["method", "other"]].apply(
+        lambda block: list(block.itertuples(index=False, name=None))
+    )
+    assert pairs["methods"] == [("S", "B")]
+    assert pairs["references"] == [
+        (method, other) for method in ("S", "B") for other in ("noise", "soup")
+    ]
 
 
 def test_blocks_and_their_corrections():

@@ -211,7 +211,7 @@ def significance_cells(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     for row in table.itertuples():
         block = f"epoch {row.epoch}"
         if row.block == "references":
-            block = "epoch 0, references"
+            block += ", references"
         heading = layout.heading(f"{display_name(row.source, row.target)}, {block}")
         names = (layout.name(row.method), layout.name(row.other))
         ends = f"[{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
@@ -297,8 +297,8 @@ SIGNIFICANCE_NOTES = {
     "p t": "Of the same t as the interval; paired or Welch's.",
     "p ranks": "Wilcoxon's signed ranks of pairs; Mann and Whitney's U where groups are"
     " not all paired. With five pairs it cannot be below 0.0625.",
-    "block": "One population at one epoch; comparisons with references, at epoch 0,"
-    " are a block of their own.",
+    "block": "One population at one epoch; comparisons with references, which no"
+    " hyper-representation has made, are a block of their own.",
 }
 
 

@@ -77,9 +77,10 @@ def compare(
 ) -> pd.DataFrame:
     """Compares all methods of each block of the accuracy table pairwise.
 
-    A block is one population (source, target) at one epoch; at epoch 0 each method is
-    also compared with each reference, in a block of its own. What is compared is the
-    mean over networks, in every row. Networks that share a group (see
+    A block is one population (source, target) at one epoch. Networks that no
+    hyper-representation has made, at epoch 0 with the references, are a block of their
+    own: each method is compared with each of them. What is compared is the mean over
+    networks, in every row. Networks that share a group (see
     evaluations.collect) share its luck, so groups are the observations, and those of
     the same seed or the same zoo model are paired; see mean_difference(). Where a
     method has a single group, its networks are the observations and the row holds for
@@ -137,8 +138,10 @@ def _first_seen(column: pd.Series) -> pd.Series:
 
 
 def _blocks(cell: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    known = cell.groupby("method", sort=False)["reference"].first()
-    methods, references = list(known.index[~known]), list(known.index[known])
+    # what no hyper-representation has made is what others are compared with
+    known = (cell["reference"] | cell["trivial"]).groupby(cell["method"], sort=False)
+    beside = known.first()
+    methods, references = list(beside.index[~beside]), list(beside.index[beside])
     yield "methods", list(combinations(methods, 2))
     yield "references", list(product(methods, references))
 
