@@ -85,6 +85,16 @@ def test_a_marker_is_opened_and_closed(docs: Path, text: str) -> None:
         updated(text, name="page.md", docs=docs)
 
 
+def test_a_number_may_have_a_name(docs: Path) -> None:
+    names = '<!--numbers\nquick: "a.csv [case=fast, models=1] speed :.0f"\n-->\n'
+    text = updated(f"<!--=quick-->?<!--/-->\n{names}", name="page.md", docs=docs)
+    assert text == f"<!--=quick-->2469<!--/-->\n{names}"
+    with pytest.raises(NumberError, match=r"page\.md: numbers quick are not used"):
+        updated(names, name="page.md", docs=docs)
+    with pytest.raises(NumberError, match=r"page\.md: numbers: "):
+        updated("<!--numbers\nquick\n-->\n", name="page.md", docs=docs)
+
+
 def test_rows_of_a_table_are_written(docs: Path) -> None:
     plan = (
         '<!--rows\nrows: {quick: "[case=fast, models=1]", slow: "[case=slow]"}\n'

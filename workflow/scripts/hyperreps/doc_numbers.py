@@ -8,7 +8,13 @@ Between = and : is an expression of cells, numbers, + - * / and parentheses, and
 mean, min, max and sum over the cells of several rows; behind : a format of Python. A
 cell is a file (below docs/), a selection of rows in brackets (the text in the file,
 alternatives a|b, patterns with *) and a column. Without a function the selection must
-leave one row. In a line of a table, | is not possible.
+leave one row. In a line of a table, | is not possible. Where so much text would hide
+the page from those who read its source, a number has a name, and a comment explains it:
+
+    <!--= speed-->23.9<!--/-->
+    <!--numbers
+    speed: "measurements/zoo_1.csv [case=fused, models=64] ratio :.1f"
+    -->
 
 The rows of a table, after its two lines of heading, and a whole table of accuracies:
 
@@ -34,7 +40,7 @@ import ast
 import operator
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -51,6 +57,7 @@ BLOCK = re.compile(
     r"<!--(?P<kind>rows|text_table)\b(?P<body>.*?)-->\n(?P<old>.*?)<!--/-->", re.S
 )
 OPENING = re.compile(r"<!--(?:=|rows\b|text_table\b)")
+NAMED = re.compile(r"<!--numbers\n(.*?)-->", re.S)
 CELL = re.compile(
     r"(?:(?P<over>mean|min|max|sum)\( *)?"
     r"(?P<file>[\w/.-]+\.csv) *(?:\[(?P<rows>[^\]]*)\])? +(?P<column>[A-Za-z_]\w*)"
@@ -94,10 +101,15 @@ def updated(text: str, *, name: str, docs: Path) -> str:
             f" {known} can be read; a number's marker must be on one line"
         )
 
+    named = _named(text, name)
+    unused = named.keys() - {match["number"].strip() for match in INLINE.finditer(text)}
+    if unused:
+        raise NumberError(f"{name}: numbers {', '.join(sorted(unused))} are not used")
+
     def replaced(match: re.Match[str]) -> str:
         opening = match[0][: match.start("old") - match.start()]
         try:
-            return f"{opening}{_content(match, docs)}{END}"
+            return f"{opening}{_content(match, docs, named)}{END}"
         except (NumberError, ValueError, KeyError, yaml.YAMLError) as error:
             line = text[: match.start()].count("\n") + 1
             raise NumberError(f"{name}:{line}: {error}") from None
@@ -105,13 +117,30 @@ def updated(text: str, *, name: str, docs: Path) -> str:
     return INLINE.sub(replaced, BLOCK.sub(replaced, text))
 
 
-def _content(match: re.Match[str], docs: Path) -> str:
+def _named(text: str, name: str) -> dict[str, str]:
+    """Returns the numbers of a page that have names, as what the names stand for."""
+    named: dict[str, str] = {}
+    for body in NAMED.findall(text):
+        try:
+            named |= {
+                str(key): str(value) for key, value in yaml.safe_load(body).items()
+            }
+        except (AttributeError, yaml.YAMLError) as error:
+            raise NumberError(f"{name}: numbers: {error}") from None
+    return named
+
+
+def _content(match: re.Match[str], docs: Path, named: Mapping[str, str]) -> str:
     found = match.groupdict()
     if "number" in found:
-        return formatted(found["number"], docs)
+        number = found["number"].strip()
+        return formatted(named.get(number, number), docs)
     if found["kind"] == "text_table":
-        table = pd.read_csv(_existing(docs / found["body"].strip()))
-        return f"```\n{text_table(table)}\n```\n"
+        file = found["body"].strip()
+        try:
+            return f"```\n{text_table(pd.read_csv(_existing(docs / file)))}\n```\n"
+        except KeyError as error:
+            raise NumberError(f"{file}: has no column {error}; make it again") from None
     return _rows(found["body"], found["old"], docs)
 
 
