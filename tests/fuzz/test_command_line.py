@@ -33,7 +33,15 @@ LEAVES = [
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project.from_checkout(tmp_path_factory.mktemp("fuzz") / "project")
+    project = Project.from_checkout(tmp_path_factory.mktemp("fuzz") / "project")
+    # files of one's own are inputs
+    own = [dataset["path"] for dataset in FULL["datasets"].values()]
+    own += [zoo["weights"] for zoo in FULL["zoos"].values()]
+    for name in filter(None, own):
+        path = project.root / FULL["data_dir"] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return project
 
 
 def dry_run(project: Project, text: str) -> Finished:

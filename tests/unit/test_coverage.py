@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench" / "coverage.py"
+BENCH = Path(__file__).parents[2] / "bench" / "intervals.py"
 # three standard errors of 95 % in so many runs are 2.7 points
 RUNS = 600
 LEAST, MOST = 0.923, 0.977

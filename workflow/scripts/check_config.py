@@ -1,13 +1,12 @@
 """Says what is wrong with a configuration: YAML by file and line, settings by key."""
 
-import sys
 from pathlib import Path
 
 import tyro
 
+from hyperreps.commands import run
 from hyperreps.config_files import merged, read_config
 from hyperreps.configuration import load_settings
-from hyperreps.settings import SettingsError
 
 BASE = Path(__file__).parents[2] / "config" / "config.yaml"
 
@@ -18,13 +17,10 @@ def main(overlays: tyro.conf.Positional[tuple[Path, ...]]) -> None:
     Args:
         overlays: Files, in the order in which they are given to --configfile.
     """
-    try:
-        config = merged(*(read_config(path) for path in (BASE, *overlays)))
-        settings = load_settings(config)
-    except SettingsError as error:
-        sys.exit(str(error))
+    config = merged(*(read_config(path) for path in (BASE, *overlays)))
+    settings = load_settings(config)
     print(f"experiment {settings.experiment}: nothing is wrong with its settings")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

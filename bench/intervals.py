@@ -1,6 +1,6 @@
 """How often do the intervals hold the truth? Simulated, beside the plain bootstrap.
 
-    python bench/coverage.py docs/measurements/coverage.csv
+    python bench/intervals.py docs/measurements/coverage.csv
 
 Networks are drawn in groups whose truth is known, of every design that the project
 meets: few hyper-representations or many runs, few or many networks of each, groups that
