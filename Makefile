@@ -13,7 +13,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 DEMO := --cores all --configfile config/demo.yaml
-DEMO_TABLES := in_distribution samplers reconstruction ensembles
+DEMO_TABLES := in_distribution significance_in_distribution samplers \
+	reconstruction ensembles
 DEMO_FIGURES := architectures ensembles epoch_zero finetuning novelty samplers
 SOURCES := workflow tests bench
 SLURM := slurmctld slurmd slurm-client munge

@@ -47,6 +47,7 @@ def marked(expression: str, shown: str) -> str:
         ("100 * (a.csv [case=slow] speed + 0.5) :.0f", "123500"),
         ("a.csv [case=fast, far] speed :.1f", "\N{MINUS SIGN}3.0"),
         ("max(a.csv [models=1] speed) :.0f", "2469"),
+        ("a.csv [case=slow] case :s", "slow"),
         ("sum(a.csv [case=s*|fast, far] speed) :.1f", "1231.5"),
     ],
 )

@@ -8,8 +8,9 @@ Between = and : is an expression of cells, numbers, + - * / and parentheses, and
 mean, min, max and sum over the cells of several rows; behind : a format of Python. A
 cell is a file (below docs/), a selection of rows in brackets (the text in the file,
 alternatives a|b, patterns with *) and a column. Without a function the selection must
-leave one row. In a line of a table, | is not possible. Where so much text would hide
-the page from those who read its source, a number has a name, and a comment explains it:
+leave one row. A single cell with the format s is a text. In a line of a table, | is not
+possible. Where so much text would hide the page from those who read its source, a
+number has a name, and a comment explains it:
 
     <!--= speed-->23.9<!--/-->
     <!--numbers
@@ -171,6 +172,8 @@ def formatted(number: str, docs: Path) -> str:
     expression, colon, form = number.rpartition(":")
     if not colon:
         raise NumberError(f"{number.strip()}: has no format behind a colon")
+    if form.strip() == "s" and (cell := CELL.fullmatch(expression.strip())):
+        return _texts(cell, docs)[0]
     return format(evaluated(expression, docs), form.strip()).replace("-", MINUS)
 
 
@@ -208,6 +211,17 @@ def evaluated(expression: str, docs: Path) -> float:
 
 
 def _cell(match: re.Match[str], docs: Path) -> float:
+    """Returns a cell as a number, or what a function makes of several."""
+    try:
+        values = [float(text) for text in _texts(match, docs)]
+    except ValueError as error:
+        where = f"{match['file']} [{match['rows'] or ''}] {match['column']}"
+        raise NumberError(f"{where}: {error}") from None
+    return OVER[match["over"]](values) if match["over"] else values[0]
+
+
+def _texts(match: re.Match[str], docs: Path) -> list[str]:
+    """Returns the selected cells of a column as they are written."""
     name, wanted, column = match["file"], match["rows"] or "", match["column"]
     table = _table(docs / name)
     rows = table
@@ -223,11 +237,7 @@ def _cell(match: re.Match[str], docs: Path) -> float:
         raise NumberError(f"{name}: has no column {column!r}")
     if len(rows) == 0 or (len(rows) > 1 and not match["over"]):
         raise NumberError(f"{name} [{wanted}]: {len(rows)} rows, 1 is needed")
-    try:
-        values = [float(text) for text in rows[column]]
-    except ValueError as error:
-        raise NumberError(f"{name} [{wanted}] {column}: {error}") from None
-    return OVER[match["over"]](values) if match["over"] else values[0]
+    return list(rows[column])
 
 
 @cache
