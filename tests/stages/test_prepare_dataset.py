@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -57,7 +58,8 @@ def test_writes_a_file_that_explains_itself(tmp_path: Path) -> None:
     own_images(tmp_path / "data")
     flags = (*NPZ, "--settings.validation", "5", "--data-dir", "data")
     code, log = prepare_dataset(*flags, "--output", "new/own.h5", cwd=tmp_path)
-    assert (code, len(log.splitlines())) == (0, 1), log
+    assert (code, len(log.splitlines())) == (0, 2), log
+    assert re.search(r"done: [\d.]+ s of CPU time$", log)
     assert "7 train, 5 val and 4 test images of 3 channel(s)" in log
     with h5py.File(tmp_path / "new" / "own.h5") as file:
         for part, number in (("train", 7), ("val", 5), ("test", 4)):

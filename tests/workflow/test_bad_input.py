@@ -119,8 +119,8 @@ BAD_IMAGES = {
         "official files/mnist/t10k-labels-idx1-ubyte.gz",
     ),
     "damaged": (
-        "official files/fashion_mnist/train-images-idx3-ubyte",
-        "truncated",
+        "official files/fashion_mnist/train-images-idx3-ubyte: sha256 is",
+        "move it away",
     ),
     "shape": ("shape.npz", "x_train has shape (8, 28); images must be"),
     "labels": ("labels.npz", "labels in y_test are 0..10"),
