@@ -33,6 +33,17 @@ from hyperreps.settings import Gan
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 EPOCHS = 5  # of a window
+# starts the engine as well; what it computes takes no time
+TRAINING = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from common import random_images
+from finetuning import engine_run
+from hyperreps.settings import Recipe
+recipe = Recipe(initialization="uniform", activation="tanh", learning_rate=1e-3,
+                batch_size=10, epochs=1)
+engine_run("fused", random_images(10, channels=1), recipe, models=1)()
+"""
 UMAP = "import numpy, umap; umap.UMAP().fit(numpy.random.rand(100, 8))"
 
 
@@ -137,6 +148,9 @@ def cases() -> Iterator[Case]:
     weights = initial_weights(cnn, initialization="uniform", seeds=range(60)).numpy()
     runs = {
         "start of a job": process_run(str(SCRIPTS / "finetune.py"), "--help"),
+        "start of training": process_run(
+            "-c", TRAINING, str(SCRIPTS), str(Path(__file__).parent)
+        ),
         "alignment": matching_run(weights[:30]),
         "match of an audit": audit_run(weights, networks=10, runs=40),
         "step of a GAN": gan_run(latent=100),

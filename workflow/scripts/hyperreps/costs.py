@@ -35,6 +35,8 @@ RESULTS = {
 }
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
+# rules whose jobs start an engine
+TRAINING = ("train_zoo", "finetune")
 # logs of the jobs of a rule, below logs/<experiment>, by the names they are about
 LOGS = {
     "prepare_dataset": "datasets/{}.log",
@@ -199,7 +201,10 @@ class Work:
 
     def jobs(self) -> Iterator[Jobs]:
         """Yields all jobs, whatever is done already."""
-        start = 1 / self.speeds.samples_per_second("stages", case="start of a job")
+        plain, training = (
+            1 / self.speeds.samples_per_second("stages", case=case)
+            for case in ("start of a job", "start of training")
+        )
         for stage in (
             self._zoos,
             self._pretrainings,
@@ -211,6 +216,7 @@ class Work:
             self._audits,
         ):
             for jobs in stage():
+                start = training if jobs.rule in TRAINING else plain
                 yield jobs._replace(seconds=jobs.seconds + jobs.number * start)
         yield self._results()
 
@@ -434,11 +440,20 @@ class Work:
         return len(self._variant(zoo, variant).seeds) if variant else 1
 
     def _networks(self, zoo: str, method: str) -> int:
-        """Returns how many networks a method samples; a mean is a single one."""
-        known = self.settings.methods[method]
+        """Returns how many networks a method samples.
+
+        A mean is a single one, and what is not drawn anew is at most the pool.
+        """
+        known, count = self.settings.methods[method], self._seeds(zoo, method)
         if known.sampler == "mean":
             return 1
-        return known.samples * self._seeds(zoo, method)
+        if known.sampler != "identity":
+            return known.samples * count
+        settings = self.settings.zoos[zoo]
+        split = dict(zip(("train", "val", "test"), _splits(settings), strict=True))
+        epochs = _window(settings) if known.epochs == "window" else 1
+        pool = math.ceil(split[known.split] * epochs * min(known.top, known.bottom))
+        return min(known.samples, pool) * count
 
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
