@@ -106,7 +106,7 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(
     results.mkdir()
     with small_disk(results, size="40m"):
         shutil.copytree(original, results, dirs_exist_ok=True)
-        for path in (project.root / FINETUNED).glob("B_*.h5"):
+        for path in (project.root / FINETUNED).glob("B_KDE*.h5"):
             path.unlink()
         (project.root / TABLE).unlink()
         before = project.files()
