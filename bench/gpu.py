@@ -2,20 +2,21 @@
 
     python bench/gpu.py --dataset results/paper/datasets/mnist.h5 --output gpu
 
-Needs torch, numpy, h5py and this library's other requirements, no more. Every section
-prints lines of JSON and adds them to OUTPUT/gpu.jsonl as they come; a section that
-fails says why, and the next one runs. Sections: device, zoo (speed of the engines),
+Needs what training needs (pyproject.toml, dependencies), no more. Every section prints
+its records as lines of JSON and writes OUTPUT/gpu_SECTION.csv; a section that fails
+says why, and the next one runs. Sections: device, zoo (speed of the engines),
 agreement (networks to compare with a CPU's), mnist (the whole zoo: accuracy after every
 epoch), autoencoder (speed of its step), profile.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def zoo(run: Run) -> Iterator[Record]:
 
 def profile(run: Run) -> Iterator[Record]:
     """Says where the time of a grouped epoch and of an autoencoder's step goes."""
-    grouped, _ = _engine_epoch("grouped", _random_images(200, 1), models=1000)
+    grouped, _ = _engine_epoch("grouped", _random_images(50, 1), models=1000)
     name, training = _pretraining(SIZES[2], "bfloat16")
     for title, work in (("grouped epoch", grouped), (f"autoencoder {name}", training)):
         work()
@@ -179,8 +180,11 @@ def profile(run: Run) -> Iterator[Record]:
         with torch.profiler.profile(activities=activities) as found:
             work()
             torch.cuda.synchronize()
+        # kernels only: the operations that start them would count them again
         events = sorted(
-            found.key_averages(), key=lambda e: e.self_device_time_total, reverse=True
+            (e for e in found.key_averages() if e.device_type.name == "CUDA"),
+            key=lambda e: e.self_device_time_total,
+            reverse=True,
         )
         total = sum(e.self_device_time_total for e in events)
         for event in events[:12]:
@@ -247,14 +251,22 @@ def autoencoder(run: Run) -> Iterator[Record]:
             torch.cuda.reset_peak_memory_stats()
 
 
-def _training(run: Run, *, engine: str, models: int, recipe: Recipe, record: Any):
+def _training(
+    run: Run,
+    *,
+    engine: str,
+    models: int,
+    recipe: Recipe,
+    record: Sequence[int],
+    place: torch.device = CUDA,
+) -> PopulationTraining:
     images = read_images(run.dataset)
     network = build("cnn", channels=images.channels)
     seeds = range(1, models + 1)
     return PopulationTraining(
         initial_weights(network, initialization=recipe.initialization, seeds=seeds),
         network,
-        images=images.on(CUDA),
+        images=images.on(place),
         seeds=seeds,
         recipe=recipe,
         record=record,
@@ -263,22 +275,42 @@ def _training(run: Run, *, engine: str, models: int, recipe: Recipe, record: Any
 
 
 def agreement(run: Run) -> Iterator[Record]:
-    """Trains 20 networks for an epoch; their weights and accuracy go to a file."""
+    """Compares 20 networks after an epoch with those of the CPU's fused engine.
+
+    difference is the mean over networks of test accuracy in %, paired by seed, error its
+    standard error; apart is how far the weights of a pair lie apart, as a share of the
+    way that they have gone.
+    """
     recipe = RECIPE.model_copy(update={"epochs": 1})
-    arrays = {}
-    for engine in ("fused", "grouped"):
-        training = _training(run, engine=engine, models=20, recipe=recipe, record=[1])
+    found = {}
+    for place, engine in (("cpu", "fused"), ("cuda", "fused"), ("cuda", "grouped")):
+        training = _training(
+            run,
+            engine=engine,
+            models=20,
+            recipe=recipe,
+            record=[0, 1],
+            place=torch.device(place),
+        )
         start = time.monotonic()
         training.run_epoch()
-        arrays[f"{engine}_weights"] = training.recorded[:, 0]
-        arrays[f"{engine}_accuracy"] = 100 * training.accuracy["test"][:, 1]
+        seconds = time.monotonic() - start
+        weights, accuracy = training.recorded, 100 * training.accuracy["test"][:, 1]
+        found[place, engine] = weights, accuracy
+        reference = found["cpu", "fused"]
+        gap = accuracy - reference[1]
+        moved = np.linalg.norm(weights[:, 1] - weights[:, 0], axis=1)
+        apart = np.linalg.norm(weights[:, 1] - reference[0][:, 1], axis=1)
         yield {
-            "agreement": engine,
-            "accuracy": float(arrays[f"{engine}_accuracy"].mean()),
-            "std": float(arrays[f"{engine}_accuracy"].std(ddof=1)),
-            "seconds": time.monotonic() - start,
+            "device": place,
+            "engine": engine,
+            "accuracy": float(accuracy.mean()),
+            "std": float(accuracy.std(ddof=1)),
+            "difference": float(gap.mean()),
+            "error": float(gap.std(ddof=1) / len(gap) ** 0.5),
+            "apart": float((apart / moved).mean()),
+            "seconds": seconds,
         }
-    np.savez(run.output / "agreement.npz", **arrays)
 
 
 def mnist(run: Run) -> Iterator[Record]:
@@ -340,20 +372,34 @@ def main(
         models=models,
         epochs=epochs,
     )
-    with (output / "gpu.jsonl").open("a", encoding="utf-8") as file:
-        for name in sections:
-            start = time.monotonic()
-            try:
-                for record in SECTIONS[name](run):
-                    line = json.dumps({"section": name, **record})
-                    print(line, flush=True)
-                    file.write(line + "\n")
-                    file.flush()
-                    if run.left() < 0:
-                        raise TimeoutError("the time budget is used up")
-            except Exception:
-                print(f"section {name}: {traceback.format_exc()}", flush=True)
-            print(f"section {name}: {time.monotonic() - start:.1f} s", flush=True)
+    for name in sections:
+        start = time.monotonic()
+        records = []
+        try:
+            for record in SECTIONS[name](run):
+                print(json.dumps({"section": name, **record}), flush=True)
+                records.append(record)
+                if run.left() < 0:
+                    raise TimeoutError("the time budget is used up")
+        except Exception:
+            print(f"section {name}: {traceback.format_exc()}", flush=True)
+        write_csv(output / f"gpu_{name}.csv", records)
+        print(f"section {name}: {time.monotonic() - start:.1f} s", flush=True)
+
+
+def write_csv(path: Path, records: list[Record]) -> None:
+    """Writes records, which need not have the same keys; numbers with six digits."""
+    columns = dict.fromkeys(key for record in records for key in record)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        for record in records:
+            writer.writerow(
+                {
+                    k: f"{v:.6g}" if isinstance(v, float) else v
+                    for k, v in record.items()
+                }
+            )
 
 
 if __name__ == "__main__":
