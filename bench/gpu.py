@@ -277,9 +277,9 @@ def _training(
 def agreement(run: Run) -> Iterator[Record]:
     """Compares 20 networks after an epoch with those of the CPU's fused engine.
 
-    difference is the mean over networks of test accuracy in %, paired by seed, error its
-    standard error; apart is how far the weights of a pair lie apart, as a share of the
-    way that they have gone.
+    difference is the mean over networks of test accuracy in %, paired by seed, error
+    its standard error; apart is how far the weights of a pair lie apart, as a share of
+    the way that they have gone.
     """
     recipe = RECIPE.model_copy(update={"epochs": 1})
     found = {}
