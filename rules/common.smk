@@ -37,7 +37,11 @@ from hyperreps.config.costs import Speeds, estimate
 from hyperreps.files.fingerprint import code_fingerprint
 from hyperreps.files.places import content_digest, data_folder, expanded
 from hyperreps.sampling.samplers import needs_generator
-from hyperreps.config.configuration import PLAIN_FEATURES, ZOO_POPULATIONS, load_settings
+from hyperreps.config.configuration import (
+    PLAIN_FEATURES,
+    ZOO_POPULATIONS,
+    load_settings,
+)
 from hyperreps.settings.stages import SettingsError
 from hyperreps.files.storage import OutputError, replacing
 

@@ -535,7 +535,7 @@ COMPILED = """
 import functools, sys, torch
 sys.path.insert(0, sys.argv[1])
 from hyperreps.networks.architectures import build
-from hyperreps.zoo.population import initial_weights
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.pretraining import Pretraining
 from hyperreps.settings.stages import HyperRep
 
@@ -559,7 +559,7 @@ def test_a_compiled_step_is_the_same():
 
     In a process of its own: shapes that are checked at run time cannot be traced.
     """
-    scripts = Path(autoencoder.__file__).parents[1]
+    scripts = Path(autoencoder.__file__).parents[2]
     settings = plain_settings(contrast_weight=0.1).model_dump_json()
     words = [sys.executable, "-c", COMPILED, str(scripts), settings]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -583,7 +583,7 @@ run(main)
 
 
 def test_without_a_compiler_it_is_one_line(tmp_path):
-    scripts = Path(autoencoder.__file__).parents[1]
+    scripts = Path(autoencoder.__file__).parents[2]
     words = [sys.executable, "-c", UNCOMPILED, str(scripts)]
     # what was compiled before is not there either
     environment = {"PATH": "", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}

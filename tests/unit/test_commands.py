@@ -13,7 +13,7 @@ import pytest
 
 from hyperreps.running import commands
 
-SCRIPTS = Path(commands.__file__).parents[1]
+SCRIPTS = Path(commands.__file__).parents[2]
 PRINT = r"print('68.6 \xb1 6.7, \u2248 1, \u2192, \xe9')"
 
 

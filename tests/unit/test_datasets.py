@@ -38,7 +38,7 @@ from ..image_files import (
     write,
 )
 
-SCRIPTS = Path(datasets.__file__).parents[1]
+SCRIPTS = Path(datasets.__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", FORMATS)
