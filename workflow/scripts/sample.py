@@ -7,12 +7,12 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import Architecture, build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.networks.transplant import transplant
 from hyperreps.numbers.seeds import derived_seed, numpy_generator
 from hyperreps.representation.autoencoder import HyperRepresentation, load
