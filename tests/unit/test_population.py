@@ -423,7 +423,7 @@ def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
     monkeypatch.setattr(TorchEngine, "evaluate", scarce(evaluation))
     with caplog.at_level("INFO"):
         parts = train(range(11))
-    assert [len(launch.rows) for launch in parts.launches] == [3, 3, 3, 2]
+    assert [len(launch.rows) for launch in parts.launches.parts] == [3, 3, 3, 2]
     assert "out of memory; training 3 models at a time" in caplog.text
     assert (parts.recorded == whole.recorded).all()
     np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])

@@ -7,8 +7,9 @@ import torch
 
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
+from hyperreps.divergence import all_diverged
 from hyperreps.images import read_images
-from hyperreps.population import PopulationTraining, all_diverged
+from hyperreps.population import PopulationTraining
 from hyperreps.resuming import Pace, input_digest, run_to_end
 from hyperreps.seeds import derived_seed
 from hyperreps.settings import Recipe
@@ -78,7 +79,7 @@ def main(
         ),
         pace=pace,
     )
-    if (training.diverged >= 0).all():
+    if training.divergence.all:
         raise all_diverged(f"{len(training.diverged)} networks")
     write_arrays(
         output,

@@ -9,7 +9,7 @@ import numpy as np
 
 from hyperreps.architectures import build
 from hyperreps.commands import run
-from hyperreps.population import all_diverged
+from hyperreps.divergence import all_diverged
 from hyperreps.settings import Zoo
 from hyperreps.storage import DataFileError, add_array, created, opened, reserve
 from hyperreps.zoos import DIVERGED, assign_splits
