@@ -25,7 +25,6 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.novelty import nearer
 from hyperreps.novelty_results import nearer_mean
 from hyperreps.reconstruction import explained_variance
 from hyperreps.significance import difference_interval
@@ -38,6 +37,7 @@ from hyperreps.statistics import (
     median_interval,
     share_interval,
 )
+from hyperreps.verdicts import nearer
 
 CONFIDENCE = 0.95
 UNBOUNDED = (-math.inf, math.inf)

@@ -9,7 +9,7 @@ from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
 from hyperreps.evaluations import sample_groups
 from hyperreps.images import read_images
-from hyperreps.novelty import Population, auditor_for, log_audit
+from hyperreps.novelty import Candidates, auditor_for
 from hyperreps.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.zoos import read_zoo
 
@@ -55,12 +55,12 @@ def main(
         row = int(np.argmax(~np.isfinite(weights).all(1)))
         raise DataFileError(f"{samples}: network {row} has weights that are not finite")
     sources = models.reshape(len(models), -1)
-    audit = auditor(Population(weights, sources))
-    log_audit(str(origin["method"]), audit)
-    audit["group"] = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
+    audit = auditor(Candidates(weights, sources))
+    audit.log(str(origin["method"]))
+    group = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
     write_arrays(
         output,
-        audit,
+        {**audit.arrays(), "group": group},
         attributes={
             "kind": "novelty",
             "zoo": data.name,

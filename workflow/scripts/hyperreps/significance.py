@@ -14,7 +14,6 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from .novelty import nearer
 from .settings import SettingsError, Statistics
 from .shapes import Float
 from .statistics import (
@@ -25,6 +24,7 @@ from .statistics import (
     grouped_mean,
     mean_interval,
 )
+from .verdicts import nearer
 
 # probability of being called different that a detectable difference has
 POWER = 0.8
