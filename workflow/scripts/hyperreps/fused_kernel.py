@@ -8,7 +8,7 @@ inner loops, so that sums and taps stay in registers:
 * The second has a tap row in the lanes: [column, channel] is contiguous.
 * Max pooling passes a gradient to one of four corners only, so the gradients of both
   visit that corner alone, a quarter of the work.
-* The layers behind have the samples in the lanes.
+* The layers behind have the images in the lanes.
 
 Words and memory are drawn in docs/fused_kernel.md, and docs/fused_kernel_reference.py
 is what is written here for one network and CPU.
@@ -423,7 +423,7 @@ def _meetings(plan: Plan) -> dict[int, list[_Meeting]]:
 
 
 def _convolve_3(code: _Source, plan: Plan) -> None:
-    """Third convolution, samples in lanes."""
+    """Third convolution, images in lanes."""
     taps, positions = plan.kernels[2] ** 2, plan.sides[2] ** 2
     inputs = plan.units[1]
     with (
@@ -481,7 +481,7 @@ def _tile(count: int) -> int:
 
 
 def _linear(code: _Source, plan: Plan, number: int) -> None:
-    """Linear layer, samples in lanes."""
+    """Linear layer, images in lanes."""
     item = plan.architecture.weighted[2 + number]
     units, inputs = item.units, item.fan_in
     tile = _tile(units)

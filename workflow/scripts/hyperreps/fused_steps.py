@@ -4,8 +4,8 @@ Its text is copied to the head of a generated module, which adds the constants i
 capitals and the functions that are not defined here. It is never imported: type
 checkers that wrap every function of the package would break numba.
 
-Samples go through in chunks of 16. Convolutions and their gradients work on one sample
-at a time; after the second pooling the 16 samples lie side by side in the lanes of a
+Images go through in chunks of 16. Convolutions and their gradients work on one image
+at a time; after the second pooling the 16 images lie side by side in the lanes of a
 vector, which suits layers that are too small to fill vectors by themselves.
 """
 # mypy: ignore-errors
@@ -263,7 +263,7 @@ def collect_sums(sums_1, sums_2, gradient):
 
 @njit
 def spread_channels(pooled, features, lane):
-    """Moves [position, channel] of one sample into its lane of the features."""
+    """Moves [position, channel] of one image into its lane of the features."""
     for channel in range(UNITS_2):
         for position in range(POSITIONS_2):
             feature = channel * POSITIONS_2 + position
@@ -284,10 +284,10 @@ def score(scores, classes, count, share):
     """Turns scores into the gradient of the mean loss.
 
     Args:
-        scores: [CLASSES, 16 samples]; overwritten.
-        classes: The class of each sample, as float32 [16].
-        count: Samples that exist; the gradient of the others is zero.
-        share: Weight of a sample in the mean, one over the batch size.
+        scores: [CLASSES, 16 images]; overwritten.
+        classes: The class of each image, as float32 [16].
+        count: Images that exist; the gradient of the others is zero.
+        share: What an image counts in the mean, one over the batch size.
 
     Returns:
         The summed cross-entropy and the number of correct answers.
@@ -393,9 +393,9 @@ def train_model(
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
 
-    samples = len(order)
-    for batch in range(0, samples, batch_size):
-        stop = min(batch + batch_size, samples)
+    visits = len(order)
+    for batch in range(0, visits, batch_size):
+        stop = min(batch + batch_size, visits)
         fill_tables(weights, table_1, table_2)
         clear(gradient)
         clear(sums_1)

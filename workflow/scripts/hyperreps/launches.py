@@ -138,7 +138,7 @@ class Launches:
     def _train(
         self, launch: Launch, images: Images, seeds: Int[Tensor, models], epoch: int
     ) -> Sums:
-        order = batch_order(seeds, epoch=epoch, images=len(images.labels))
+        order = batch_order(seeds, epoch=epoch, count=len(images.labels))
         return self.engine.train_epoch(
             launch.rows,
             launch.optimizer,

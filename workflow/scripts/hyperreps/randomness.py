@@ -35,7 +35,7 @@ def mix(x: Int[Tensor, ...]) -> Int[Tensor, ...]:
 
 
 def batch_order(
-    seeds: Int[Tensor, models], *, epoch: int, images: int
+    seeds: Int[Tensor, models], *, epoch: int, count: int
 ) -> Int[Tensor, "models images"]:
     """Returns in which order each model sees the images in an epoch.
 
@@ -44,10 +44,10 @@ def batch_order(
     Args:
         seeds: One per model; the result is on their device.
         epoch: Counted from 1.
-        images: Number of images.
+        count: Number of images.
     """
     keys = mix(mix(seeds) + epoch)[:, None]
-    position = torch.arange(images, device=seeds.device)
+    position = torch.arange(count, device=seeds.device)
     return mix(keys + position).argsort(dim=1, stable=True)
 
 
