@@ -1,11 +1,11 @@
 """The fused CPU kernel of `cnn` with 1 channel, with vectors of 16 lanes.
 
 Written by workflow/scripts/make_kernel_reference.py, to be read beside
-docs/fused_kernel.md; nothing imports it. hyperreps/fused_steps.py, which calls these
-functions, is the other half of the module that numba compiles.
+docs/fused_kernel.md; nothing imports it. hyperreps/engines/fused/steps.py, which calls
+these functions, is the other half of the module that numba compiles.
 """
 
-from hyperreps.vectors import filled, fma, folded, load, load_filled, part, store, store_integers, where_greater
+from hyperreps.engines.fused.vectors import filled, fma, folded, load, load_filled, part, store, store_integers, where_greater
 
 PLANES = np.int64(1)
 SIDE = np.int64(28)

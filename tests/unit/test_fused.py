@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import make_kernel_reference
-from hyperreps import fused
-from hyperreps.architectures import Architecture, Convolution, build
-from hyperreps.population import initial_weights
+from hyperreps.engines.fused import engine as fused
+from hyperreps.networks.architectures import Architecture, Convolution, build
+from hyperreps.networks.initialisation import initial_weights
 
 from .conftest import make_images
 from .fused_oracle import (
