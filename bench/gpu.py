@@ -28,15 +28,15 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.architectures import build
-from hyperreps.costs import autoencoder_multiplications
-from hyperreps.images import Images, read_images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.pretraining import Pretraining
-from hyperreps.randomness import batch_order
-
-from hyperreps.engines import choose_engine, evaluate_with
-from hyperreps.settings import HyperRep, Recipe
+from hyperreps.config.costs import autoencoder_multiplications
+from hyperreps.data.images import Images, read_images
+from hyperreps.engines.interface import choose_engine, evaluate_with
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.randomness import batch_order
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.settings.stages import HyperRep, Recipe
+from hyperreps.zoo.population import PopulationTraining
 
 CUDA = torch.device("cuda")
 # the paper's MNIST recipe
@@ -134,7 +134,7 @@ def _engine_epoch(
     rows = rows.to(CUDA).requires_grad_()
     optimizer = engine.optimizer(rows, recipe)
     order = batch_order(
-        torch.arange(models, device=CUDA), epoch=1, images=len(images.labels)
+        torch.arange(models, device=CUDA), epoch=1, count=len(images.labels)
     )
 
     def train() -> object:
