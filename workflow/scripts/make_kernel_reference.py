@@ -1,4 +1,4 @@
-"""Writes the reference of the fused CPU kernel: what the generator makes, to read."""
+"""Writes the reference of the fused CPU kernel: its generated half, to read."""
 
 from pathlib import Path
 

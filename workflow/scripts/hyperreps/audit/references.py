@@ -85,12 +85,12 @@ def _changed(
     zoo: ZooData, weights: Float[np.ndarray, "models parameters"], seed: int
 ) -> Float[np.ndarray, "models parameters"]:
     """Returns the same functions: units permuted and, where that is one, flipped."""
-    generator = torch.Generator().manual_seed(derived_seed("copies", seed, zoo.name))
+    rng = torch.Generator().manual_seed(derived_seed("copies", seed, zoo.name))
     changes = random_symmetries(
         zoo.architecture,
         len(weights),
         activation=zoo.settings.recipe.activation,
-        generator=generator,
+        generator=rng,
     )
     return changes.of(torch.from_numpy(weights)).numpy()
 

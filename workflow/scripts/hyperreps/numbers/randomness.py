@@ -1,6 +1,6 @@
 """Random numbers on devices that are functions of seeds and epochs alone.
 
-A counter-based generator (the finalizer of SplitMix64, Steele et al. 2014) in int64
+A counter-based source (the finalizer of SplitMix64, Steele et al. 2014) in int64
 arithmetic, which wraps around alike on every device: the same keys on CPU and GPU.
 """
 
@@ -53,9 +53,9 @@ def batch_order(
 
 @contextmanager
 def torch_seeded(*parts: int | str, device: torch.device) -> Iterator[None]:
-    """Seeds torch's own generators inside the block and restores them afterwards.
+    """Seeds torch's own random numbers inside the block and restores them afterwards.
 
-    For modules such as dropout, which take no generator.
+    For modules such as dropout, which take no torch.Generator.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
