@@ -45,6 +45,7 @@ GELU = np.int64(5)
 
 @njit
 def convolve_1(inputs, inputs_at, table, weights, features, features_at, winners):
+    """First convolution and pooling of an image; winners: where windows begin."""
     bias = load(weights, 200, 8)
     for row in range(12):
         for tile in range(0, 24, 12):
@@ -232,6 +233,7 @@ def convolve_1(inputs, inputs_at, table, weights, features, features_at, winners
 
 @njit
 def convolve_2(features, features_at, table, weights, pooled, winners, winners_at):
+    """Second convolution and pooling of an image; winners: which corner."""
     for row in range(4):
         for column in range(4):
             window_at = features_at + (2 * row * 12 + 2 * column) * 8
@@ -412,6 +414,7 @@ def convolve_2(features, features_at, table, weights, pooled, winners, winners_a
 
 @njit
 def convolve_1_only(inputs, inputs_at, table, weights, features):
+    """First convolution and pooling of an image; winners: where windows begin."""
     bias = load(weights, 200, 8)
     for row in range(12):
         for tile in range(0, 24, 12):
@@ -546,6 +549,7 @@ def convolve_1_only(inputs, inputs_at, table, weights, features):
 
 @njit
 def convolve_2_only(features, features_at, table, weights, pooled):
+    """Second convolution and pooling of an image; winners: which corner."""
     for row in range(4):
         for column in range(4):
             window_at = features_at + (2 * row * 12 + 2 * column) * 8
@@ -718,6 +722,7 @@ def convolve_2_only(features, features_at, table, weights, pooled):
 
 @njit
 def convolve_1_gradient(inputs, deltas, winners, winners_at, sums, gradient):
+    """Adds the gradients of the taps to sums, those of the biases to gradient."""
     total = filled(F(0), 16)
     for delta_at in range(0, FEATURES_1, 16):
         total = total + load(deltas, delta_at, 16)
@@ -767,6 +772,7 @@ def convolve_1_gradient(inputs, deltas, winners, winners_at, sums, gradient):
 
 @njit
 def convolve_2_gradient(features, features_at, table, deltas, winners, winners_at, sums, gradient, deltas_before):
+    """The same for the second convolution, and the gradient of its features."""
     for unit in range(UNITS_2):
         total = F(0)
         for position in range(POSITIONS_2):
@@ -893,6 +899,7 @@ def convolve_2_gradient(features, features_at, table, deltas, winners, winners_a
 
 @njit
 def convolve_3(weights, features, out):
+    """Of 16 images at once."""
     for unit in range(4):
         bias = load_filled(weights, 1510 + unit, 16)
         sum_0 = bias
@@ -976,6 +983,7 @@ def convolve_3(weights, features, out):
 
 @njit
 def convolve_3_gradient(weights, features, deltas, gradient, deltas_before):
+    """Adds the gradients of weights and biases; those of features replace others."""
     clear(deltas_before)
     for unit in range(4):
         delta_0 = load(deltas, (unit * 9 + 0) * 16, 16)
@@ -1136,6 +1144,7 @@ def convolve_3_gradient(weights, features, deltas, gradient, deltas_before):
 
 @njit
 def linear_1(weights, features, out):
+    """Of 16 images at once."""
     for unit in range(0, 20, 5):
         sum_0 = load_filled(weights, 2234 + unit + 0, 16)
         sum_1 = load_filled(weights, 2234 + unit + 1, 16)
@@ -1159,6 +1168,7 @@ def linear_1(weights, features, out):
 
 @njit
 def linear_1_gradient(weights, features, deltas, gradient, deltas_before):
+    """As convolve_3_gradient."""
     t66 = load(deltas, 0, 16)
     t67 = load(deltas, 16, 16)
     t68 = load(deltas, 32, 16)
@@ -1308,6 +1318,7 @@ def linear_1_gradient(weights, features, deltas, gradient, deltas_before):
 
 @njit
 def linear_2(weights, features, out):
+    """Of 16 images at once."""
     for unit in range(0, 10, 5):
         sum_0 = load_filled(weights, 2454 + unit + 0, 16)
         sum_1 = load_filled(weights, 2454 + unit + 1, 16)
@@ -1331,6 +1342,7 @@ def linear_2(weights, features, out):
 
 @njit
 def linear_2_gradient(weights, features, deltas, gradient, deltas_before):
+    """As convolve_3_gradient."""
     t177 = load(deltas, 0, 16)
     t178 = load(deltas, 16, 16)
     t179 = load(deltas, 32, 16)

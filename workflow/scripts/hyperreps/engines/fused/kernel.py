@@ -17,7 +17,7 @@ is what is written here for one network and CPU.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,9 +51,12 @@ class _Source:
         yield
         self.depth -= 1
 
-    def function(self, head: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def function(self, head: str, about: str) -> Iterator[None]:
         self("", "", "@njit")
-        return self.block(f"def {head}:")
+        with self.block(f"def {head}:"):
+            self(f'"""{about}"""')
+            yield
 
     def lane_sums(self, vectors: Sequence[str], *, lanes: int) -> str:
         """Sums the lanes of each vector; returns a vector with sum i in lane i."""
@@ -110,7 +113,7 @@ def unrolled_source(plan: Plan) -> str:
 
 
 def _convolve_1(code: _Source, plan: Plan, *, training: bool) -> None:
-    """First convolution, 2 x 2 maximum and, in training, where its window begins."""
+    """First convolution and 2 x 2 maximum, one pixel times all units at once."""
     taps, lanes, side = plan.kernels[0], plan.lanes, plan.sides[0]
     # vectors for the two rows that are pooled into one
     vectors = 2 // plan.rows_per_vector
@@ -121,7 +124,8 @@ def _convolve_1(code: _Source, plan: Plan, *, training: bool) -> None:
         if training
         else "convolve_1_only(inputs, inputs_at, table, weights, features)"
     )
-    with code.function(head):
+    about = "First convolution and pooling of an image; winners: where windows begin."
+    with code.function(head, about):
         code(f"bias = load(weights, {plan.biases_at[0]}, 8)")
         with (
             code.block(f"for row in range({side}):"),
@@ -202,16 +206,17 @@ def _store_winners(code: _Source, target: str) -> None:
 
 
 def _convolve_2(code: _Source, plan: Plan, *, training: bool) -> None:
-    """Second convolution, 2 x 2 maximum and, in training, the corner it comes from."""
+    """Second convolution and 2 x 2 maximum, a tap row of all channels at once."""
     taps, units, side = plan.kernels[1], plan.units[1], plan.sides[1]
     head = (
         "convolve_2(features, features_at, table, weights, pooled, winners, winners_at)"
         if training
         else "convolve_2_only(features, features_at, table, weights, pooled)"
     )
+    about = "Second convolution and pooling of an image; winners: which corner."
     per_pass = min(units, plan.sums // len(_CORNERS))
     with (
-        code.function(head),
+        code.function(head, about),
         code.block(f"for row in range({side}):"),
         code.block(f"for column in range({side}):"),
     ):
@@ -275,7 +280,8 @@ def _convolve_1_gradient(code: _Source, plan: Plan) -> None:
     taps = plan.kernels[0]
     together = 2
     arguments = "inputs, deltas, winners, winners_at, sums, gradient"
-    with code.function(f"convolve_1_gradient({arguments})"):
+    about = "Adds the gradients of the taps to sums, those of the biases to gradient."
+    with code.function(f"convolve_1_gradient({arguments})", about):
         code("total = filled(F(0), 16)")
         with code.block("for delta_at in range(0, FEATURES_1, 16):"):
             code("total = total + load(deltas, delta_at, 16)")
@@ -340,7 +346,8 @@ def _convolve_2_gradient(code: _Source, plan: Plan) -> None:
         "features, features_at, table, deltas, winners, winners_at, sums, gradient,"
         " deltas_before"
     )
-    with code.function(f"convolve_2_gradient({arguments})"):
+    about = "The same for the second convolution, and the gradient of its features."
+    with code.function(f"convolve_2_gradient({arguments})", about):
         with code.block("for unit in range(UNITS_2):"):
             code("total = F(0)")
             with code.block("for position in range(POSITIONS_2):"):
@@ -427,7 +434,7 @@ def _convolve_3(code: _Source, plan: Plan) -> None:
     taps, positions = plan.kernels[2] ** 2, plan.sides[2] ** 2
     inputs = plan.units[1]
     with (
-        code.function("convolve_3(weights, features, out)"),
+        code.function("convolve_3(weights, features, out)", "Of 16 images at once."),
         code.block(f"for unit in range({plan.units[2]}):"),
     ):
         code(f"bias = load_filled(weights, {plan.biases_at[2]} + unit, 16)")
@@ -447,10 +454,14 @@ def _convolve_3(code: _Source, plan: Plan) -> None:
 
 
 def _convolve_3_gradient(code: _Source, plan: Plan) -> None:
+    """Weights, biases and input, images in lanes."""
     taps, positions = plan.kernels[2] ** 2, plan.sides[2] ** 2
     inputs = plan.units[1]
     arguments = "weights, features, deltas, gradient, deltas_before"
-    with code.function(f"convolve_3_gradient({arguments})"):
+    about = (
+        "Adds the gradients of weights and biases; those of features replace others."
+    )
+    with code.function(f"convolve_3_gradient({arguments})", about):
         code("clear(deltas_before)")
         with code.block(f"for unit in range({plan.units[2]}):"):
             for q in range(positions):
@@ -486,7 +497,9 @@ def _linear(code: _Source, plan: Plan, number: int) -> None:
     units, inputs = item.units, item.fan_in
     tile = _tile(units)
     with (
-        code.function(f"linear_{number}(weights, features, out)"),
+        code.function(
+            f"linear_{number}(weights, features, out)", "Of 16 images at once."
+        ),
         code.block(f"for unit in range(0, {units}, {tile}):"),
     ):
         for u in range(tile):
@@ -503,10 +516,12 @@ def _linear(code: _Source, plan: Plan, number: int) -> None:
 
 
 def _linear_gradient(code: _Source, plan: Plan, number: int) -> None:
+    """Weights, biases and input, images in lanes."""
     item = plan.architecture.weighted[2 + number]
     units, inputs = item.units, item.fan_in
     arguments = "weights, features, deltas, gradient, deltas_before"
-    with code.function(f"linear_{number}_gradient({arguments})"):
+    about = "As convolve_3_gradient."
+    with code.function(f"linear_{number}_gradient({arguments})", about):
         for first in range(0, units, 16):
             chosen = range(first, min(first + 16, units))
             rows = [code.new(f"load(deltas, {u * 16}, 16)") for u in chosen]
