@@ -131,6 +131,7 @@ def test_copies_are_called_copies(zoo, auditor, known, kind):
         np.testing.assert_array_equal(found.nearest.matched, found.nearest.weights)
         # rounding may turn a close decision
         assert (found.all.disagreement < 0.02).all()
+        assert (found.all.overlap > 0.9).all()
     assert ((found.all.raw > 1) == (kind in ("permuted", "flipped"))).all()
     frame = pd.concat([known, frame_of(found, kind, reference=False)])
     summary = summarised(frame).loc[kind]
