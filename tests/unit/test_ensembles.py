@@ -132,7 +132,7 @@ class TestDrawing:
 
     def test_more_than_there_are(self):
         rng = numpy_generator("test", 0)
-        with pytest.raises(ValueError, match="at most 3 members, got 4"):
+        with pytest.raises(ValueError, match="at most 3 networks, got 4"):
             ensembles.draw_members(3, ensembles=1, largest=4, rng=rng)
 
 
