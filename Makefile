@@ -103,6 +103,7 @@ format: env
 	$(RUN) ruff check --fix $(SOURCES)
 	$(RUN) snakefmt Snakefile rules
 	$(RUN) python workflow/scripts/make_schema.py
+	$(RUN) python workflow/scripts/make_kernel_reference.py
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ from hyperreps.files.storage import DataFileError, add_array, created, opened, r
 from hyperreps.networks.architectures import build
 from hyperreps.running.commands import run
 from hyperreps.settings.stages import Zoo
-from hyperreps.zoo.population import all_diverged
+from hyperreps.zoo.divergence import all_diverged
 from hyperreps.zoo.zoos import DIVERGED, assign_splits
 
 SHARED = ("dataset", "architecture", "channels")
