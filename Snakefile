@@ -1,7 +1,7 @@
 """Generative hyper-representations, from images to tables and figures.
 
-Stages and their rules: rules/*.smk. Settings: config/config.yaml. Every target below can
-be asked for by name, for example `snakemake zoos`.
+Stages and their rules: rules/*.smk. Settings: config/config.yaml and methods.yaml. Every
+target below can be asked for by name, for example `snakemake zoos`.
 """
 
 from snakemake.utils import min_version
