@@ -152,8 +152,7 @@ def fingerprint(script, *files):
         script: Its name.
         *files: What else of the project decides what it makes.
     """
-    digests = [content_digest(Path(file)) for file in files]
-    return "-".join([code_fingerprint(SCRIPTS / script), *digests])
+    return "-".join([code_fingerprint(SCRIPTS / script), *contents(files)])
 
 
 def unrecorded(text):
@@ -179,6 +178,11 @@ def outside(name, path):
     # a missing one is left as it is, to be named in full
     known = sourcecache_entry(path, name) if Path(path).exists() else path
     return ancient(known)
+
+
+def contents(files):
+    """Returns a parameter that changes with what files hold."""
+    return [content_digest(Path(file)) for file in files]
 
 
 PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))
