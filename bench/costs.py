@@ -20,9 +20,9 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.config_files import read_over_shipped
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.costs import Jobs, Speeds, Work
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.config.costs import Jobs, Speeds, Work
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS = ROOT / "docs" / "measurements"

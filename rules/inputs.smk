@@ -1,6 +1,6 @@
 """Files and flags that several rules share; what one rule uses stands there."""
 
-from hyperreps import needs
+from hyperreps.config import needs
 
 
 def files_of(stage, names):

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
-from hyperreps.config_files import read_over_shipped
-from hyperreps.storage import write_arrays
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.files.storage import write_arrays
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"

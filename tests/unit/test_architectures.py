@@ -4,11 +4,17 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hyperreps.networks.initialisation import initial_weights
 from torch import nn
 
-from hyperreps.architectures import Architecture, Convolution, Linear, Residual, build
-from hyperreps.grouped import forward
-from hyperreps.population import initial_weights
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import (
+    Architecture,
+    Convolution,
+    Linear,
+    Residual,
+    build,
+)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from hyperreps.config_files import (
+from hyperreps.config.config_files import (
     SHIPPED,
     check_options,
     config_text,
@@ -14,9 +14,9 @@ from hyperreps.config_files import (
     read_config,
     read_over_shipped,
 )
-from hyperreps.configuration import load_settings
-from hyperreps.places import content_digest, data_folder, expanded
-from hyperreps.settings import SettingsError
+from hyperreps.config.configuration import load_settings
+from hyperreps.files.places import content_digest, data_folder, expanded
+from hyperreps.settings.stages import SettingsError
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hyperreps.config_files import merged, read_over_shipped
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.costs import Speeds, Work, estimate
+from hyperreps.config.config_files import merged, read_over_shipped
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.config.costs import Speeds, Work, estimate
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = Speeds(ROOT / "docs" / "measurements")

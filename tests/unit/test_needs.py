@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps import needs
-from hyperreps.config_files import read_over_shipped
-from hyperreps.configuration import PLAIN_FEATURES, Settings, load_settings
+from hyperreps.config import needs
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import PLAIN_FEATURES, Settings, load_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 

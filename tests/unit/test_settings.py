@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps.config_files import SHIPPED, merged, read_over_shipped
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.settings import SettingsError
+from hyperreps.config.config_files import SHIPPED, merged, read_over_shipped
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.settings.stages import SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = read_over_shipped(ROOT / "config")

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from hyperreps.config_files import read_over_shipped
-from hyperreps.configuration import load_settings
-from hyperreps.costs import Speeds, Work
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import load_settings
+from hyperreps.config.costs import Speeds, Work
 
 from .project import CHECKOUT, Project, job_counts
 

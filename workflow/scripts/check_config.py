@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.commands import run
-from hyperreps.config_files import read_over_shipped
-from hyperreps.configuration import load_settings
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import load_settings
+from hyperreps.running.commands import run
 
 CONFIG = Path(__file__).parents[2] / "config"
 
