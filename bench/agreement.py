@@ -19,10 +19,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.networks.initialisation import initial_weights
-
 from hyperreps.data.images import Images, read_images
 from hyperreps.networks.architectures import Architecture, build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.shapes import Float
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe

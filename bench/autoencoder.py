@@ -18,11 +18,11 @@ from typing import Annotated
 import torch
 import tyro
 from common import UNPREFIXED, Case, Run, Timing, report
-from hyperreps.networks.initialisation import initial_weights
 from torch import Tensor, nn
 
 from hyperreps.config.costs import autoencoder_multiplications
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.autoencoder import HyperRepresentation
 from hyperreps.representation.losses import nt_xent
 from hyperreps.representation.pretraining import Pretraining

@@ -23,11 +23,11 @@ from common import (
     random_images,
     report,
 )
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import Images
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 
 
 def engine_run(name: str, images: Images, activation: str, *, models: int) -> Run:

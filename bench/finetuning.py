@@ -23,10 +23,10 @@ from common import (
     random_images,
     report,
 )
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import Images
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.settings.stages import Recipe
 from hyperreps.zoo.population import PopulationTraining
 

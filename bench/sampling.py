@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import tyro
 from common import UNPREFIXED, Case, Run, Timing, network, random_images, report
-from hyperreps.networks.initialisation import initial_weights
 from sklearn.neighbors import KernelDensity
 from torch import nn
 
 from hyperreps.data.images import Images
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.autoencoder import HyperRepresentation, normalization
 from hyperreps.sampling.samplers import draw
 from hyperreps.settings.stages import HyperRep

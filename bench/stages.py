@@ -19,10 +19,10 @@ import numpy as np
 import torch
 import tyro
 from common import UNPREFIXED, Case, Run, Timing, report
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.config.costs import NEAREST, probe_products
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.probes import Target, fit_probe
 from hyperreps.sampling.gan_training import STEPS_PER_EPOCH, GanTraining
 from hyperreps.sampling.samplers import draw

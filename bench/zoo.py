@@ -25,11 +25,11 @@ from common import (
     report,
     traffic,
 )
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import Images
 from hyperreps.engines.interface import choose_engine
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order
 from hyperreps.settings.stages import Recipe
 

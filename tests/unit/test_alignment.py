@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 import align_zoo
 from hyperreps.engines.grouped import forward
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import ARCHITECTURES, Architecture, build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.settings.stages import Recipe, Zoo
 from hyperreps.symmetry.alignment import weight_matching
 from hyperreps.symmetry.permutations import (

@@ -4,7 +4,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hyperreps.networks.initialisation import initial_weights
 from torch import nn
 
 from hyperreps.engines.grouped import forward
@@ -15,6 +14,7 @@ from hyperreps.networks.architectures import (
     Residual,
     build,
 )
+from hyperreps.networks.initialisation import initial_weights
 
 
 @pytest.mark.parametrize(

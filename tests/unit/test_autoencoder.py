@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
@@ -15,6 +14,7 @@ from hyperreps.engines.grouped import forward
 from hyperreps.files.resuming import Pace, run_to_end
 from hyperreps.files.storage import DataFileError
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation import autoencoder
 from hyperreps.representation.autoencoder import (
     Detokenizer,

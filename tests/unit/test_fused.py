@@ -5,10 +5,10 @@ The kernel compiles once per number of channels and machine; later runs load it.
 
 import numpy as np
 import pytest
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.engines.fused import engine as fused
 from hyperreps.networks.architectures import Architecture, Convolution, build
+from hyperreps.networks.initialisation import initial_weights
 
 from .conftest import make_images
 from .fused_oracle import (

@@ -12,7 +12,6 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import Images
 from hyperreps.engines.cuda import engine as fused_cuda
@@ -28,6 +27,7 @@ from hyperreps.engines.cuda.kernel import (
 )
 from hyperreps.engines.fused import engine as fused
 from hyperreps.networks.architectures import Architecture, Convolution, Linear, build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order
 from hyperreps.zoo.population import PopulationTraining
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.data.images import Images
 from hyperreps.engines.cuda import engine as fused_cuda
 from hyperreps.engines.grouped import forward
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order, mix
 from hyperreps.representation.pretraining import Pretraining
 from hyperreps.settings.stages import HyperRep, Recipe

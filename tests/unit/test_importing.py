@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 import import_zoo
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import Architecture
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.settings.stages import Recipe, Zoo
 from hyperreps.zoo.population import PopulationTraining
 

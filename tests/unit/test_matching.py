@@ -7,7 +7,6 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from hyperreps.networks.architectures import (
     MaxPool,
     build,
 )
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.symmetry.matching import Matcher, aligned_distances, pair_distances
 from hyperreps.symmetry.permutations import (
     permutation_index,

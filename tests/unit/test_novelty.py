@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.audit.auditor import (
     Auditor,
@@ -23,6 +22,7 @@ from hyperreps.audit.auditor import (
 )
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.novelty_results import DISTANCES, MEANS, novelty_summary, scale_of
 from hyperreps.novelty_tables import novelty_cells
 from hyperreps.settings.sections import Novelty

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hyperreps.networks.initialisation import initial_weights
 from torch import nn
 
 from hyperreps.data.images import Images
@@ -15,6 +14,7 @@ from hyperreps.engines import grouped, interface
 from hyperreps.engines.grouped import ACTIVATIONS, TorchEngine, forward
 from hyperreps.engines.interface import FusedEngine, choose_engine, evaluate
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order, mix
 from hyperreps.settings.stages import Recipe, SettingsError
 from hyperreps.zoo.population import PopulationTraining

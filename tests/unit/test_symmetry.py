@@ -1,11 +1,11 @@
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperreps.engines.grouped import forward
 from hyperreps.networks.architectures import ARCHITECTURES, build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.symmetry.permutations import (
     permutation_index,
     random_permutations,

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from hyperreps.networks.initialisation import initial_weights
 
 from hyperreps.engines.grouped import forward
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.networks.transplant import transplant
 from hyperreps.settings.stages import SettingsError
 

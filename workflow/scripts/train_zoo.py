@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.networks.initialisation import initial_weights
-
 from hyperreps.data.images import read_images
 from hyperreps.files.resuming import Pace, input_digest, run_to_end
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
