@@ -6,7 +6,7 @@ import pytest
 from hyperreps.files.storage import DataFileError, write_arrays
 from hyperreps.representation.latents import pool_points
 from hyperreps.representation.probes import targets
-from hyperreps.sampling.drawing import draw_networks, in_architecture
+from hyperreps.sampling.networks import draw_networks, in_architecture
 from hyperreps.settings.stages import Method, Recipe, Zoo
 from hyperreps.zoo.zoos import (
     DIVERGED,

@@ -14,7 +14,7 @@ from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling import gan
-from hyperreps.sampling.drawing import draw_networks, in_architecture
+from hyperreps.sampling.networks import draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
 from hyperreps.zoo.zoos import read_zoo
