@@ -51,13 +51,12 @@ demo: env
 record-demo: env
 	cp $(patsubst %,results/demo/tables/%.csv,$(DEMO_TABLES)) docs/demo
 	cp $(patsubst %,results/demo/figures/%.png,$(DEMO_FIGURES)) docs/demo
-	$(RUN) python bench/costs.py --config config/config.yaml config/demo.yaml \
+	$(RUN) python bench/costs.py --config config/demo.yaml \
 		--logs logs/demo --output docs/demo/costs.csv
 	$(MAKE) numbers
 
 numbers: env
-	$(RUN) python bench/costs.py --config config/config.yaml \
-		--output docs/measurements/estimate.csv >/dev/null
+	$(RUN) python bench/costs.py --output docs/measurements/estimate.csv >/dev/null
 	$(RUN) python workflow/scripts/make_numbers.py
 
 bench: env

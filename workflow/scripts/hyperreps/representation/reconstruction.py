@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..numbers.shapes import Float, Int
+from ..zoo.zoos import MODEL_SPLITS
 
 HISTOGRAM_BINS = 40
 
@@ -75,6 +76,18 @@ def layer_histograms(
             np.histogram(values[:, layers == layer].clip(ends[0], ends[-1]), ends)[0]
             for layer, ends in enumerate(edges)
         ]
+    )
+
+
+def split_histograms(
+    values: Float[np.ndarray, "rows parameters"],
+    split: np.ndarray,
+    layers: Int[np.ndarray, "parameters"],
+    edges: Float[np.ndarray, "layers edges"],
+) -> Int[np.ndarray, "splits layers bins"]:
+    """Counts as layer_histograms(), for the networks of each of MODEL_SPLITS."""
+    return np.stack(
+        [layer_histograms(values[split == s], layers, edges) for s in MODEL_SPLITS]
     )
 
 
