@@ -91,8 +91,6 @@ def choose_engine(
     if name in ("auto", "fused"):
         kind = FusedCudaEngine if device.type == "cuda" else FusedEngine
         reason = kind.unsupported_here(architecture, activation, optimizer)
-        if reason is None and name == "auto" and kind is FusedCudaEngine:
-            reason = "never run on a GPU so far; ask for it by name"
         if reason is None:
             _say("fused", "")
             return kind(architecture, activation)
