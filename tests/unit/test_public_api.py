@@ -53,4 +53,4 @@ def test_the_example_runs(tmp_path, monkeypatch):
     shown: dict = {}
     exec(example, shown)
     assert len(shown["accuracy"]) == 3
-    assert np.isfinite(shown["found"]["aligned"]).all()
+    assert np.isfinite(shown["found"].all.aligned).all()

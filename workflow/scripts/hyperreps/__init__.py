@@ -30,7 +30,7 @@ hyper-representation of them, three samples, and how far these are from the four
                        images["test"].labels.numpy())
     audit = hr.Auditor(corpus, architecture=cnn, activation="tanh",
                        images=images["test"])
-    found = audit(hr.Population(samples.numpy(), drawn.rows[:, :1]))
+    found = audit(hr.Candidates(samples.numpy(), drawn.rows[:, :1]))
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The public interface: what `import hyperreps` hands out, and from where."""
 
-from .audit.auditor import Auditor, Corpus, Population, auditor_for
+from .audit.auditor import Auditor, Candidates, Corpus, auditor_for
 from .data.images import Images, read_images
 from .engines.interface import evaluate
 from .networks.architectures import ARCHITECTURES, Architecture, build
@@ -22,13 +22,13 @@ __all__ = [
     "SAMPLERS",
     "Architecture",
     "Auditor",
+    "Candidates",
     "Corpus",
     "HyperRep",
     "HyperRepresentation",
     "Images",
     "Method",
     "Pool",
-    "Population",
     "PopulationTraining",
     "Pretraining",
     "Recipe",
