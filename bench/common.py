@@ -54,6 +54,7 @@ class Case:
         flop: Floating point operations per sample; 0: not counted.
         memory: Bytes moved to or from main memory per sample, at least; 0: not counted.
         about: Further columns; cases that share them are compared with the first one.
+        kind: Of numbers; the peak is that of a matrix product of such.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     flop: float = 0
     memory: float = 0
     about: Mapping[str, int] = field(default_factory=dict)
+    kind: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +216,9 @@ def traffic(architecture: Architecture, *, batch_size: int) -> float:
     return 4 * (4 * features + per_batch / batch_size)
 
 
-def peak(seconds: float = 0.5) -> float:
-    """Measures FLOP/s of a large float32 matrix product with the current threads."""
-    a = torch.randn(1024, 1024)
+def peak(kind: torch.dtype, seconds: float = 0.5) -> float:
+    """Measures FLOP/s of a large matrix product with the current threads."""
+    a = torch.randn(1024, 1024).to(kind)
     clock = cpu_time if torch.get_num_threads() == 1 else time.perf_counter
 
     def once() -> float:
@@ -254,9 +256,9 @@ def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
     keep_freed_memory()
     cases = list(cases)
     peaks = {}
-    for threads in sorted({case.threads for case in cases}):
+    for threads, kind in dict.fromkeys((case.threads, case.kind) for case in cases):
         torch.set_num_threads(threads)
-        peaks[threads] = peak()
+        peaks[threads, kind] = peak(kind)
     for case in cases:
         torch.set_num_threads(case.threads)
         case.run()
@@ -284,14 +286,15 @@ def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
         if case.flop:
             rows[-1] |= {
                 "gflop_per_s": rate * case.flop / 1e9,
-                "share_of_peak": rate * case.flop / peaks[case.threads],
+                "share_of_peak": rate * case.flop / peaks[case.threads, case.kind],
             }
         if case.memory:
             rows[-1]["gbyte_per_s"] = rate * case.memory / 1e9
     table = pd.DataFrame(rows)
     print(f"{title}; median of {timing.rounds} x {timing.seconds:g} s")
-    for threads, value in peaks.items():
-        print(f"peak (matrix product, {threads} threads): {value / 1e9:.0f} GFLOP/s")
+    for (threads, kind), value in peaks.items():
+        about = f"{str(kind).removeprefix('torch.')} matrix product, {threads} threads"
+        print(f"peak ({about}): {value / 1e9:.0f} GFLOP/s")
     formats = {
         "samples_per_s": "{:,.0f}".format,
         **dict.fromkeys(("ratio", "ratio_low", "ratio_high"), "{:.2f}".format),
