@@ -7,8 +7,8 @@ A sample is one network, seen in two views. The plain way loops over tokens and 
 networks of a batch in Python, encodes the views one after the other and uses PyTorch's
 default Adam. "PyTorch's blocks" is our step around nn.TransformerEncoder, in bfloat16
 by autocast. Dropout is on, precision float32; --half adds bfloat16, for CPUs that have
-units for it, --compiled torch.compile. "No dropout" has one view, as it has no contrast,
-and no erasing; its latent is from all tokens where it is larger than a token.
+units for it, --compiled torch.compile. "No dropout" has no contrast, so one view, and
+no erasing; its latent is from all tokens where it is larger than a token.
 
 Operations are those of all tokens in all blocks, whether or not a case leaves out what
 nothing reads; the peak is of the precision.
