@@ -103,7 +103,7 @@ def test_every_field_is_described():
         ("datasets/mnist/source", "imagenet", r"source: unknown 'imagenet'.*digits"),
         ("datasets/mnist/std", [0.0], r"datasets\.mnist\.std\.0: .*greater than 0"),
         ("datasets/mnist/std", [], r"datasets\.mnist: mean and std"),
-        ("hyper_rep/heads", 7, r"hyper_rep: heads \(7\) must divide width \(800\)"),
+        ("hyper_rep/heads", 7, r"hyper_rep: heads \(7\) must divide width \(128\)"),
         ("hyper_rep/seeds", [], r"hyper_rep\.seeds: .*at least 1"),
         ("hyper_rep/seeds", [1, 1], r"hyper_rep: seeds must differ"),
         ("variants/baseline/latnt", 3, r"variants\.baseline\.latnt: unknown key"),
@@ -216,7 +216,7 @@ def test_a_zoo_changes_hyper_rep_and_a_variant_changes_both():
     )
     settings = load_settings(config)
     assert settings.variant("normalized", zoo="svhn").latent == 5
-    assert settings.variant("normalized", zoo="mnist").latent == 700
+    assert settings.variant("normalized", zoo="mnist").latent == 1400
     assert settings.variant("baseline", zoo="svhn").loss_normalization == "none"
 
 
