@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hyperreps.config.configuration import Settings, load_settings
-from hyperreps.settings.stages import SettingsError
+from hyperreps.settings.stages import HyperRep, SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -53,12 +53,29 @@ def test_the_papers_config_is_the_papers():
         ["novelty"],
         ["novelty", "novelty_demo"],
         ["novelty", "novelty_imported"],
+        ["ablation"],
+        ["autoencoder_2021"],
     ],
 )
 def test_overlays_are_valid_and_have_their_own_results(overlays):
     texts = [(ROOT / f"config/{overlay}.yaml").read_text() for overlay in overlays]
     settings = load_settings(reduce(merged, map(yaml.safe_load, texts), PAPER))
     assert settings.experiment == overlays[0]
+
+
+def test_the_autoencoder_of_2021_is_there_and_grows_to_the_papers_size():
+    """The defaults of the model are those of 2021; its parts are tested with them."""
+    names = ("autoencoder_2021", "paper_size")
+    texts = [(ROOT / f"config/{name}.yaml").read_text() for name in names]
+    first, second = map(yaml.safe_load, texts)
+    theirs = load_settings(merged(PAPER, first)).hyper_rep
+    ours = {"seeds": (1, 2, 3), "precision": "auto", "warm_up": 0.1}
+    assert theirs == HyperRep().model_copy(update=ours)
+    assert theirs.schedule == "plateau"  # warm_up means nothing to it
+    large = load_settings(merged(merged(PAPER, first), second))
+    assert large.experiment == "paper_size"
+    wider = {"width": 2400, "feedforward": 2400}
+    assert large.hyper_rep == theirs.model_copy(update=wider)
 
 
 def test_every_key_is_explained_in_config_yaml():
