@@ -226,11 +226,17 @@ def main(
         timing: How it is measured.
     """
     sizes = zip(width, latent, feedforward, batch_size, strict=True)
-    found: list[Case] = []
-    for row in sizes:
-        names = ("width", "latent", "feedforward", "batch_size")
-        settings = HyperRep(**dict(zip(names, row, strict=True)))
-        found += cases(settings, threads, half=half, compiled=compiled)
+    names = ("width", "latent", "feedforward", "batch_size")
+    found = (
+        case
+        for row in sizes
+        for case in cases(
+            HyperRep(**dict(zip(names, row, strict=True))),
+            threads,
+            half=half,
+            compiled=compiled,
+        )
+    )
     report("autoencoder step", found, timing)
 
 

@@ -7,6 +7,7 @@ machine changes little; with more it is wall time.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
@@ -248,48 +249,55 @@ def speed(case: Case, seconds: float) -> float:
     return samples / spent
 
 
-def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
-    """Measures, prints a table and writes it as CSV.
-
-    The first case, and the first of each size where there are several, is the baseline.
-    """
-    keep_freed_memory()
-    cases = list(cases)
-    peaks = {}
-    for threads, kind in dict.fromkeys((case.threads, case.kind) for case in cases):
-        torch.set_num_threads(threads)
-        peaks[threads, kind] = peak(kind)
+def _measured(
+    cases: list[Case], timing: Timing, peaks: dict[tuple[int, torch.dtype], float]
+) -> list[dict[str, object]]:
+    """Returns the rows of cases that are compared; adds the peaks that they need."""
     for case in cases:
         torch.set_num_threads(case.threads)
+        if (case.threads, case.kind) not in peaks:
+            peaks[case.threads, case.kind] = peak(case.kind)
         case.run()
     measured = [
         [speed(case, timing.seconds) for case in cases] for _ in range(timing.rounds)
     ]
     rows = []
     for k, case in enumerate(cases):
-        first = next(i for i, other in enumerate(cases) if other.about == case.about)
         rates = [round_[k] for round_ in measured]
-        ratios = [round_[k] / round_[first] for round_ in measured]
+        ratios = [round_[k] / round_[0] for round_ in measured]
         rate = statistics.median(rates)
-        rows.append(
-            {
-                "case": case.name,
-                "models": case.models,
-                "threads": case.threads,
-                **case.about,
-                "samples_per_s": rate,
-                "ratio": statistics.median(ratios),
-                "ratio_low": min(ratios),
-                "ratio_high": max(ratios),
-            }
-        )
+        row: dict[str, object] = {
+            "case": case.name,
+            "models": case.models,
+            "threads": case.threads,
+            **case.about,
+            "samples_per_s": rate,
+            "ratio": statistics.median(ratios),
+            "ratio_low": min(ratios),
+            "ratio_high": max(ratios),
+        }
         if case.flop:
-            rows[-1] |= {
+            row |= {
                 "gflop_per_s": rate * case.flop / 1e9,
                 "share_of_peak": rate * case.flop / peaks[case.threads, case.kind],
             }
         if case.memory:
-            rows[-1]["gbyte_per_s"] = rate * case.memory / 1e9
+            row["gbyte_per_s"] = rate * case.memory / 1e9
+        rows.append(row)
+    return rows
+
+
+def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
+    """Measures, prints a table and writes it as CSV.
+
+    Cases that follow one another with the same further columns are a group: measured in
+    turn, compared with the first of them, and let go before the next group is made.
+    """
+    keep_freed_memory()
+    peaks: dict[tuple[int, torch.dtype], float] = {}
+    rows = []
+    for _, group in itertools.groupby(cases, key=lambda case: case.about):
+        rows += _measured(list(group), timing, peaks)
     table = pd.DataFrame(rows)
     print(f"{title}; median of {timing.rounds} x {timing.seconds:g} s")
     for (threads, kind), value in peaks.items():
