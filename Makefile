@@ -27,9 +27,10 @@ SECONDS := 0.3
 THREADS := 1
 # of the autoencoder: small, or all up to the paper's, and then the lesser stages too
 SIZES := small
-sizes_small := --width 128 --latent 100 --feedforward 144 --batch-size 64
-sizes_all := --width 16 64 128 256 400 800 --latent 4 16 100 200 350 700 \
-	--feedforward 16 128 144 288 450 900 --batch-size 8 32 64 64 64 64 --half
+sizes_small := --width 128 128 --latent 100 1400 --feedforward 144 256 \
+	--batch-size 64 32 --half
+sizes_all := --width 16 64 128 128 256 400 800 --latent 4 16 100 1400 200 350 700 \
+	--feedforward 16 128 144 256 288 450 900 --batch-size 8 32 64 32 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
 .PHONY: env demo record-demo numbers test fuzz bench check format clean slurm-packages

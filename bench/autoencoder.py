@@ -5,9 +5,13 @@
 
 A sample is one network, seen in two views. The plain way loops over tokens and over the
 networks of a batch in Python, encodes the views one after the other and uses PyTorch's
-default Adam. Dropout is on, precision float32; --half adds ours in bfloat16, for CPUs
-that have units for it, --compiled torch.compile. Ours without dropout, whose attention
-takes a faster path, has one view, no augmentation and a latent from all tokens as well.
+default Adam. "PyTorch's blocks" is our step around nn.TransformerEncoder, in bfloat16
+by autocast. Dropout is on, precision float32; --half adds bfloat16, for CPUs that have
+units for it, --compiled torch.compile. "No dropout" has no contrast, so one view, and
+no erasing; its latent is from all tokens where it is larger than a token.
+
+Operations are those of all tokens in all blocks, whether or not a case leaves out what
+nothing reads; the peak is of the precision.
 """
 
 from __future__ import annotations
@@ -25,18 +29,35 @@ from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.autoencoder import HyperRepresentation
 from hyperreps.representation.losses import nt_xent
-from hyperreps.representation.pretraining import Pretraining
+from hyperreps.representation.pretraining import Pretraining, _optimizer
 from hyperreps.settings.stages import HyperRep
 from hyperreps.symmetry.augmentation import erase_blocks
 from hyperreps.symmetry.permutations import permutation_index, random_permutations
 
-LEAN = {
-    "contrast_weight": 0.0,
-    "permutation": False,
-    "erase_probability": 0.0,
-    "dropout": 0.0,
-    "compression": "linear",
-}
+LEAN = {"contrast_weight": 0.0, "erase_probability": 0.0, "dropout": 0.0}
+
+
+class Blocks(nn.Module):
+    """PyTorch's stack of transformer blocks in the place of ours."""
+
+    def __init__(self, settings: HyperRep) -> None:
+        super().__init__()
+        block = nn.TransformerEncoderLayer(
+            settings.width,
+            settings.heads,
+            settings.feedforward,
+            settings.dropout,
+            norm_first=True,
+            batch_first=True,
+        )
+        self.inner = nn.TransformerEncoder(
+            block, settings.blocks, enable_nested_tensor=False
+        )
+
+    def forward(self, tokens: Tensor, *, first: bool = False) -> Tensor:
+        """Returns all tokens after the last block, or only the first of them."""
+        outputs = self.inner(tokens)
+        return outputs[:, :1] if first else outputs
 
 
 class PlainModel(nn.Module):
@@ -45,6 +66,8 @@ class PlainModel(nn.Module):
     def __init__(self, model: HyperRepresentation) -> None:
         super().__init__()
         self.inner = model
+        model.encoder.transformer = Blocks(model.settings)
+        model.decoder.transformer = Blocks(model.settings)
         self.places = []
         for layer, item in enumerate(model.architecture.weighted):
             for unit in range(item.units):
@@ -129,6 +152,21 @@ def our_run(weights: Tensor, training: Pretraining) -> Run:
     return run
 
 
+def library_run(weights: Tensor, settings: HyperRep) -> Run:
+    """Returns the same around PyTorch's blocks, in bfloat16 by autocast."""
+    training = pretraining(weights, settings)
+    for part in (training.model.encoder, training.model.decoder):
+        part.transformer = Blocks(settings)
+    training.optimizer = _optimizer(training.model, settings)
+    step = our_run(weights, training)
+
+    def run() -> int:
+        with torch.autocast("cpu", torch.bfloat16):
+            return step()
+
+    return run
+
+
 def cases(
     settings: HyperRep, threads: tuple[int, ...], *, half: bool, compiled: bool
 ) -> Iterator[Case]:
@@ -137,25 +175,32 @@ def cases(
     rows = initial_weights(
         cnn, initialization="kaiming_uniform", seeds=range(settings.batch_size)
     )
-    # two views; the backward pass is twice the forward pass
-    flop = 2 * 3 * 2 * autoencoder_multiplications(cnn, settings)
+    large = settings.latent > settings.width
+    lean = settings.model_copy(
+        update={**LEAN, "compression": "linear" if large else "token"}
+    )
     about = {name: getattr(settings, name) for name in ("width", "latent")}
 
-    def case(name: str, number: int, run: Run, work: float = flop) -> Case:
-        return Case(name, settings.batch_size, number, run, work, about=about)
+    def case(name: str, run: Run, model: HyperRep, number: int = 1) -> Case:
+        views = 2 if model.contrast_weight else 1
+        # the backward pass is twice the forward pass
+        work = views * 3 * 2 * autoencoder_multiplications(cnn, model)
+        kind = torch.bfloat16 if "bfloat16" in name else torch.float32
+        return Case(name, len(rows), number, run, work, about=about, kind=kind)
 
-    yield case("plain", 1, plain_run(rows, pretraining(rows, settings)))
+    yield case("plain", plain_run(rows, pretraining(rows, settings)), settings)
     for number in threads:
-        yield case("ours", number, our_run(rows, pretraining(rows, settings)))
-    single = settings.model_copy(update=LEAN)
-    work = 2 * 3 * autoencoder_multiplications(cnn, single)
-    yield case("ours, no dropout", 1, our_run(rows, pretraining(rows, single)), work)
-    if half:
-        halved = settings.model_copy(update={"precision": "bfloat16"})
-        yield case("ours, bfloat16", 1, our_run(rows, pretraining(rows, halved)))
+        run = our_run(rows, pretraining(rows, settings))
+        yield case("ours", run, settings, number)
+    yield case("ours, no dropout", our_run(rows, pretraining(rows, lean)), lean)
+    for model, name in ((settings, ""), (lean, ", no dropout")) if half else ():
+        yield case(f"PyTorch's blocks{name}, bfloat16", library_run(rows, model), model)
+        halved = model.model_copy(update={"precision": "bfloat16"})
+        run = our_run(rows, pretraining(rows, halved))
+        yield case(f"ours{name}, bfloat16", run, halved)
     if compiled:
         run = our_run(rows, pretraining(rows, settings, compiled=True))
-        yield case("ours, compiled", 1, run)
+        yield case("ours, compiled", run, settings)
 
 
 def main(
@@ -181,11 +226,17 @@ def main(
         timing: How it is measured.
     """
     sizes = zip(width, latent, feedforward, batch_size, strict=True)
-    found: list[Case] = []
-    for row in sizes:
-        names = ("width", "latent", "feedforward", "batch_size")
-        settings = HyperRep(**dict(zip(names, row, strict=True)))
-        found += cases(settings, threads, half=half, compiled=compiled)
+    names = ("width", "latent", "feedforward", "batch_size")
+    found = (
+        case
+        for row in sizes
+        for case in cases(
+            HyperRep(**dict(zip(names, row, strict=True))),
+            threads,
+            half=half,
+            compiled=compiled,
+        )
+    )
     report("autoencoder step", found, timing)
 
 

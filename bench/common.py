@@ -7,6 +7,7 @@ machine changes little; with more it is wall time.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
@@ -54,6 +55,7 @@ class Case:
         flop: Floating point operations per sample; 0: not counted.
         memory: Bytes moved to or from main memory per sample, at least; 0: not counted.
         about: Further columns; cases that share them are compared with the first one.
+        kind: Of numbers; the peak is that of a matrix product of such.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Case:
     flop: float = 0
     memory: float = 0
     about: Mapping[str, int] = field(default_factory=dict)
+    kind: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +217,9 @@ def traffic(architecture: Architecture, *, batch_size: int) -> float:
     return 4 * (4 * features + per_batch / batch_size)
 
 
-def peak(seconds: float = 0.5) -> float:
-    """Measures FLOP/s of a large float32 matrix product with the current threads."""
-    a = torch.randn(1024, 1024)
+def peak(kind: torch.dtype, seconds: float = 0.5) -> float:
+    """Measures FLOP/s of a large matrix product with the current threads."""
+    a = torch.randn(1024, 1024).to(kind)
     clock = cpu_time if torch.get_num_threads() == 1 else time.perf_counter
 
     def once() -> float:
@@ -246,52 +249,60 @@ def speed(case: Case, seconds: float) -> float:
     return samples / spent
 
 
-def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
-    """Measures, prints a table and writes it as CSV.
-
-    The first case, and the first of each size where there are several, is the baseline.
-    """
-    keep_freed_memory()
-    cases = list(cases)
-    peaks = {}
-    for threads in sorted({case.threads for case in cases}):
-        torch.set_num_threads(threads)
-        peaks[threads] = peak()
+def _measured(
+    cases: list[Case], timing: Timing, peaks: dict[tuple[int, torch.dtype], float]
+) -> list[dict[str, object]]:
+    """Returns the rows of cases that are compared; adds the peaks that they need."""
     for case in cases:
         torch.set_num_threads(case.threads)
+        if (case.threads, case.kind) not in peaks:
+            peaks[case.threads, case.kind] = peak(case.kind)
         case.run()
     measured = [
         [speed(case, timing.seconds) for case in cases] for _ in range(timing.rounds)
     ]
     rows = []
     for k, case in enumerate(cases):
-        first = next(i for i, other in enumerate(cases) if other.about == case.about)
         rates = [round_[k] for round_ in measured]
-        ratios = [round_[k] / round_[first] for round_ in measured]
+        ratios = [round_[k] / round_[0] for round_ in measured]
         rate = statistics.median(rates)
-        rows.append(
-            {
-                "case": case.name,
-                "models": case.models,
-                "threads": case.threads,
-                **case.about,
-                "samples_per_s": rate,
-                "ratio": statistics.median(ratios),
-                "ratio_low": min(ratios),
-                "ratio_high": max(ratios),
-            }
-        )
+        row: dict[str, object] = {
+            "case": case.name,
+            "models": case.models,
+            "threads": case.threads,
+            **case.about,
+            "samples_per_s": rate,
+            "ratio": statistics.median(ratios),
+            "ratio_low": min(ratios),
+            "ratio_high": max(ratios),
+        }
         if case.flop:
-            rows[-1] |= {
+            row |= {
                 "gflop_per_s": rate * case.flop / 1e9,
-                "share_of_peak": rate * case.flop / peaks[case.threads],
+                "share_of_peak": rate * case.flop / peaks[case.threads, case.kind],
             }
         if case.memory:
-            rows[-1]["gbyte_per_s"] = rate * case.memory / 1e9
+            row["gbyte_per_s"] = rate * case.memory / 1e9
+        rows.append(row)
+    return rows
+
+
+def report(title: str, cases: Iterable[Case], timing: Timing) -> None:
+    """Measures, prints a table and writes it as CSV.
+
+    Cases that follow one another with the same further columns are a group: measured in
+    turn, compared with the first of them, and let go before the next group is made.
+    """
+    keep_freed_memory()
+    peaks: dict[tuple[int, torch.dtype], float] = {}
+    rows = []
+    for _, group in itertools.groupby(cases, key=lambda case: case.about):
+        rows += _measured(list(group), timing, peaks)
     table = pd.DataFrame(rows)
     print(f"{title}; median of {timing.rounds} x {timing.seconds:g} s")
-    for threads, value in peaks.items():
-        print(f"peak (matrix product, {threads} threads): {value / 1e9:.0f} GFLOP/s")
+    for (threads, kind), value in peaks.items():
+        about = f"{str(kind).removeprefix('torch.')} matrix product, {threads} threads"
+        print(f"peak ({about}): {value / 1e9:.0f} GFLOP/s")
     formats = {
         "samples_per_s": "{:,.0f}".format,
         **dict.fromkeys(("ratio", "ratio_low", "ratio_high"), "{:.2f}".format),

@@ -78,6 +78,20 @@ def test_encoder_size_is_that_of_the_release(channels, parameters):
         assert sum(p.numel() for p in model.parameters()) == 44_875_160
 
 
+@pytest.mark.parametrize(
+    ("width", "blocks", "millions"),
+    [(2400, 2, 223), (2400, 1, 154), (2400, 4, 362), (3200, 2, 359), (1600, 2, 118)],
+)
+def test_size_is_that_counted_in_the_papers(width, blocks, millions):
+    """Five counts of the SVHN autoencoder and changed ones (Zeng et al. 2025)."""
+    settings = HyperRep(width=width, feedforward=width, blocks=blocks)
+    cnn = build("cnn", channels=1)
+    statistics = normalization(torch.rand(2, cnn.parameters), cnn, centering=False)
+    with torch.device("meta"):
+        model = HyperRepresentation(cnn, settings, statistics)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
+
+
 MIDDLE = HyperRep(
     width=64,
     heads=4,

@@ -14,6 +14,7 @@ from hyperreps.config.costs import Speeds, Work, estimate
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = Speeds(ROOT / "docs" / "measurements")
+FLOAT32 = {"hyper_rep": {"precision": "float32"}}
 # how far an estimate may be from what was measured
 FACTOR = 1.3
 
@@ -86,16 +87,18 @@ def test_the_stages_of_a_demo_take_what_they_took() -> None:
 
 
 def test_an_autoencoder_runs_at_the_speed_of_its_size() -> None:
-    paper = hours(settings())["pretrain"]
+    paper = hours(settings("autoencoder_2021.yaml", **FLOAT32))["pretrain"]
     operations = 2 * 3 * 1.64e9 / 2 * 2 * 3500 * 500 * 24
     at_full_width = 80.9e9
     assert within(paper, operations / at_full_width / 3600)
 
 
 def test_half_precision_has_a_speed_of_its_own() -> None:
-    whole = hours(settings())["pretrain"]
+    whole = hours(settings(**FLOAT32))["pretrain"]
     half = hours(settings(hyper_rep={"precision": "bfloat16"}))["pretrain"]
     assert 0.2 < half / whole < 0.95
+    # what is found on the machine is estimated as if it had units for it
+    assert hours(settings(hyper_rep={"precision": "auto"}))["pretrain"] == half
 
 
 def test_steps_between_the_measured_sizes_are_interpolated() -> None:

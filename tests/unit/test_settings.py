@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hyperreps.config.config_files import SHIPPED, merged, read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
-from hyperreps.settings.stages import SettingsError
+from hyperreps.settings.stages import HyperRep, SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = read_over_shipped(ROOT / "config")
@@ -43,12 +44,29 @@ def test_the_papers_config_is_the_papers():
         ["novelty"],
         ["novelty", "novelty_demo"],
         ["novelty", "novelty_imported"],
+        ["ablation"],
+        ["autoencoder_2021"],
     ],
 )
 def test_overlays_are_valid_and_have_their_own_results(overlays):
     files = [ROOT / f"config/{overlay}.yaml" for overlay in overlays]
     settings = load_settings(read_over_shipped(ROOT / "config", *files))
     assert settings.experiment == overlays[0]
+
+
+def test_the_autoencoder_of_2021_is_there_and_grows_to_the_papers_size():
+    """The defaults of the model are those of 2021; its parts are tested with them."""
+    names = ("autoencoder_2021", "paper_size")
+    texts = [(ROOT / f"config/{name}.yaml").read_text() for name in names]
+    first, second = map(yaml.safe_load, texts)
+    theirs = load_settings(merged(PAPER, first)).hyper_rep
+    ours = {"seeds": (1, 2, 3), "precision": "auto", "warm_up": 0.1}
+    assert theirs == HyperRep().model_copy(update=ours)
+    assert theirs.schedule == "plateau"  # warm_up means nothing to it
+    large = load_settings(merged(merged(PAPER, first), second))
+    assert large.experiment == "paper_size"
+    wider = {"width": 2400, "feedforward": 2400}
+    assert large.hyper_rep == theirs.model_copy(update=wider)
 
 
 def test_every_key_is_explained_in_the_shipped_files():
@@ -97,7 +115,7 @@ def test_every_field_is_described():
         ("datasets/mnist/source", "imagenet", r"source: unknown 'imagenet'.*digits"),
         ("datasets/mnist/std", [0.0], r"datasets\.mnist\.std\.0: .*greater than 0"),
         ("datasets/mnist/std", [], r"datasets\.mnist: mean and std"),
-        ("hyper_rep/heads", 7, r"hyper_rep: heads \(7\) must divide width \(800\)"),
+        ("hyper_rep/heads", 7, r"hyper_rep: heads \(7\) must divide width \(128\)"),
         ("hyper_rep/seeds", [], r"hyper_rep\.seeds: .*at least 1"),
         ("hyper_rep/seeds", [1, 1], r"hyper_rep: seeds must differ"),
         ("variants/baseline/latnt", 3, r"variants\.baseline\.latnt: unknown key"),
@@ -211,7 +229,7 @@ def test_a_zoo_changes_hyper_rep_and_a_variant_changes_both():
     )
     settings = load_settings(config)
     assert settings.variant("normalized", zoo="svhn").latent == 5
-    assert settings.variant("normalized", zoo="mnist").latent == 700
+    assert settings.variant("normalized", zoo="mnist").latent == 1400
     assert settings.variant("baseline", zoo="svhn").loss_normalization == "none"
 
 

@@ -10,7 +10,7 @@ import pytest
 from .project import NOVELTY_JOBS, RESULT_JOBS, Project, job_counts
 
 ZOOS = 4
-VARIANTS, SEEDS = 2, 3
+VARIANTS, SEEDS = 2, 6
 METHODS, REFERENCES = 7, 2
 # of the table samplers: samplers of the paper, then references, that are not above
 SAMPLERS, BASELINES = 10, 8

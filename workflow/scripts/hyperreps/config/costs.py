@@ -117,11 +117,11 @@ class Speeds:
 
         Args:
             flop: Operations of the step, forward and backward, all views.
-            precision: As in the settings.
+            precision: As in the settings; auto is taken for bfloat16.
             dropout: Whether there is any: attention then takes a slower path.
         """
         plain = "ours" if dropout else "ours, no dropout"
-        case = plain if precision == "float32" else f"{plain}, {precision}"
+        case = plain if precision == "float32" else f"{plain}, bfloat16"
         # where half precision was not measured, it is taken for no faster
         rows = self._rows("autoencoder", case) or self._rows("autoencoder", plain)
         # models are the networks of a step
@@ -145,7 +145,11 @@ class Speeds:
 
 
 def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) -> int:
-    """Counts fused multiply-adds of encoding and decoding one network once."""
+    """Counts fused multiply-adds of encoding and decoding one network once.
+
+    As if every block computed all tokens, though the encoder's last one computes only
+    the compression token where there is one.
+    """
     tokens = sum(item.units for item in architecture.weighted)
     width, latent = settings.width, settings.latent
     token_maps = sum(

@@ -191,7 +191,7 @@ class Transformer(nn.Module):
     """A stack of blocks without a norm at the end, as in the release."""
 
     def __init__(self, settings: HyperRep) -> None:
-        """Builds the blocks: copies of one, as the release's start."""
+        """Builds the blocks, which start as copies of one, as PyTorch's stack does."""
         super().__init__()
         block = Block(settings)
         self.layers = nn.ModuleList(deepcopy(block) for _ in range(settings.blocks))

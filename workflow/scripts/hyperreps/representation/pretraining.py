@@ -89,13 +89,14 @@ class Pretraining:
                 architecture, settings, statistics, zoo=zoo, seed=seed
             )
         self.model.to(self.device)
-        self.half = _half_precision(self.model) if self._halved else {}
+        halved = settings.precision == "bfloat16"
+        self.half = _half_precision(self.model) if halved else {}
         self.table = self._permutation_table()
         self.scale = _loss_scale(self.model, weights)
-        permuted = settings.permutation
-        self.mean = (
-            invariant_mean(weights, architecture) if permuted else weights.mean(0)
-        )
+        # of what the model is shown
+        self.mean = weights.mean(0)
+        if settings.permutation:
+            self.mean = invariant_mean(weights, architecture)
         self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
         self.optimizer = _optimizer(self.model, settings)
         self.scheduler = _scheduler(
@@ -171,10 +172,6 @@ class Pretraining:
             self.scheduler.step()
         return total
 
-    @property
-    def _halved(self) -> bool:
-        return self.settings.precision == "bfloat16"
-
     def _collect_gradients(self) -> None:
         """Adds the gradients of the bfloat16 weights to those of the float32 ones."""
         masters = dict(self.model.named_parameters())
@@ -228,16 +225,15 @@ class Pretraining:
     def _r_squared(self, name: str, weights: Tensor) -> dict[str, float]:
         latents = self.model.map("encode", weights)
         output = self.model.map("decode", latents)
+        model, one = self.model, torch.zeros_like(self.layers)
         layers, overall = (
-            r_squared(output, weights, mean=self.model.mean, layers=parts)
-            for parts in (self.layers, torch.zeros_like(self.layers))
+            r_squared(output, weights, mean=model.mean, layers=parts)
+            for parts in (self.layers, one)
         )
         named = {f"r2_{name}_layer{k + 1}": float(v) for k, v in enumerate(layers)}
-        std, mean = self.model.layer_std, self.mean
-        output, weights, mean = output / std, weights / std, mean / std
-        scaled = r_squared(
-            output, weights, mean=mean, layers=torch.zeros_like(self.layers)
-        )
+        rows = (part / model.layer_std for part in (output, weights, self.mean))
+        output, weights, mean = rows
+        scaled = r_squared(output, weights, mean=mean, layers=one)
         return {
             f"r2_{name}": float(overall),
             f"r2_scaled_{name}": float(scaled),

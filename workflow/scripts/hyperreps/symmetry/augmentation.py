@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from ..networks.architectures import Architecture
-from ..numbers.shapes import Float
+from ..numbers.shapes import Float, Int
 from ..settings.stages import HyperRep
 from .permutations import Permutations, permutation_index, random_permutations
 
@@ -95,7 +97,7 @@ def augmented_views(
 
 
 def _chosen(
-    table: Permutations, models: int, generator: torch.Generator
+    table: Mapping[str, Int[Tensor, "known _"]], models: int, generator: torch.Generator
 ) -> Permutations:
     """Draws one permutation per model from a table, with replacement."""
     known = len(next(iter(table.values())))
