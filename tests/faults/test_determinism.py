@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
-
 from ..workflow.project import RESULTS, Project, assert_same_results
 
-# the first test waits for the whole undisturbed run
-pytestmark = pytest.mark.timeout(1500)
 TABLE = f"{RESULTS}/tables/transfer.csv"
 
 

@@ -26,8 +26,6 @@ from ..workflow.project import (
     wait_for,
 )
 
-# the first test waits for the whole undisturbed run
-pytestmark = pytest.mark.timeout(1500)
 SNAKEMAKE = ("python", "-m", "snakemake")
 SETTINGS = ("--cores", "all", "--configfile", SMOKE)
 SEED = 6
