@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.files.storage import read_arrays, write_arrays
 
 from ..processes import python
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from docutils.core import publish_parts
 
-from hyperreps.storage import write_arrays
+from hyperreps.files.storage import write_arrays
 
 from ..processes import python
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.experiment_tables import TABLES, html_page, latex_table, text_table
 from hyperreps.experiments import Experiment
+from hyperreps.running.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.tables import write_table
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.evaluations import Comparison, collect_zoos, load_published
 from hyperreps.plotting import FIGURES, Inputs, write_figure
+from hyperreps.running.commands import UNPREFIXED, check_choice, check_output, run
 
 
 def main(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_choice, check_output, run
 from hyperreps.novelty_plots import FIGURES
 from hyperreps.novelty_results import Audits
 from hyperreps.plotting import write_figure
+from hyperreps.running.commands import UNPREFIXED, check_choice, check_output, run
 
 
 def main(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.novelty_results import Audits
 from hyperreps.novelty_tables import (
     make_table,
@@ -13,6 +12,7 @@ from hyperreps.novelty_tables import (
     novelty_cells,
     novelty_notes,
 )
+from hyperreps.running.commands import UNPREFIXED, check_output, run
 
 
 def main(

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from hyperreps.doc_numbers import NumberError, updated
-from hyperreps.storage import replacing
+from hyperreps.files.storage import replacing
 
 ROOT = Path(__file__).parents[2]
 

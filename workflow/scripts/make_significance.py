@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_output, run
+from hyperreps.audit.significance import compare
 from hyperreps.evaluations import Comparison
 from hyperreps.novelty_tables import (
     SIGNIFICANCE_NOTES,
@@ -13,7 +13,7 @@ from hyperreps.novelty_tables import (
     significance_caption,
     significance_cells,
 )
-from hyperreps.significance import compare
+from hyperreps.running.commands import UNPREFIXED, check_output, run
 
 
 def main(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 from hyperreps import tables
-from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.evaluations import Comparison, load_published
-from hyperreps.statistics import summarise
+from hyperreps.numbers.statistics import summarise
+from hyperreps.running.commands import UNPREFIXED, check_output, run
 
 
 def main(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from hyperreps.commands import run
-from hyperreps.storage import DataFileError
+from hyperreps.files.storage import DataFileError
+from hyperreps.running.commands import run
 from hyperreps.tables import text_table
 
 TABLES = ("in_distribution", "samplers", "transfer", "architectures")

@@ -6,7 +6,6 @@ zoo or of a method's samples.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from .limits import Epoch
-from .settings import Method, SettingsError, Statistics, Strict
-from .shapes import Bool, Float, Int
-from .storage import DataFileError, opened, read_arrays
-from .zoos import zoo_epochs
-
-log = logging.getLogger(__name__)
+from .files.storage import DataFileError, opened, read_arrays
+from .numbers.shapes import Float, Int
+from .settings.limits import Epoch
+from .settings.stages import Method, SettingsError, Statistics, Strict
+from .zoo.members import sound_networks
+from .zoo.zoos import zoo_epochs
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
@@ -311,25 +309,6 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "trivial": not settings.hyper_rep,
     }
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
-
-
-def sound_networks(
-    path: Path, *, kind: str, networks: int
-) -> Bool[np.ndarray, networks]:
-    """Tells which networks of a file did not diverge in training; logs the others.
-
-    Args:
-        path: File of samples, which were not trained, or of finetuned networks.
-        kind: Of the file.
-        networks: In it.
-    """
-    with opened(path, kind=kind) as file:
-        trained = "diverged" in file
-        sound = file["diverged"][()] < 0 if trained else np.ones(networks, dtype=bool)
-    if not sound.all():
-        lost = int((~sound).sum())
-        log.info("%s: %d of %d diverged and are left out", path, lost, networks)
-    return sound
 
 
 def sample_groups(

@@ -21,12 +21,12 @@ from sklearn.decomposition import PCA
 from . import experiments
 from .evaluations import display_name
 from .experiments import HELD_OUT, Experiment
-from .machine_code import import_umap
+from .files.storage import read_arrays
+from .numbers.seeds import derived_seed
+from .numbers.shapes import Float
 from .plotting import PALETTES, WIDE, method_colours, shown_name
-from .seeds import derived_seed
-from .settings import Statistics
-from .shapes import Float
-from .storage import read_arrays
+from .running.machine_code import import_umap
+from .settings.stages import Statistics
 
 GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
 # the zoo's best networks, beside all of its test split

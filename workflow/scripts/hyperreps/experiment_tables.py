@@ -15,7 +15,7 @@ from pandas.io.formats.style import Styler
 from . import experiments
 from .evaluations import BASELINE, display_name
 from .experiments import HELD_OUT, SEEN, WHOLE, Experiment
-from .settings import Statistics
+from .settings.stages import Statistics
 from .tables import (
     HTML,
     HTML_PAGE,

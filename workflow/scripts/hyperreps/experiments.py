@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from .ensembles import METRICS
 from .evaluations import load_published, read_published
-from .probes import SCORES
-from .reconstruction import explained_variance, mean_squared_error
-from .settings import SettingsError, Statistics, Strict
-from .statistics import SHARE, Ends, crossed_estimate, left_out_weights
-from .storage import read_arrays
+from .files.storage import read_arrays
+from .numbers.statistics import SHARE, Ends, crossed_estimate, left_out_weights
+from .representation.probes import SCORES
+from .representation.reconstruction import explained_variance, mean_squared_error
+from .settings.stages import SettingsError, Statistics, Strict
+from .zoo.ensembles import METRICS
 
 # networks that a hyper-representation was trained on, and those that nothing has seen
 SEEN, HELD_OUT = "train", "test"

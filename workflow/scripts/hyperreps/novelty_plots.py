@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from .files.storage import opened
 from .novelty_results import PANEL, Audits, panel_name, scale_of
+from .numbers.seeds import numpy_generator
 from .plotting import NARROW, WIDE, method_colours, shown_name
-from .seeds import numpy_generator
-from .storage import opened
 
 MARKERS = "osD^v<>PX*hd"
 # entries of the weight vector that the figure of copies shows

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from .audit.auditor import effective_number, placements, z_score
 from .evaluations import display_name
-from .novelty import effective_number, placements, z_score
-from .sections import Novelty
-from .settings import Statistics
-from .shapes import Float
-from .statistics import (
+from .files.storage import DataFileError, read_arrays
+from .numbers.shapes import Float
+from .numbers.statistics import (
     SHARE,
     UNKNOWN,
     Ends,
@@ -28,7 +27,8 @@ from .statistics import (
     median_interval,
     share_interval,
 )
-from .storage import DataFileError, read_arrays
+from .settings.sections import Novelty
+from .settings.stages import Statistics
 
 PANEL = ["zoo", "coordinates"]
 # of one network; same_ and other_: among its source runs, among all other runs

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jinja2
 import pandas as pd
 
+from .audit.significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED
 from .evaluations import display_name
 from .novelty_results import PANEL, panel_name
-from .sections import Novelty
-from .settings import Statistics
-from .significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED
+from .settings.sections import Novelty
+from .settings.stages import Statistics
 from .tables import HTML, HTML_PAGE, LATEX, NOT_KNOWN, TEXT, Layout, write_table
 
 

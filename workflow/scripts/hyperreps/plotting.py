@@ -20,10 +20,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFor
 from scipy.optimize import isotonic_regression
 
 from .evaluations import BASELINE, TRIVIAL, display_name
-from .settings import Statistics
-from .shapes import Float
-from .statistics import summarise
-from .storage import replacing
+from .files.storage import replacing
+from .numbers.shapes import Float
+from .numbers.statistics import summarise
+from .settings.stages import Statistics
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 # Okabe and Ito's colours that a colour-blind reader can tell apart, with darker and

@@ -14,8 +14,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from .evaluations import BASELINE, TRIVIAL, display_name
-from .settings import Method, Statistics
-from .storage import replacing
+from .files.storage import replacing
+from .settings.stages import Method, Statistics
 
 NOT_KNOWN = "—"
 
