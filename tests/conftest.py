@@ -1,7 +1,7 @@
 """What several folders of tests start from, and which tests run beside which.
 
-Tests run side by side, one worker per core. Tests that share what their file has made
-once stay together, as do all of a folder that must be alone.
+Tests run side by side, a worker per core; those of a file stay together, as they share
+what it makes once. `-n 0` runs one after the other.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from filelock import FileLock
 
 from .workflow.project import SMOKE, Project
 
-# the longest first: the short ones even out the end
-LONGEST = ("slurm", "faults", "workflow", "stages")
-# one cluster at a time
-ALONE = {"slurm"}
+# the longest files first: the short ones even out the end
+LONGEST = (
+    *("slurm/", "faults/test_kills", "faults/test_damaged", "faults/", "workflow/"),
+    *("fuzz/", "stages/", ""),
+)
 WAIT = 1500  # seconds: for the smoke run, which another worker may be at
 
 
@@ -36,30 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=2, help=help_)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keeps tests together that share something, and lets others wait for it."""
-    if folder_of(item) in ALONE:
-        item.add_marker(pytest.mark.xdist_group(folder_of(item)))
-    elif shares(item):
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
-    if "smoke_run" in item.fixturenames:
-        item.add_marker(pytest.mark.timeout(WAIT))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the folders that take longest first."""
-    items.sort(key=lambda item: (*LONGEST, folder_of(item)).index(folder_of(item)))
+    """Puts the longest first, and lets tests wait for the smoke run."""
 
+    def rank(item: pytest.Item) -> int:
+        name = str(item.path.relative_to(Path(__file__).parent))
+        return next(i for i, start in enumerate(LONGEST) if name.startswith(start))
 
-def folder_of(item: pytest.Item) -> str:
-    """Returns the folder of tests/ that a test is in."""
-    return item.path.relative_to(Path(__file__).parent).parts[0]
-
-
-def shares(item: pytest.Item) -> bool:
-    """Returns whether a test uses what its file makes once for all its tests."""
-    definitions = item._fixtureinfo.name2fixturedefs.values()
-    return any(last.scope in ("module", "class") for *_, last in definitions)
+    items.sort(key=rank)
+    for item in items:
+        if "smoke_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(WAIT))
 
 
 counted = pytest.StashKey[Counter[str]]()
