@@ -303,7 +303,9 @@ def test_a_configuration_is_checked_by_itself(sources: Project) -> None:
     assert "experiment smoke" in done.output
 
 
-def test_another_working_directory_plans_the_same_jobs(sources: Project, tmp_path: Path) -> None:
+def test_another_working_directory_plans_the_same_jobs(
+    sources: Project, tmp_path: Path
+) -> None:
     done = sources.smoke("-n", "--directory", str(tmp_path / "elsewhere"))
     assert done.code == 0, done.output
     assert sum(job_counts(done.output).values()) == 64
