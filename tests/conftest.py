@@ -1,7 +1,13 @@
-"""What several folders of tests start from: a finished smoke run, no network."""
+"""What several folders of tests start from, and which tests run beside which.
+
+Tests run side by side, a worker per core; those of a file stay together, as they share
+what it makes once. `-n 0` runs one after the other.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import shutil
 import time
@@ -13,14 +19,35 @@ from typing import Any
 
 import pytest
 import requests
+from filelock import FileLock
 
-from .workflow.project import Project
+from .workflow.project import SMOKE, Project
+
+# the longest files first: the short ones even out the end
+LONGEST = (
+    *("slurm/", "faults/test_kills", "faults/test_damaged", "faults/", "workflow/"),
+    *("fuzz/", "stages/", ""),
+)
+WAIT = 1500  # seconds: for the smoke run, which another worker may be at
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds how often tests/faults kills a run."""
     help_ = "how many times a whole run is killed (tests/faults/test_kills.py)"
     parser.addoption("--kills", type=int, default=2, help=help_)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest first, and lets tests wait for the smoke run."""
+
+    def rank(item: pytest.Item) -> int:
+        name = str(item.path.relative_to(Path(__file__).parent))
+        return next(i for i, start in enumerate(LONGEST) if name.startswith(start))
+
+    items.sort(key=rank)
+    for item in items:
+        if "smoke_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(WAIT))
 
 
 counted = pytest.StashKey[Counter[str]]()
@@ -30,6 +57,20 @@ counted = pytest.StashKey[Counter[str]]()
 def tried(request: pytest.FixtureRequest) -> Counter[str]:
     """Counts what was tried and what came of it; shown after all tests."""
     return request.config.stash.setdefault(counted, Counter())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands the counts of a worker to the process that shows them."""
+    if hasattr(session.config, "workeroutput"):
+        counts = session.config.stash.get(counted, Counter[str]())
+        session.config.workeroutput["tried"] = dict(counts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Adds the counts of a worker that has ended."""
+    counts = node.config.stash.setdefault(counted, Counter())
+    counts.update(getattr(node, "workeroutput", {}).get("tried", {}))
 
 
 def pytest_terminal_summary(
@@ -60,25 +101,36 @@ class SmokeRun:
     cpu: float
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
+    """Returns the CPU time of all processes that this one has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
-    """Runs `snakemake --cores all --configfile config/smoke.yaml` from nothing."""
-    root = tmp_path_factory.mktemp("smoke run") / "the project"
-    project = Project.from_checkout(root)
-    wall, cpu = time.monotonic(), _children_seconds()
-    done = project.smoke("--cores", "all")
-    assert done.code == 0, done.output
-    return SmokeRun(
-        project=project,
-        output=done.output,
-        wall=time.monotonic() - wall,
-        cpu=_children_seconds() - cpu,
-    )
+    """Runs `snakemake --cores all --configfile config/smoke.yaml` from nothing.
+
+    Of several workers, the first that needs it runs it, for all.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    root = shared / "smoke run" / "the project"
+    report = shared / "smoke run" / "report.json"
+    with FileLock(shared / "smoke run.lock"):
+        if not report.exists():
+            # a run that failed is not tried again
+            assert not root.exists(), f"failed in another worker: {root}"
+            project = Project.from_checkout(root)
+            wall, cpu = time.monotonic(), children_seconds()
+            # as a user starts it: its time is a promise
+            words = ("--cores", "all", "--configfile", SMOKE)
+            done = project.run(["python", "-m", "snakemake", *words])
+            assert done.code == 0, done.output
+            seconds = (time.monotonic() - wall, children_seconds() - cpu)
+            report.write_text(json.dumps([done.output, *seconds]), encoding="utf-8")
+    return SmokeRun(Project(root), *json.loads(report.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")

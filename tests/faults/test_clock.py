@@ -10,8 +10,6 @@ import os
 import shlex
 from pathlib import Path
 
-import pytest
-
 from ..workflow.project import (
     RESULTS,
     SMOKE,
@@ -21,8 +19,6 @@ from ..workflow.project import (
     wait_for,
 )
 
-# the first test waits for the whole undisturbed run
-pytestmark = pytest.mark.timeout(1500)
 DAY = 24 * 60 * 60  # seconds
 # what the message says
 REMEDY = f"find {RESULTS} -newermt now -exec touch {{}} +"

@@ -17,8 +17,6 @@ from ..workflow.project import (
 )
 from .conftest import fill, read_only, small_disk
 
-# the first test waits for the whole undisturbed run
-pytestmark = pytest.mark.timeout(1500)
 BLOCK = 4096  # bytes; what is left of the disk
 FINETUNED = f"{RESULTS}/finetuned/digits-digits"
 TABLE = f"{RESULTS}/tables/in_distribution.csv"

@@ -1,24 +1,28 @@
 """Killed at any moment, as a whole or in one job, a run ends as if undisturbed.
 
+And as if it had been cut into other shards: one run shows both.
+
 `pytest tests/faults/test_kills.py --kills 20` kills a run 20 times.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from ..conftest import SmokeRun
 from ..workflow.project import (
     RESULTS,
     SMOKE,
+    Finished,
     Project,
     assert_same_results,
     job_counts,
@@ -26,28 +30,20 @@ from ..workflow.project import (
     wait_for,
 )
 
-# the first test waits for the whole undisturbed run
+# the first waits for a whole run, killed or not
 pytestmark = pytest.mark.timeout(1500)
 SNAKEMAKE = ("python", "-m", "snakemake")
 SETTINGS = ("--cores", "all", "--configfile", SMOKE)
 SEED = 6
+SHARDS = {"compute": {"shard_size": 3}}
 JOB = 4  # seconds that a job takes, more or less
-# one of each kind; the scripts of jobs that make the first table
+# one of each kind; the scripts of jobs that make the smallest table from new networks
 KILLED_JOBS = (
     *("train_zoo", "merge_zoo", "align_zoo", "pretrain"),
     *("sample", "finetune", "make_table"),
 )
 TABLE = f"{RESULTS}/tables/in_distribution.csv"
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Makes one test of each kill."""
-    if "moment" in metafunc.fixturenames:
-        draws = random.Random(SEED)
-        kills = metafunc.config.getoption("kills")
-        # each at random within its part of the run
-        moments = [(part + draws.random()) / kills for part in range(kills)]
-        metafunc.parametrize("moment", moments, ids=lambda moment: f"{moment:.3f}")
+TRANSFER = f"{RESULTS}/tables/transfer.csv"
 
 
 def running_in(project: Project) -> list[psutil.Process]:
@@ -61,78 +57,94 @@ def running_in(project: Project) -> list[psutil.Process]:
     ]
 
 
+@dataclass(frozen=True)
 class KilledRun:
-    """A run of the smoke DAG that is killed again and again on its way.
+    """A run of the smoke DAG from nothing, killed on its way and then ended.
 
-    Args:
-        project: Where it runs.
-        jobs: That the undisturbed run has.
+    Attributes:
+        project: Where it ran; not to be changed by tests.
+        locked: An attempt to go on at once, after each kill.
+        finished: What ended it, on one core.
     """
 
-    def __init__(self, project: Project, *, jobs: int) -> None:
-        self.project = project
-        self.jobs = jobs
-        self.finished = 0
-
-    def kill_at(self, moment: float) -> None:
-        """Goes on up to a moment and kills the run with all its jobs.
-
-        Args:
-            moment: 0: the start of the first job; 1: the end of the last.
-        """
-        jobs, rest = divmod(moment * self.jobs, 1)
-        log = self.project.root.with_name("killed.log")
-        if self.project.results.exists():
-            assert self.project.smoke("--unlock").code == 0
-
-        def finished() -> int:
-            return log.read_text(encoding="utf-8").count("Finished jobid: ")
-
-        def is_reached() -> bool:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            started = "jobid: " in log.read_text(encoding="utf-8")
-            return started and self.finished + finished() >= jobs
-
-        with self.project.started((*SNAKEMAKE, *SETTINGS), log=log) as process:
-            wait_for(is_reached, f"job {jobs}")
-            time.sleep(rest * JOB)
-            assert process.poll() is None
-            kill(process)
-        self.finished += finished()
-        wait_for(lambda: not running_in(self.project), "the end of all jobs")
+    project: Project
+    locked: list[Finished]
+    finished: Finished
 
 
 @pytest.fixture(scope="module")
 def killed_run(
-    smoke_run: SmokeRun, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KilledRun]:
-    """A run from nothing, which the tests take on from one kill to the next."""
-    root = tmp_path_factory.mktemp("killed") / "head"
-    jobs = sum(job_counts(smoke_run.output).values())
-    project = Project.from_checkout(root)
-    yield KilledRun(project, jobs=jobs)
-    shutil.rmtree(root)
-
-
-def test_a_killed_run_is_run_again_and_ends_the_same(
-    moment: float,
-    killed_run: KilledRun,
-    finished: Project,
-    tmp_path: Path,
-    tried: Counter[str],
-) -> None:
-    killed_run.kill_at(moment)
-    project = killed_run.project.copy(tmp_path / "again")
-    locked = project.smoke("--cores", "all")
-    assert locked.code != 0
-    assert "--unlock" in locked.output
-    assert project.smoke("--unlock").code == 0
-    done = project.smoke("--cores", "all")
-    assert done.code == 0, done.output
-    assert_same_results(project, finished)
-    assert project.planned() == {}
-    tried["kills: whole runs, ended the same"] += 1
+    """Kills a run in equal parts of it, at a random moment of each."""
+    kills = request.config.getoption("kills")
+    draws = random.Random(SEED)
+    project = Project.from_checkout(tmp_path_factory.mktemp("killed") / "project")
+    jobs = sum(project.planned(overlay=SHARDS).values())
+    locked, finished = [], 0
+    for part in range(kills):
+        finished += kill_at((part + draws.random()) / kills * jobs - finished, project)
+        locked.append(project.smoke("--cores", "all", overlay=SHARDS))
+        assert project.smoke("--unlock", overlay=SHARDS).code == 0
+    done = project.smoke("--cores", "1", overlay=SHARDS)
+    yield KilledRun(project, locked, done)
     shutil.rmtree(project.root)
+
+
+def kill_at(moment: float, project: Project) -> int:
+    """Goes on with a run up to a moment and kills it with all its jobs.
+
+    Args:
+        moment: Jobs that have to end before, with a part of the next one.
+        project: Where it runs.
+
+    Returns:
+        Jobs that ended before the kill.
+    """
+    log = project.root.with_name("killed.log")
+    jobs, rest = divmod(max(moment, 0), 1)
+
+    def finished() -> int:
+        return log.read_text(encoding="utf-8").count("Finished jobid: ")
+
+    def is_reached() -> bool:
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        started = "jobid: " in log.read_text(encoding="utf-8")
+        return started and finished() >= jobs
+
+    command = (*SNAKEMAKE, "--cores", "all", "--configfile", *project.configs(SHARDS))
+    with project.started(command, log=log) as process:
+        wait_for(is_reached, f"job {jobs}")
+        time.sleep(rest * JOB)
+        assert process.poll() is None
+        kill(process)
+    wait_for(lambda: not running_in(project), "the end of all jobs")
+    return finished()
+
+
+def test_a_killed_run_says_how_to_unlock_it(killed_run: KilledRun) -> None:
+    for locked in killed_run.locked:
+        assert locked.code != 0
+        assert "--unlock" in locked.output
+
+
+def test_a_run_that_was_killed_ends_the_same(
+    killed_run: KilledRun, finished: Project, tried: Counter[str]
+) -> None:
+    assert killed_run.finished.code == 0, killed_run.finished.output
+    assert_same_results(killed_run.project, finished)
+    assert killed_run.project.planned(overlay=SHARDS) == {}
+    tried["kills: whole runs, ended the same"] += len(killed_run.locked)
+
+
+def test_results_do_not_depend_on_shards_and_cores(
+    killed_run: KilledRun, finished: Project
+) -> None:
+    """The same run had three shards of a zoo, not two, and ended on one core."""
+    logs = killed_run.project.root / "logs/smoke/zoos/digits"
+    shards = {path.stem for path in logs.glob("seeds_*.log")}
+    assert shards == {"seeds_1_3", "seeds_4_6", "seeds_7_8"}
+    assert_same_results(killed_run.project, finished)
 
 
 def kill_jobs(
@@ -145,7 +157,7 @@ def kill_jobs(
     """
     draws = random.Random(SEED)
     waiting = {f"{script}.py": draws.random() / 2 for script in scripts}
-    deadlines: dict[psutil.Process, tuple[float, str]] = {}
+    started: dict[psutil.Process, tuple[float, str]] = {}
     killed = []
     while snakemake.is_running() and snakemake.status() != psutil.STATUS_ZOMBIE:
         for process in snakemake.children(recursive=True):
@@ -156,11 +168,11 @@ def kill_jobs(
             names = [Path(word).name for word in words[:2]]
             if names[:1] == ["python"] and names[1:] and names[1] in waiting:
                 seconds = waiting.pop(names[1]) * job_seconds(finished, words)
-                deadlines[process] = (time.monotonic() + seconds, names[1])
+                started[process] = (seconds, names[1])
         for process in [
-            p for p, (due, _) in deadlines.items() if due < time.monotonic()
+            p for p, (due, _) in started.items() if sum(p.cpu_times()[:2]) > due
         ]:
-            _, name = deadlines.pop(process)
+            _, name = started.pop(process)
             process.kill()
             killed.append(name.removesuffix(".py"))
         time.sleep(0.02)
@@ -168,19 +180,20 @@ def kill_jobs(
 
 
 def job_seconds(finished: Project, command: list[str]) -> float:
-    """Returns how long a job took in the undisturbed run, from its benchmark."""
+    """Returns the CPU time of a job in the undisturbed run, from its log."""
     output = Path(command[command.index("--output") + 1]).relative_to("results")
-    benchmark = finished.root / "benchmarks" / output.with_suffix(".tsv")
-    return float(benchmark.read_text(encoding="utf-8").splitlines()[1].split()[0])
+    log = finished.root / "logs" / output.with_suffix(".log")
+    (found,) = re.findall(r"done: (\S+) s of CPU time", log.read_text("utf-8"))
+    return float(found)
 
 
 def test_killed_jobs_are_tried_again(
     project: Project, finished: Project, tried: Counter[str]
 ) -> None:
     (project.results / "zoos" / "digits.h5").unlink()
-    (project.root / TABLE).unlink()
+    (project.root / TRANSFER).unlink()
     log = project.root.with_name("jobs.log")
-    command = [*SNAKEMAKE, TABLE, "--retries", "1", *SETTINGS]
+    command = [*SNAKEMAKE, TRANSFER, "--retries", "1", *SETTINGS]
     with project.started(command, log=log) as process:
         killed = kill_jobs(psutil.Process(process.pid), KILLED_JOBS, finished)
         output = log.read_text(encoding="utf-8")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -25,6 +23,8 @@ from hyperreps.representation.autoencoder import (
 )
 from hyperreps.settings.stages import HyperRep
 
+from ..processes import python
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 PUBLISHED = ROOT / "config" / "published.yaml"
@@ -38,13 +38,7 @@ TINY = HyperRep(
 
 def run(script: str, *arguments: object, fails: bool = False) -> str:
     """Runs a script and returns what it printed, or its errors where it must fail."""
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python([str(SCRIPTS / script), *map(str, arguments)])
     assert (done.returncode != 0) == fails, done.stderr
     assert not fails or "Traceback" not in done.stderr
     return done.stderr if fails else done.stdout

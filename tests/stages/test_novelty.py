@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import h5py
 import numpy as np
@@ -13,6 +12,8 @@ import pandas as pd
 import pytest
 
 from hyperreps.files.storage import read_arrays, write_arrays
+
+from ..processes import python
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 MODELS, EPOCHS = 8, [0, 3, 4]
@@ -26,18 +27,9 @@ ZOO = (
 SMALL = "--settings.networks 3 --settings.images 20 --settings.soup 2"
 
 
-def call(
-    folder: Path, command: str, *, fails: bool = False
-) -> subprocess.CompletedProcess:
+def call(folder: Path, command: str, *, fails: bool = False) -> CompletedProcess:
     script, *flags = command.split()
-    done = subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *flags],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python([str(SCRIPTS / script), *flags], cwd=folder)
     assert (done.returncode != 0) == fails, done.stderr
     return done
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -15,22 +13,15 @@ import pytest
 
 import hyperreps
 
+from ..processes import python
+
 SCRIPT = Path(hyperreps.__file__).parents[1] / "prepare_dataset.py"
 
 
 def prepare_dataset(*flags: str, cwd: Path, **environment: str) -> tuple[int, str]:
     """Runs the script; returns its exit code and what it wrote but its own command."""
     inherited = {k: v for k, v in os.environ.items() if k != "HYPERREPS_DATA"}
-    # without PYTHONPATH: the script finds the library by itself
-    inherited.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *flags],
-        cwd=cwd,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python([str(SCRIPT), *flags], cwd=cwd, environment=inherited | environment)
     lines = (done.stderr + done.stdout).splitlines()
     return done.returncode, "\n".join(x for x in lines if " command: " not in x)
 

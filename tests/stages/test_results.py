@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +16,8 @@ from docutils.core import publish_parts
 
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import write_arrays
+
+from ..processes import python
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -84,12 +84,7 @@ def inputs(tmp_path_factory) -> list[str]:
 
 def run(script: str, *arguments: str | Path, fails: bool = False) -> str:
     """Runs a script and returns what it printed, or its errors where it must fail."""
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python([str(SCRIPTS / script), *map(str, arguments)])
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr if fails else done.stdout
 

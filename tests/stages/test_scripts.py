@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from ..processes import python
+
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 STAGES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 RECIPE = (
@@ -16,20 +18,15 @@ RECIPE = (
 )
 
 
-def call(script: str, flags: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *flags.split()],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def call(script: str, flags: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return python([str(SCRIPTS / script), *flags.split()], cwd=cwd)
 
 
 @pytest.mark.parametrize("script", STAGES)
 def test_help(script, tmp_path):
-    done = call(script, "--help", tmp_path)
+    # the one time without libraries that are loaded
+    words = [sys.executable, str(SCRIPTS / script), "--help"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
     assert "usage:" in done.stdout
     assert "--" in done.stdout

@@ -27,7 +27,7 @@ def coverage() -> ModuleType:
 
 @pytest.mark.parametrize("groups", [2, 3, 10])
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
-def test_a_mean(coverage, groups, ratio):
+def test_intervals_of_means_cover_as_often_as_they_say(coverage, groups, ratio):
     for quantity in ("mean", "difference, paired"):
         design = coverage.Design(quantity, groups, 30, ratio)
         held, _ = coverage.covered(design, runs=RUNS)
@@ -53,7 +53,9 @@ def test_a_mean(coverage, groups, ratio):
         ("explained variance", 3, 45, 1.0),
     ],
 )
-def test_at_least(coverage, quantity, groups, networks, ratio):
+def test_intervals_without_an_exact_method_are_on_the_safe_side(
+    coverage, quantity, groups, networks, ratio
+):
     """Where no method is exact, on the safe side and not far from it."""
     design = coverage.Design(quantity, groups, networks, ratio)
     held, _ = coverage.covered(design, runs=RUNS)
@@ -65,7 +67,9 @@ def test_at_least(coverage, quantity, groups, networks, ratio):
     ("groups", "networks", "ratio"),
     [(2, 30, 0.6), (3, 30, 0.0), (3, 30, 0.6), (5, 10, 0.3), (60, 1, 0.0)],
 )
-def test_a_share(coverage, groups, networks, ratio, share):
+def test_intervals_of_shares_cover_at_least_as_often_as_they_say(
+    coverage, groups, networks, ratio, share
+):
     design = coverage.Design("share", groups, networks, ratio, share)
     held, width = coverage.covered(design, runs=RUNS)
     assert held >= LEAST

@@ -40,7 +40,7 @@ def scored(probabilities, labels, *, sizes, count=40, seed=0):
 class TestScores:
     """Likelihood, calibration and disagreement by hand."""
 
-    def test_likelihood(self):
+    def test_likelihood_by_hand(self):
         probabilities = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
         by_hand = -(math.log(0.25) + math.log(0.8)) / 2
         labels = np.array([1, 2])
@@ -52,7 +52,7 @@ class TestScores:
         found = ensembles.negative_log_likelihood(certain, np.array([1]))
         assert found == pytest.approx(-math.log(np.finfo(np.float32).tiny))
 
-    def test_calibration(self):
+    def test_calibration_error_by_hand(self):
         """Two bins of two: |1/2 - 0.62| and |1 - 0.9|, weighted by 2/4 and 2/4."""
         confidence = np.array([0.61, 0.63, 0.92, 0.88])
         probabilities = np.stack([confidence, 1 - confidence], axis=1)
@@ -175,7 +175,7 @@ def zoo_file(tmp_path):
 class TestMembers:
     """Networks read from files."""
 
-    def test_zoo_populations(self, zoo_file):
+    def test_populations_of_a_zoo_are_its_test_split_and_its_best(self, zoo_file):
         weights, _ = read_networks(zoo_file, kind="zoo", name="B_T", epochs=(0, 1))
         assert weights[:, :, 0].tolist() == [[8, 9], [108, 109]]
         weights, _ = read_networks(zoo_file, kind="zoo", name="B_T30", epochs=(0, 1))
@@ -202,7 +202,7 @@ class TestMembers:
         weights, _ = read_networks(zoo_file, kind="zoo", name="B_T", epochs=(0, 1))
         assert weights[:, :, 0].tolist() == [[9], [109]]
 
-    def test_errors(self, zoo_file, tmp_path):
+    def test_networks_that_cannot_be_read_are_named(self, zoo_file, tmp_path):
         read = {"kind": "zoo", "name": "B_T"}
         with pytest.raises(DataFileError, match=r"no epoch 2; .* there are 0, 1"):
             read_networks(zoo_file, epochs=(0, 2), **read)
@@ -214,7 +214,7 @@ class TestMembers:
         with pytest.raises(SettingsError, match="epoch 0 only"):
             read_networks(zoo_file, kind="samples", name="S", epochs=(0, 1))
 
-    def test_finetuned_epochs(self, tmp_path):
+    def test_finetuned_networks_are_read_at_the_epochs_asked_for(self, tmp_path):
         path = tmp_path / "tuned.h5"
         samples, epochs = np.indices((4, 3))
         weights = (samples + 100 * epochs).astype(np.float32)

@@ -159,7 +159,7 @@ def test_nearest_is_found_among_all_epochs_of_all_runs(cnn):
     assert (second > 1).all()
 
 
-def test_pairs(cnn):
+def test_networks_of_one_function_have_no_distance(cnn):
     weights = networks(cnn, 3)
     weights = torch.cat([weights, changed(cnn, weights[:1], 1, signs=True)])
     distances = pair_distances(Matcher(cnn, activation="tanh"), weights.numpy())

@@ -26,7 +26,7 @@ def number(values) -> Target:
 class TestProbe:
     """Ridge regression and its choice of alpha."""
 
-    def test_closed_form(self):
+    def test_a_probe_is_ridge_regression_in_closed_form(self):
         """(X'X + alpha)^-1 X'y on standardised inputs and centred values."""
         found = probes.fit_probe(INPUTS, number(TRUTH), split=SPLIT, alphas=[3.0])
         train = SPLIT == "train"
@@ -65,7 +65,7 @@ class TestProbe:
         # that many inputs fit the training networks exactly
         np.testing.assert_allclose(found.predicted[train], TRUTH[train], rtol=1e-4)
 
-    def test_categories(self):
+    def test_categories_are_predicted_better_than_by_chance(self):
         names = np.where(INPUTS[:, 7] > 0, "tanh", "relu")
         found = probes.fit_probe(INPUTS, Target(names, "category"), split=SPLIT)
         right = found.predicted == names
@@ -115,7 +115,7 @@ class TestScores:
 class TestLayerStatistics:
     """The 70 features."""
 
-    def test_by_numpy(self):
+    def test_layer_statistics_are_those_of_numpy(self):
         network = build("cnn", channels=1)
         row = np.random.default_rng(3).normal(size=network.parameters)
         found = probes.layer_statistics(row[None], network)[0]
@@ -127,7 +127,7 @@ class TestLayerStatistics:
             expected += [np.percentile(piece, q) for q in (1, 25, 50, 75, 99)]
             np.testing.assert_allclose(found[7 * index : 7 * index + 7], expected)
 
-    def test_by_hand(self):
+    def test_layer_statistics_by_hand(self):
         """Biases of linear2, the last ten entries: 0 ... 9."""
         network = build("cnn", channels=1)
         row = np.zeros(network.parameters)

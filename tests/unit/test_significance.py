@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperreps.audit.significance import (
@@ -248,6 +248,7 @@ def test_holm_by_hand():
     assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_rejects_what_the_step_down_procedure_does(p_values):
     """By its definition: the smallest is compared with level / m, and so on."""

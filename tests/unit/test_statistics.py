@@ -176,7 +176,7 @@ class TestMedian:
 class TestCrossed:
     """left_out_weights() and crossed_estimate(): networks and seeds crossed."""
 
-    def test_weights(self):
+    def test_weights_with_one_group_left_out_by_hand(self):
         weights = statistics.left_out_weights(np.array([5, 5, 7, 9, 9, 9]))
         np.testing.assert_allclose(weights[0], 1 / 6)
         np.testing.assert_allclose(weights[1], [0, 0, *[1 / 4] * 4])
@@ -206,7 +206,7 @@ class TestCrossed:
         assert estimate == pytest.approx(0.4)
         assert ends == pytest.approx(theirs)
 
-    def test_both_add(self):
+    def test_spread_of_networks_and_of_seeds_add_as_squares(self):
         """By hand: squares of both reaches."""
         left_out = np.array([[0.4, 0.6], [0.38, 0.58], [0.42, 0.62]])
         _, low, high = self.estimate(left_out)

@@ -90,7 +90,7 @@ def test_bottom_fraction_is_the_worst(zoo):
     np.testing.assert_array_equal(same.weights, pool.weights)
 
 
-def test_last_epoch_only(zoo):
+def test_a_pool_of_last_epochs_holds_no_other(zoo):
     pool = select(zoo, split="test", epochs="last")
     assert set(pool.epoch) == {5}
     assert set(pool.model) == set(np.flatnonzero(zoo.split == "test"))

@@ -21,7 +21,8 @@ import numpy as np
 import yaml
 from safetensors.numpy import load_file
 
-CHECKOUT = Path(__file__).parents[2]
+from ..processes import CHECKOUT, python
+
 SMOKE = "config/smoke.yaml"
 RESULTS = "results/smoke"
 # the figures of each table
@@ -40,7 +41,10 @@ NOVELTY_JOBS = {
 }
 GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
-UNWANTED = {"PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"}
+UNWANTED = {
+    *("PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"),
+    "OMP_NUM_THREADS",
+}
 PATIENCE = 500  # seconds to wait on a busy machine
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -101,15 +105,13 @@ class Project:
             log: File for all that it prints.
             **environment: Variables to set.
         """
-        inherited = {k: v for k, v in os.environ.items() if k not in UNWANTED}
-        inherited["PATH"] = f"{Path(sys.executable).parent}:{inherited['PATH']}"
         with (
             log.open("wb") as file,
             subprocess.Popen(
                 # SIGINT is ignored in what a shell has started in the background
                 ("env", "--default-signal=INT", *command),
                 cwd=self.root,
-                env=inherited | environment,
+                env=inherited() | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -129,8 +131,15 @@ class Project:
         return Finished(code, log.read_text(encoding="utf-8"))
 
     def snakemake(self, *arguments: str, **environment: str) -> Finished:
-        """Runs `python -m snakemake` with these arguments."""
-        return self.run(["python", "-m", "snakemake", *arguments], **environment)
+        """Runs `python -m snakemake` with these arguments, in no time to start."""
+        return self.python("-m", "snakemake", *arguments, **environment)
+
+    def python(self, *words: str, **environment: str) -> Finished:
+        """Runs Python to its end, in a process that has its libraries loaded."""
+        done = python(
+            words, cwd=self.root, environment=inherited() | environment, together=True
+        )
+        return Finished(done.returncode, done.stdout)
 
     def smoke(self, *arguments: str, overlay: dict | None = None) -> Finished:
         """Runs snakemake with the smoke settings.
@@ -173,6 +182,12 @@ class Project:
             for path in sorted((self.root / folder).rglob("*"))
             if path.is_file()
         }
+
+
+def inherited() -> dict[str, str]:
+    """Returns the variables of a user who has activated the environment."""
+    found = {k: v for k, v in os.environ.items() if k not in UNWANTED}
+    return found | {"PATH": f"{Path(sys.executable).parent}:{found['PATH']}"}
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from hyperreps.config.config_files import read_config
 
-from .project import SMOKE, TRACEBACK, Project, job_counts
+from .project import SMOKE, TRACEBACK, Finished, Project, job_counts
 
 PYTHON = (sys.executable, "-m", "snakemake")
 # a machine whose PATH has no Python environment
@@ -81,13 +81,20 @@ class Place(Project):
         self.snakefile = root / checkout / "Snakefile"
 
     def tiny(self, *arguments: str, overlay: dict | None = None) -> list[str]:
-        """Returns the command line for the tiny zoos, with settings over theirs."""
+        """Returns arguments for the tiny zoos, with settings over theirs."""
         path = self.root / "overlay.yaml"
         path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
         more = self.root / "more.yaml"
         more.write_text(yaml.safe_dump(overlay or {"seed": 0}), encoding="utf-8")
         files = ("--configfile", "overlay.yaml", "more.yaml")
-        return [*PYTHON, "zoos", *arguments, "-s", str(self.snakefile), *files]
+        return ["zoos", *arguments, "-s", str(self.snakefile), *files]
+
+    def tried(
+        self, *arguments: str, overlay: dict | None = None, **changes: str
+    ) -> Finished:
+        """Runs snakemake for the tiny zoos on a bare machine."""
+        words = self.tiny(*arguments, overlay=overlay)
+        return self.snakemake(*words, **self.environment(**changes))
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Returns the variables of a bare machine, with the home folder here."""
@@ -95,7 +102,7 @@ class Place(Project):
 
     def plans(self, overlay: dict | None = None, **changes: str) -> dict[str, int]:
         """Returns how many jobs of each rule would run, but for those of `zoos`."""
-        done = self.run(self.tiny("-n", overlay=overlay), **self.environment(**changes))
+        done = self.tried("-n", overlay=overlay, **changes)
         assert done.code == 0, done.output
         counts = job_counts(done.output)
         counts.pop("zoos", None)
@@ -128,7 +135,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     write_networks(root / "files" / "networks.npz", seed=0)
     place = Place(root)
     place.root.mkdir()
-    done = place.run(place.tiny("--cores", "2"), **place.environment())
+    done = place.run([*PYTHON, *place.tiny("--cores", "2")], **place.environment())
     assert done.code == 0, done.output
     return root, done.output
 
@@ -165,8 +172,7 @@ def test_the_settings_are_written_by_runs_that_change_them(place: Place) -> None
     before = path.stat().st_mtime_ns
     assert place.plans(overlay={"seed": 7}) == {}
     assert path.stat().st_mtime_ns == before
-    again = place.tiny("-F", "--touch", "--cores", "1", overlay={"seed": 7})
-    done = place.run(again, **place.environment())
+    done = place.tried("-F", "--touch", "--cores", "1", overlay={"seed": 7})
     assert done.code == 0, done.output
     assert read_config(path)["seed"] == 7
 
@@ -238,7 +244,7 @@ def test_a_missing_file_is_named_and_not_replaced_by_training(place: Place) -> N
     networks.unlink()
     assert place.plans() == {}
     zoo.unlink()
-    done = place.run(place.tiny("-n"), **place.environment())
+    done = place.tried("-n")
     assert done.code != 0
     assert TRACEBACK not in done.output
     assert str(networks) in done.output
@@ -249,7 +255,7 @@ def test_a_module_makes_the_same(place: Place) -> None:
     place.tiny()
     text = MODULE.format(snakefile="../checkout/Snakefile", target="zoos")
     (place.root / "Snakefile").write_text(text, encoding="utf-8")
-    done = place.run([*PYTHON, "-n", "--cores", "1"], **place.environment())
+    done = place.snakemake("-n", "--cores", "1", **place.environment())
     assert done.code == 0, done.output
     assert job_counts(done.output) == {}
 
@@ -260,7 +266,7 @@ def test_a_module_plans_the_whole_smoke_run(sources: Project, tmp_path: Path) ->
     shutil.copy(sources.root / SMOKE, run.root / "overlay.yaml")
     text = MODULE.format(snakefile=sources.root / "Snakefile", target="all")
     (run.root / "Snakefile").write_text(text, encoding="utf-8")
-    done = run.run([*PYTHON, "-n", "-p", "--cores", "1"], **BARE)
+    done = run.snakemake("-n", "-p", "--cores", "1", **BARE)
     assert done.code == 0, done.output
     assert sum(job_counts(done.output).values()) == 64
     assert str(sources.root / "workflow" / "scripts" / "make_table.py") in done.output
@@ -275,9 +281,9 @@ def test_conda_jobs_use_the_python_of_conda(sources: Project, tmp_path: Path) ->
     (conda.parent / "activate").touch()
     path = f"{conda.parent}:{BARE['PATH']}"
     target = "results/smoke/datasets/digits.h5"
-    command = [*PYTHON, target, "-n", "-p", "--configfile", SMOKE]
+    plan = (target, "-n", "-p", "--configfile", SMOKE)
     for options, python in (((), sys.executable), (("--sdm", "conda"), "python")):
-        done = sources.run([*command, *options], PATH=path)
+        done = sources.snakemake(*plan, *options, PATH=path)
         assert done.code == 0, done.output
         line = f"{python} workflow/scripts/prepare_dataset.py "
         assert f"\n        {line}" in done.output
@@ -288,16 +294,18 @@ def test_a_configuration_is_checked_by_itself(sources: Project) -> None:
     text = "zoos:\n  mnist:\n    recipe:\n      <<: *uniform\n"
     (sources.root / "alias.yaml").write_text(text, encoding="utf-8")
     check = ("workflow/scripts/check_config.py", SMOKE)
-    done = sources.run([sys.executable, *check, "alias.yaml"])
+    done = sources.python(*check, "alias.yaml")
     assert done.code == 1
     _, line = done.output.splitlines()
     assert line.startswith("error: config: alias.yaml, line 4: *uniform")
-    done = sources.run([sys.executable, *check])
+    done = sources.python(*check)
     assert done.code == 0, done.output
     assert "experiment smoke" in done.output
 
 
-def test_another_working_directory(sources: Project, tmp_path: Path) -> None:
+def test_another_working_directory_plans_the_same_jobs(
+    sources: Project, tmp_path: Path
+) -> None:
     done = sources.smoke("-n", "--directory", str(tmp_path / "elsewhere"))
     assert done.code == 0, done.output
     assert sum(job_counts(done.output).values()) == 64
