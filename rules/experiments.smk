@@ -1,5 +1,28 @@
 """Ensembles, reconstructions, probes -> their <results>/tables and <results>/figures."""
 
+# what their files are made from
+LATENTS = files_of("properties", needs.latents(SETTINGS))
+EXPERIMENT_TABLES = {
+    table: inputs
+    for table, inputs in (
+        ("ensembles", ENSEMBLES),
+        ("reconstruction", RECONSTRUCTIONS),
+        ("properties", PROBES),
+    )
+    if inputs
+}
+EXPERIMENT_FIGURES = {
+    figure: inputs
+    for figure, inputs in (
+        ("ensembles", ENSEMBLES),
+        ("calibration", ENSEMBLES),
+        ("reconstruction", RECONSTRUCTIONS),
+        ("latents", LATENTS),
+    )
+    if inputs
+}
+
+
 # one rule per table and figure: the caption of a report cannot contain a wildcard
 for table in EXPERIMENT_TABLES:
 

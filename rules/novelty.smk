@@ -6,7 +6,7 @@ NOVELTY_FIGURES = ("novelty", "novel_and_performant", "copies")
 rule novelty:
     """Audits the samples of the config's methods: how new are they?"""
     input:
-        get_audits(),
+        files_of("novelty", needs.audits(SETTINGS)),
         expand(
             "<results>/tables/novelty.{suffix}",
             suffix=("csv", "tex", "html") if SETTINGS.novelty.zoos else (),
@@ -76,7 +76,7 @@ rule audit:
     input:
         zoo=get_pool,
         dataset=lambda w: get_dataset(w.zoo),
-        references=get_audit_references,
+        references=lambda w: get_pool(w, stage="novelty"),
         samples="<results>/samples/{zoo}/{method}.h5",
     output:
         "<results>/novelty/{zoo}/{method}.h5",

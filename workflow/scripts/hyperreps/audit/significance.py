@@ -17,7 +17,7 @@ import scipy.stats
 from ..numbers.shapes import Float
 from ..numbers.statistics import Ends, Estimate, Mean, Part, grouped_mean, mean_interval
 from ..settings.stages import SettingsError, Statistics
-from .auditor import nearer
+from .verdicts import nearer
 
 # probability of being called different that a detectable difference has
 POWER = 0.8
