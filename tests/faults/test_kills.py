@@ -37,13 +37,12 @@ SETTINGS = ("--cores", "all", "--configfile", SMOKE)
 SEED = 6
 SHARDS = {"compute": {"shard_size": 3}}
 JOB = 4  # seconds that a job takes, more or less
-# one of each kind; the scripts of jobs that make the smallest table from new networks
+# one of each kind; the scripts of jobs that make the first table
 KILLED_JOBS = (
     *("train_zoo", "merge_zoo", "align_zoo", "pretrain"),
     *("sample", "finetune", "make_table"),
 )
 TABLE = f"{RESULTS}/tables/in_distribution.csv"
-TRANSFER = f"{RESULTS}/tables/transfer.csv"
 
 
 def running_in(project: Project) -> list[psutil.Process]:
@@ -191,9 +190,9 @@ def test_killed_jobs_are_tried_again(
     project: Project, finished: Project, tried: Counter[str]
 ) -> None:
     (project.results / "zoos" / "digits.h5").unlink()
-    (project.root / TRANSFER).unlink()
+    (project.root / TABLE).unlink()
     log = project.root.with_name("jobs.log")
-    command = [*SNAKEMAKE, TRANSFER, "--retries", "1", *SETTINGS]
+    command = [*SNAKEMAKE, TABLE, "--retries", "1", *SETTINGS]
     with project.started(command, log=log) as process:
         killed = kill_jobs(psutil.Process(process.pid), KILLED_JOBS, finished)
         output = log.read_text(encoding="utf-8")
