@@ -99,19 +99,19 @@ def plain_run(weights: Tensor, training: Pretraining) -> Run:
     settings, inner = training.settings, training.model
     model = PlainModel(inner)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, foreach=False)
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
 
     def view() -> Tensor:
         rows = []
         for row in weights:
-            drawn = random_permutations(inner.architecture, 1, generator=generator)
+            drawn = random_permutations(inner.architecture, 1, rng=rng)
             index = permutation_index(inner.architecture, drawn)[0]
             rows.append(row[index])
         return erase_blocks(
             torch.stack(rows),
             probability=settings.erase_probability,
             fraction=settings.erase_fraction,
-            generator=generator,
+            rng=rng,
         )
 
     def run() -> int:
@@ -143,10 +143,10 @@ def pretraining(weights: Tensor, settings: HyperRep, **options: bool) -> Pretrai
 
 def our_run(weights: Tensor, training: Pretraining) -> Run:
     """Returns a run of one step of pretraining.py."""
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
 
     def run() -> int:
-        training._step(weights, generator)
+        training._step(weights, rng)
         return len(weights)
 
     return run

@@ -33,13 +33,12 @@ def planted(
     network: Architecture, weights: torch.Tensor, *, flipped: list[bool], seed: int
 ) -> torch.Tensor:
     """Moves the units of each model alike in all epochs; some also flip them."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     models, epochs, _ = weights.shape
-    order = random_permutations(network, models, generator=generator)
+    order = random_permutations(network, models, rng=rng)
     index = permutation_index(network, order)[:, None].expand(-1, epochs, -1)
     signs = {
-        w.units_axis: torch.randint(0, 2, (models, w.units), generator=generator) * 2.0
-        - 1
+        w.units_axis: torch.randint(0, 2, (models, w.units), generator=rng) * 2.0 - 1
         for w in network.weighted
         if w.sign_symmetric
     }
@@ -52,11 +51,11 @@ def planted(
 def one_network(network: Architecture) -> torch.Tensor:
     """One network plus noise, for every model and epoch: [models, epochs, entries]."""
     weights = initial_weights(network, initialization="kaiming_uniform", seeds=[7])
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     # distinct biases
-    weights = weights + 0.1 * torch.randn(weights.shape, generator=generator)
+    weights = weights + 0.1 * torch.randn(weights.shape, generator=rng)
     shape = (MODELS, EPOCHS, network.parameters)
-    return weights + NOISE * torch.randn(shape, generator=generator)
+    return weights + NOISE * torch.randn(shape, generator=rng)
 
 
 def write_zoo(

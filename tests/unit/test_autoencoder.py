@@ -306,10 +306,8 @@ def rejected_blocks(rng, rows, size, low, high):
 def test_erased_blocks_are_those_of_the_releases_rule(fraction):
     rows, size = 8000, 500
     weights = torch.ones(rows, size)
-    generator = torch.Generator().manual_seed(0)
-    erased = erase_blocks(
-        weights, probability=1.0, fraction=fraction, generator=generator
-    )
+    rng = torch.Generator().manual_seed(0)
+    erased = erase_blocks(weights, probability=1.0, fraction=fraction, rng=rng)
     assert (weights == 1).all()
     lost = (erased == 0).numpy()
     hit = lost.any(1)
@@ -333,7 +331,7 @@ def test_rows_are_erased_with_the_declared_probability():
         torch.ones(2000, 100),
         probability=0.3,
         fraction=(0.1, 0.2),
-        generator=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(0),
     )
     assert int((erased == 0).any(1).sum()) == pytest.approx(600, abs=80)
 
@@ -347,7 +345,7 @@ def test_views_keep_the_function_until_they_are_erased(cnn, target):
         cnn,
         views=2,
         settings=choices,
-        generator=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(0),
     )
     assert view.shape == (8, cnn.parameters)
     assert (view == 0).any(1).all()

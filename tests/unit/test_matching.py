@@ -36,18 +36,18 @@ def networks(architecture, count, seed=0, initialization="uniform"):
     weights = initial_weights(
         architecture, initialization=initialization, seeds=range(seed, seed + count)
     )
-    generator = torch.Generator().manual_seed(seed)
-    return weights + 0.1 * torch.randn(weights.shape, generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    return weights + 0.1 * torch.randn(weights.shape, generator=rng)
 
 
 def changed(architecture, weights, seed, *, signs):
     """Copies with units permuted and, where it may be, flipped."""
-    generator = torch.Generator().manual_seed(seed)
-    order = random_permutations(architecture, len(weights), generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    order = random_permutations(architecture, len(weights), rng=rng)
     copies = weights.gather(1, permutation_index(architecture, order))
     flips = {
         w.units_axis: torch.randint(
-            0, 2, (len(weights), w.units), generator=generator
+            0, 2, (len(weights), w.units), generator=rng
         ).float()
         * 2
         - 1

@@ -104,18 +104,18 @@ def known(zoo, auditor) -> pd.DataFrame:
 def copies(zoo: ZooData, kind: str) -> np.ndarray:
     """Training networks as they are, or changed in a way that is no novelty."""
     weights = torch.from_numpy(zoo.weights[:12].reshape(24, -1))
-    generator = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     if kind == "permuted":
-        order = random_permutations(zoo.architecture, 24, generator=generator)
+        order = random_permutations(zoo.architecture, 24, rng=rng)
         weights = weights.gather(1, permutation_index(zoo.architecture, order))
     elif kind == "flipped":
         signs = {
-            axis: torch.randint(0, 2, (24, units), generator=generator) * 2.0 - 1
+            axis: torch.randint(0, 2, (24, units), generator=rng) * 2.0 - 1
             for axis, units in {"conv3": 4, "linear1": 20}.items()
         }
         weights = weights * sign_vector(zoo.architecture, signs)
     elif kind == "noisy":
-        weights = weights + 1e-3 * torch.randn(weights.shape, generator=generator)
+        weights = weights + 1e-3 * torch.randn(weights.shape, generator=rng)
     return weights.numpy()
 
 

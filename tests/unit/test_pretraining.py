@@ -253,8 +253,8 @@ def test_the_baselines_loss_has_one_number_for_all_layers(cnn):
 
 class TestPermutations:
     def test_views_are_of_the_table(self, cnn):
-        generator = torch.Generator().manual_seed(0)
-        table = random_permutations(cnn, 3, generator=generator)
+        rng = torch.Generator().manual_seed(0)
+        table = random_permutations(cnn, 3, rng=rng)
         weights = initial_weights(cnn, initialization="uniform", seeds=[1])
         known = weights.expand(3, -1).gather(1, permutation_index(cnn, table))
         views, _ = augmented_views(
@@ -262,7 +262,7 @@ class TestPermutations:
             cnn,
             views=1,
             settings=changed(LEAN, erase_probability=0.0),
-            generator=generator,
+            rng=rng,
             table=table,
         )
         which = (views[:, None] == known).all(2)
@@ -397,9 +397,9 @@ class TestHalfPrecision:
             permutation=False,
             gradient_clip=1.0,
         )
-        generator = torch.Generator().manual_seed(0)
-        few = torch.randn(2, cnn.parameters, generator=generator)
-        weights = torch.randn(60, 2, generator=generator) @ few
+        rng = torch.Generator().manual_seed(0)
+        few = torch.randn(2, cnn.parameters, generator=rng)
+        weights = torch.randn(60, 2, generator=rng) @ few
         found = {}
         for precision in ("float32", "bfloat16"):
             found[precision] = []

@@ -26,8 +26,8 @@ def population(name, channels, seed, models=2):
 
 
 def permuted(network, weights, seed):
-    generator = torch.Generator().manual_seed(seed)
-    permutations = random_permutations(network, len(weights), generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    permutations = random_permutations(network, len(weights), rng=rng)
     index = permutation_index(network, permutations)
     return permutations, index, weights.gather(1, index)
 
@@ -51,9 +51,9 @@ def test_permutations_preserve_the_function(name, channels, seed):
 @given(seed=seeds)
 def test_index_is_a_bijection_and_composes(name, channels, seed):
     network = build(name, channels=channels)
-    generator = torch.Generator().manual_seed(seed)
-    first = random_permutations(network, 2, generator=generator)
-    second = random_permutations(network, 2, generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    first = random_permutations(network, 2, rng=rng)
+    second = random_permutations(network, 2, rng=rng)
     one, two = (permutation_index(network, p) for p in (first, second))
     everything = torch.arange(network.parameters)
     assert (one.sort(1).values == everything).all()
@@ -73,9 +73,9 @@ def test_identity_permutation_is_the_identity(cnn):
 @pytest.mark.parametrize(("name", "channels"), NETWORKS)
 def test_sign_flips_preserve_an_odd_network(name, channels):
     network, weights = population(name, channels, 3)
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     signs = {
-        w.units_axis: torch.randint(0, 2, (2, w.units), generator=generator) * 2.0 - 1
+        w.units_axis: torch.randint(0, 2, (2, w.units), generator=rng) * 2.0 - 1
         for w in network.weighted
         if w.sign_symmetric
     }

@@ -90,7 +90,7 @@ def _changed(
         zoo.architecture,
         len(weights),
         activation=zoo.settings.recipe.activation,
-        generator=rng,
+        rng=rng,
     )
     return changes.of(torch.from_numpy(weights)).numpy()
 

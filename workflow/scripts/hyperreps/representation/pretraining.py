@@ -116,14 +116,12 @@ class Pretraining:
         self.epoch += 1
         self.model.train()
         seed = derived_seed("pretraining", self.seed, self.epoch)
-        generator = torch.Generator(self.device).manual_seed(seed)
+        rng = torch.Generator(self.device).manual_seed(seed)
         sums = torch.zeros(3, device=self.device)
-        order = torch.randperm(
-            len(self.weights), generator=generator, device=self.device
-        )
+        order = torch.randperm(len(self.weights), generator=rng, device=self.device)
         with torch_seeded("dropout", self.seed, self.epoch, device=self.device):
             for rows in order[: self.steps * self.batch].split(self.batch):
-                sums += self._step(self.weights[rows], generator)
+                sums += self._step(self.weights[rows], rng)
         loss, reconstruction, contrast = (sums / self.steps).tolist()
         require_finite(
             [loss],
@@ -147,7 +145,7 @@ class Pretraining:
         self.curve.append(entry)
         return {k: v for k, v in entry.items() if k != "epoch" and "_layer" not in k}
 
-    def _step(self, weights: Tensor, generator: torch.Generator) -> Tensor:
+    def _step(self, weights: Tensor, rng: torch.Generator) -> Tensor:
         settings = self.settings
         self.optimizer.zero_grad()
         total = torch.zeros(3, device=self.device)
@@ -157,7 +155,7 @@ class Pretraining:
                 self.model.architecture,
                 views=2 if settings.contrast_weight > 0 else 1,
                 settings=settings,
-                generator=generator,
+                rng=rng,
                 table=self.table,
             )
             losses = self._losses(view, target) * (len(part) / len(weights))
@@ -197,7 +195,7 @@ class Pretraining:
         return random_permutations(
             self.model.architecture,
             self.settings.permutations,
-            generator=torch.Generator(self.device).manual_seed(seed),
+            rng=torch.Generator(self.device).manual_seed(seed),
         )
 
     def _parts(self, networks: int) -> int:

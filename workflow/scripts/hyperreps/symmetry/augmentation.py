@@ -21,7 +21,7 @@ def erase_blocks(
     *,
     probability: float,
     fraction: tuple[float, float],
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Float[Tensor, "batch parameters"]:
     """Sets one random contiguous block of some vectors to zero.
 
@@ -34,17 +34,17 @@ def erase_blocks(
         probability: That a row loses a block.
         fraction: Range of the block's length, as a fraction of the vector, before
             blocks that do not fit are rejected.
-        generator: On the device of weights.
+        rng: On the device of weights.
     """
     rows, size = weights.shape
     low, high = fraction
-    drawn = torch.rand(2, TRIES, rows, generator=generator, device=weights.device)
+    drawn = torch.rand(2, TRIES, rows, generator=rng, device=weights.device)
     lengths = (size * (low + (high - low) * drawn[0])).floor()
     starts = (size * drawn[1]).floor()
     fits = starts + lengths < size
     first = fits.int().argmax(0, keepdim=True)
     fits, start, length = (x.gather(0, first).T for x in (fits, starts, lengths))
-    chosen = torch.rand(rows, 1, generator=generator, device=weights.device)
+    chosen = torch.rand(rows, 1, generator=rng, device=weights.device)
     position = torch.arange(size, device=weights.device)
     erased = (position >= start) & (position < start + length)
     erased &= fits & (chosen < probability)
@@ -57,7 +57,7 @@ def augmented_views(
     *,
     views: int,
     settings: HyperRep,
-    generator: torch.Generator,
+    rng: torch.Generator,
     table: Permutations | None = None,
 ) -> tuple[Float[Tensor, "views parameters"], Float[Tensor, "views parameters"]]:
     """Returns augmented inputs and their reconstruction targets.
@@ -70,36 +70,36 @@ def augmented_views(
         architecture: Declares what may be permuted.
         views: Independent views per network; contrast needs two.
         settings: Which augmentations apply.
-        generator: On the device of weights.
+        rng: On the device of weights.
         table: Permutations to choose from, as random_permutations() gives them; None:
             from all.
     """
     clean = weights.repeat(views, 1)
     if settings.permutation:
         drawn = (
-            random_permutations(architecture, len(clean), generator=generator)
+            random_permutations(architecture, len(clean), rng=rng)
             if table is None
-            else _chosen(table, len(clean), generator)
+            else _chosen(table, len(clean), rng)
         )
         clean = clean.gather(1, permutation_index(architecture, drawn))
     view = clean
     if settings.noise > 0:
-        noise = torch.empty_like(view).normal_(generator=generator)
+        noise = torch.empty_like(view).normal_(generator=rng)
         view = view + settings.noise * noise
     if settings.erase_probability > 0:
         view = erase_blocks(
             view,
             probability=settings.erase_probability,
             fraction=settings.erase_fraction,
-            generator=generator,
+            rng=rng,
         )
     return view, view if settings.target == "view" else clean
 
 
 def _chosen(
-    table: Mapping[str, Int[Tensor, "known _"]], models: int, generator: torch.Generator
+    table: Mapping[str, Int[Tensor, "known _"]], models: int, rng: torch.Generator
 ) -> Permutations:
     """Draws one permutation per model from a table, with replacement."""
     known = len(next(iter(table.values())))
-    rows = torch.randint(known, (models,), generator=generator, device=generator.device)
+    rows = torch.randint(known, (models,), generator=rng, device=rng.device)
     return {axis: orders[rows] for axis, orders in table.items()}

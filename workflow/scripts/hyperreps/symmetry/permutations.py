@@ -79,14 +79,13 @@ def random_symmetries(
     models: int,
     *,
     activation: str,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Symmetries:
     """Draws uniform permutations and, where units may be flipped, signs per model."""
-    permutations = random_permutations(architecture, models, generator=generator)
-    device = generator.device
+    permutations = random_permutations(architecture, models, rng=rng)
+    device = rng.device
     signs = {
-        axis: torch.randint(0, 2, (models, units), generator=generator, device=device)
-        * 2.0
+        axis: torch.randint(0, 2, (models, units), generator=rng, device=device) * 2.0
         - 1
         for axis, units in sign_axes(architecture, activation).items()
     }
@@ -94,12 +93,12 @@ def random_symmetries(
 
 
 def random_permutations(
-    architecture: Architecture, models: int, *, generator: torch.Generator
+    architecture: Architecture, models: int, *, rng: torch.Generator
 ) -> dict[str, Int[Tensor, "models units"]]:
     """Draws an independent uniform permutation per model and symmetric axis."""
-    device = generator.device
+    device = rng.device
     return {
-        axis: torch.rand(models, units, generator=generator, device=device).argsort(1)
+        axis: torch.rand(models, units, generator=rng, device=device).argsort(1)
         for axis, units in architecture.symmetric_axes.items()
     }
 
