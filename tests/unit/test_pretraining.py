@@ -314,7 +314,7 @@ class TestStepSize:
             if name.startswith("projection"):
                 continue  # no contrast
             size = 1e-3 * (0.25 if "bottleneck" in name else 1)
-            moved = (after - before[name]).abs().max()
+            moved = (after.detach() - before[name]).abs().max()
             assert float(moved) == pytest.approx(size, rel=1e-2), name
 
     def test_betas_reach_the_optimizer(self, cnn):
