@@ -34,6 +34,7 @@ RESULTS = {
     "novelty": 4,
 }
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
+NEARLY = 1.25  # ratio of steps of an autoencoder that count as equally large
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
 # rules whose jobs start an engine
 TRAINING = ("train_zoo", "finetune")
@@ -112,8 +113,10 @@ class Speeds:
         """Returns what a training step of an autoencoder takes.
 
         Steps of several sizes were measured; between them time is interpolated, both
-        in logarithms. A smaller step takes as long as the smallest, whose operations
-        only wait for their start; a larger one runs at the speed of the largest.
+        in logarithms. Steps of nearly equal size, which differ in their batch and so in
+        what their weights cost, count as one of their mean. A smaller step takes as
+        long as the smallest, whose operations only wait for their start; a larger one
+        runs at the speed of the largest.
 
         Args:
             flop: Operations of the step, forward and backward, all views.
@@ -130,10 +133,11 @@ class Speeds:
             1e9 * float(row["gflop_per_s"]) * time
             for row, time in zip(rows, seconds, strict=True)
         ]
-        order = np.argsort(sizes)
-        x, y = np.log(sizes)[order], np.log(seconds)[order]
+        points = np.log(sorted(zip(sizes, seconds, strict=True)))
+        apart = np.flatnonzero(np.diff(points[:, 0]) > math.log(NEARLY)) + 1
+        x, y = np.transpose([part.mean(axis=0) for part in np.split(points, apart)])
         known = float(np.exp(np.interp(math.log(flop), x, y)))
-        return known * max(1, flop / max(sizes))
+        return known * max(1, flop / math.exp(x[-1]))
 
     def _rows(self, table: str, case: str) -> list[dict[str, str]]:
         if table not in self._tables:
