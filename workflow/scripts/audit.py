@@ -7,9 +7,9 @@ import numpy as np
 
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
-from hyperreps.evaluations import sample_groups
 from hyperreps.images import read_images
 from hyperreps.novelty import Population, auditor_for, log_audit
+from hyperreps.results.accuracies import sample_groups
 from hyperreps.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.zoos import read_zoo
 

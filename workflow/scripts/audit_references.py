@@ -7,9 +7,9 @@ import numpy as np
 
 from hyperreps.commands import UNPREFIXED, run
 from hyperreps.devices import Machine
-from hyperreps.evaluations import sample_groups
 from hyperreps.images import read_images
 from hyperreps.novelty import auditor_for, log_audit, references
+from hyperreps.results.accuracies import sample_groups
 from hyperreps.sections import Novelty
 from hyperreps.storage import read_arrays, write_arrays
 from hyperreps.zoos import read_zoo

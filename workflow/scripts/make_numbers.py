@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.doc_numbers import NumberError, updated
+from hyperreps.results.doc_numbers import NumberError, updated
 from hyperreps.storage import replacing
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from hyperreps.commands import run
+from hyperreps.results.tables.accuracies import text_table
 from hyperreps.storage import DataFileError
-from hyperreps.tables import text_table
 
 TABLES = ("in_distribution", "samplers", "transfer", "architectures")
 

@@ -22,6 +22,7 @@ from .sections import (
     Properties,
     Reconstruction,
     Samplers,
+    Section,
     Transfer,
     WithinZoos,
 )
@@ -91,15 +92,23 @@ class Settings(Strict):
     )
 
     @property
+    def sections(self) -> dict[str, Section]:
+        """The sections that make tables and figures, by their key; no empty ones."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: part
+            for name, part in parts.items()
+            if isinstance(part, Section) and part.wanted
+        }
+
+    @property
     def comparisons(self) -> dict[str, WithinZoos | Transfer]:
         """The sections that make a table of accuracies, by its name; no empty ones."""
-        sections: dict[str, WithinZoos | Transfer] = {
-            "in_distribution": self.in_distribution,
-            "samplers": self.samplers,
-            "transfer": self.transfer,
-            "architectures": self.architectures,
+        return {
+            name: part
+            for name, part in self.sections.items()
+            if isinstance(part, WithinZoos | Transfer)
         }
-        return {name: part for name, part in sections.items() if part.populations}
 
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.

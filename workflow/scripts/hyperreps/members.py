@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .evaluations import sound_networks
+from .results.accuracies import sound_networks
 from .settings import SettingsError
 from .shapes import Float
 from .storage import DataFileError, opened, read_arrays

@@ -7,12 +7,39 @@ estimate of what a run takes both go by these lists, so that neither forgets a t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings
 from .sampling import needs_generator
 
 # name of a zoo, and of a method, variant or population of it
 OfZoo = tuple[str, str]
+
+
+class Result(NamedTuple):
+    """A table or a figure of a configuration.
+
+    Attributes:
+        kind: table or figure.
+        name: Of its files.
+        made_by: Its class: MODULE.CLASS below results/tables or results/figures.
+        section: Key of the configuration that it is made for.
+    """
+
+    kind: str
+    name: str
+    made_by: str
+    section: str
+
+
+def results(settings: Settings) -> list[Result]:
+    """Returns all tables and figures."""
+    return [
+        Result(kind, name, made_by, section)
+        for kind in ("table", "figure")
+        for section, part in settings.sections.items()
+        for name, made_by in getattr(part, f"{kind}s").items()
+    ]
 
 
 def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:

@@ -9,25 +9,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
 
-from .ensembles import METRICS
-from .evaluations import load_published, read_published
-from .probes import SCORES
-from .reconstruction import explained_variance, mean_squared_error
-from .settings import SettingsError, Statistics, Strict
-from .statistics import SHARE, Ends, crossed_estimate, left_out_weights
-from .storage import read_arrays
+from ..ensembles import METRICS
+from ..probes import SCORES
+from ..reconstruction import explained_variance, mean_squared_error
+from ..settings import Statistics
+from ..statistics import SHARE, Ends, crossed_estimate, left_out_weights
+from ..storage import read_arrays
+from .published import load_published, load_published_properties
+from .result import Result, Sources
 
 # networks that a hyper-representation was trained on, and those that nothing has seen
 SEEN, HELD_OUT = "train", "test"
 WHOLE = "all"
+SCORE_NAMES = {"r2": "R²", "tau": "Kendall's tau", "accuracy": "accuracy"}
 # what the quantities can be
 LIMITS: dict[str, Ends] = {
     "r2": (-math.inf, 1.0),
@@ -37,28 +36,17 @@ LIMITS: dict[str, Ends] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """What the table and the figures of an experiment are made from.
+class OfStage(Result):
+    """A result that shows what the stage of an experiment found."""
 
-    Attributes:
-        inputs: HDF5 files of the stage of the experiment.
-        published: YAML file of the published numbers.
-        statistics: Of the confidence intervals.
-        seed: Base seed of the maps.
-    """
-
-    inputs: tuple[Path, ...]
-    published: Path
-    statistics: Statistics
-    seed: int = 0
+    needs: ClassVar[tuple[str, ...]] = ("inputs",)
 
 
-def ensembles(experiment: Experiment) -> pd.DataFrame:
+def ensembles(sources: Sources) -> pd.DataFrame:
     """Summarises ensembles.
 
     Args:
-        experiment: Files of kind ensembles; its confidence is the part of all ensembles
+        sources: Inputs of kind ensembles; the confidence is the part of all ensembles
             between low and high. Nothing else is used: ensembles are drawn already,
             and the paper's numbers were not recovered.
 
@@ -66,9 +54,9 @@ def ensembles(experiment: Experiment) -> pd.DataFrame:
         zoo, method, epoch, size, networks to choose from, ensembles drawn, metric, and
         over these ensembles mean, std (ddof 0), low and high.
     """
-    tail = (1 - experiment.statistics.confidence) / 2
+    tail = (1 - sources.statistics.confidence) / 2
     rows: list[tuple[Any, ...]] = []
-    for path in experiment.inputs:
+    for path in sources.inputs:
         arrays, about = read_arrays(path, kind="ensembles")
         name = about["zoo"], about["method"]
         for metric in METRICS:
@@ -83,25 +71,25 @@ def ensembles(experiment: Experiment) -> pd.DataFrame:
     return frame.dropna(subset="mean", ignore_index=True)
 
 
-def reconstruction(experiment: Experiment) -> pd.DataFrame:
+def reconstruction(sources: Sources) -> pd.DataFrame:
     """Summarises reconstructions.
 
     Args:
-        experiment: Files of kind reconstruction.
+        sources: Inputs of kind reconstruction.
 
     Returns:
         zoo, variant, split of the networks, quantity (r2, mse; test accuracy: original,
         reconstruction), layer ("all" for the whole network), networks, hyper_reps,
         mean, std of accuracies over networks (ddof 0), ci_low, ci_high, published.
     """
-    modes = load_published(experiment.published, table="reconstruction")
+    modes = load_published(sources.published, table="reconstruction")
     paper = modes.set_index(["source", "method"])["value"].to_dict()
     rows: list[tuple[Any, ...]] = []
-    for path in experiment.inputs:
+    for path in sources.inputs:
         arrays, about = read_arrays(path, kind="reconstruction")
         zoo, variant = about["zoo"], about["variant"]
         for split in json.loads(about["splits"]):
-            numbers = _reconstructed(arrays, about, split, experiment.statistics)
+            numbers = _reconstructed(arrays, about, split, sources.statistics)
             for quantity, layer, networks, hyper_reps, *values in numbers:
                 compared = {"original": quantity, "reconstruction": variant}
                 beside = paper.get((zoo, compared.get(quantity)), math.nan)
@@ -150,21 +138,21 @@ def _reconstructed(
         )
 
 
-def properties(experiment: Experiment) -> pd.DataFrame:
+def properties(sources: Sources) -> pd.DataFrame:
     """Summarises linear probes on held-out networks.
 
     Args:
-        experiment: Files of kind properties; a network goes with all its epochs.
+        sources: Inputs of kind properties; a network goes with all its epochs.
 
     Returns:
         zoo, features, inputs (their number), property, metric (r2 and tau of numbers,
         accuracy of categories), networks, rows (networks x epochs), hyper_reps, mean,
         ci_low, ci_high, published.
     """
-    paper = load_published_properties(experiment.published)
-    statistics = experiment.statistics
+    paper = load_published_properties(sources.published)
+    statistics = sources.statistics
     rows: list[tuple[Any, ...]] = []
-    for path in experiment.inputs:
+    for path in sources.inputs:
         arrays, about = read_arrays(path, kind="properties")
         name = about["zoo"], about["features"]
         held_out = arrays["split"] == HELD_OUT
@@ -189,35 +177,3 @@ def properties(experiment: Experiment) -> pd.DataFrame:
         " ci_high published"
     )
     return pd.DataFrame(rows, columns=columns.split())
-
-
-class PublishedProperties(Strict):
-    """Published probes: zoo -> features -> property -> R2."""
-
-    source: str
-    r2: dict[
-        str, dict[str, dict[str, Annotated[float, Field(le=1, allow_inf_nan=False)]]]
-    ]
-
-
-def load_published_properties(path: Path) -> dict[tuple[str, str, str, str], float]:
-    """Reads the table properties of published.yaml.
-
-    Returns:
-        Number by zoo, features, property and metric.
-
-    Raises:
-        SettingsError: If the table is missing or cannot be read.
-    """
-    content = read_published(path)
-    try:
-        table = PublishedProperties.model_validate(content.get("properties"))
-    except ValidationError as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path}: table properties: {reason}") from error
-    return {
-        (zoo, features, name, "r2"): value
-        for zoo, by_features in table.r2.items()
-        for features, by_name in by_features.items()
-        for name, value in by_name.items()
-    }
