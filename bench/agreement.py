@@ -19,12 +19,13 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.architectures import Architecture, build
-from hyperreps.devices import Machine
-from hyperreps.images import Images, read_images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.settings import Recipe
-from hyperreps.shapes import Float
+from hyperreps.data.images import Images, read_images
+from hyperreps.networks.architectures import Architecture, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.shapes import Float
+from hyperreps.running.devices import Machine
+from hyperreps.settings.stages import Recipe
+from hyperreps.zoo.population import PopulationTraining
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 

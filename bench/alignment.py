@@ -24,12 +24,12 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.alignment import weight_matching
-from hyperreps.devices import Machine
-from hyperreps.engines import evaluate
-from hyperreps.images import read_images
-from hyperreps.symmetry import Symmetries
-from hyperreps.zoos import ZooData, read_zoo
+from hyperreps.data.images import read_images
+from hyperreps.engines.interface import evaluate
+from hyperreps.running.devices import Machine
+from hyperreps.symmetry.alignment import weight_matching
+from hyperreps.symmetry.permutations import Symmetries
+from hyperreps.zoo.zoos import ZooData, read_zoo
 
 COMPONENTS = (16, 64)
 # an activation that is not odd: no flips

@@ -20,15 +20,15 @@ import tyro
 from common import UNPREFIXED, Case, Run, Timing, report
 from torch import Tensor, nn
 
-from hyperreps.architectures import build
-from hyperreps.augmentation import erase_blocks
-from hyperreps.autoencoder import HyperRepresentation
-from hyperreps.costs import autoencoder_multiplications
-from hyperreps.losses import nt_xent
-from hyperreps.population import initial_weights
-from hyperreps.pretraining import Pretraining
-from hyperreps.settings import HyperRep
-from hyperreps.symmetry import permutation_index, random_permutations
+from hyperreps.config.costs import autoencoder_multiplications
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.autoencoder import HyperRepresentation
+from hyperreps.representation.losses import nt_xent
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.settings.stages import HyperRep
+from hyperreps.symmetry.augmentation import erase_blocks
+from hyperreps.symmetry.permutations import permutation_index, random_permutations
 
 LEAN = {
     "contrast_weight": 0.0,

@@ -17,8 +17,8 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.storage import opened
-from hyperreps.zoos import epoch_columns, zoo_epochs
+from hyperreps.files.storage import opened
+from hyperreps.zoo.zoos import epoch_columns, zoo_epochs
 
 SHORT = 7  # digits of a commit
 

@@ -23,10 +23,10 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.architectures import Architecture, Convolution, MaxPool
-from hyperreps.devices import keep_freed_memory
-from hyperreps.images import Images
-from hyperreps.settings import Recipe
+from hyperreps.data.images import Images
+from hyperreps.networks.architectures import Architecture, Convolution, MaxPool
+from hyperreps.running.devices import keep_freed_memory
+from hyperreps.settings.stages import Recipe
 
 MODULES = {
     "tanh": nn.Tanh,

@@ -22,8 +22,8 @@ from snakemake.utils import update_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.costs import Jobs, Speeds, Work
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.config.costs import Jobs, Speeds, Work
 
 MEASUREMENTS = Path(__file__).parents[1] / "docs" / "measurements"
 DONE = re.compile(r"done: ([\d.]+) s of CPU time$")

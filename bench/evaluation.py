@@ -24,10 +24,10 @@ from common import (
     report,
 )
 
-from hyperreps.architectures import build
-from hyperreps.engines import evaluate
-from hyperreps.images import Images
-from hyperreps.population import initial_weights
+from hyperreps.data.images import Images
+from hyperreps.engines.interface import evaluate
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 
 
 def engine_run(name: str, images: Images, activation: str, *, models: int) -> Run:

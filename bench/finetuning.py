@@ -24,10 +24,11 @@ from common import (
     report,
 )
 
-from hyperreps.architectures import build
-from hyperreps.images import Images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.settings import Recipe
+from hyperreps.data.images import Images
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.settings.stages import Recipe
+from hyperreps.zoo.population import PopulationTraining
 
 
 def plain_run(images: Images, recipe: Recipe) -> Run:

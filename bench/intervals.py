@@ -25,11 +25,10 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.novelty import nearer
-from hyperreps.novelty_results import nearer_mean
-from hyperreps.reconstruction import explained_variance
-from hyperreps.significance import difference_interval
-from hyperreps.statistics import (
+from hyperreps.audit.auditor import nearer
+from hyperreps.audit.significance import difference_interval
+from hyperreps.results.audits import nearer_mean
+from hyperreps.numbers.statistics import (
     Ends,
     crossed_estimate,
     grouped_mean,
@@ -38,6 +37,7 @@ from hyperreps.statistics import (
     median_interval,
     share_interval,
 )
+from hyperreps.representation.reconstruction import explained_variance
 
 CONFIDENCE = 0.95
 UNBOUNDED = (-math.inf, math.inf)

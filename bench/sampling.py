@@ -19,13 +19,13 @@ from common import UNPREFIXED, Case, Run, Timing, network, random_images, report
 from sklearn.neighbors import KernelDensity
 from torch import nn
 
-from hyperreps.architectures import build
-from hyperreps.autoencoder import HyperRepresentation, normalization
-from hyperreps.engines import evaluate
-from hyperreps.images import Images
-from hyperreps.population import initial_weights
-from hyperreps.sampling import draw
-from hyperreps.settings import HyperRep
+from hyperreps.data.images import Images
+from hyperreps.engines.interface import evaluate
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.autoencoder import HyperRepresentation, normalization
+from hyperreps.sampling.samplers import draw
+from hyperreps.settings.stages import HyperRep
 
 BANDWIDTH = 0.002
 

@@ -20,16 +20,16 @@ import torch
 import tyro
 from common import UNPREFIXED, Case, Run, Timing, report
 
-from hyperreps.alignment import weight_matching
-from hyperreps.architectures import build
-from hyperreps.costs import NEAREST, probe_products
-from hyperreps.ensembles import draw_members, score_ensembles
-from hyperreps.gan_training import STEPS_PER_EPOCH, GanTraining
-from hyperreps.matching import Matcher, aligned_distances, pair_distances
-from hyperreps.population import initial_weights
-from hyperreps.probes import Target, fit_probe
-from hyperreps.sampling import draw
-from hyperreps.settings import Gan
+from hyperreps.config.costs import NEAREST, probe_products
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.probes import Target, fit_probe
+from hyperreps.sampling.gan_training import STEPS_PER_EPOCH, GanTraining
+from hyperreps.sampling.samplers import draw
+from hyperreps.settings.stages import Gan
+from hyperreps.symmetry.alignment import weight_matching
+from hyperreps.symmetry.matching import Matcher, aligned_distances, pair_distances
+from hyperreps.zoo.ensembles import draw_members, score_ensembles
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 EPOCHS = 5  # of a window
@@ -39,7 +39,7 @@ import sys
 sys.path[:0] = sys.argv[1:]
 from common import random_images
 from finetuning import engine_run
-from hyperreps.settings import Recipe
+from hyperreps.settings.stages import Recipe
 recipe = Recipe(initialization="uniform", activation="tanh", learning_rate=1e-3,
                 batch_size=10, epochs=1)
 engine_run("fused", random_images(10, channels=1), recipe, models=1)()

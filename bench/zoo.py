@@ -26,12 +26,12 @@ from common import (
     traffic,
 )
 
-from hyperreps.architectures import build
-from hyperreps.engines import choose_engine
-from hyperreps.images import Images
-from hyperreps.population import initial_weights
-from hyperreps.randomness import batch_order
-from hyperreps.settings import Recipe
+from hyperreps.data.images import Images
+from hyperreps.engines.interface import choose_engine
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.randomness import batch_order
+from hyperreps.settings.stages import Recipe
 
 
 def engine_run(name: str, images: Images, recipe: Recipe, *, models: int) -> Run:

@@ -26,20 +26,24 @@ PROJECT = Path(workflow.current_basedir).parent
 SCRIPTS = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from hyperreps.config_files import (
+from hyperreps.config.config_files import (
     check_options,
     config_text,
     merged,
     nested_arguments,
     read_config,
 )
-from hyperreps.costs import Speeds, estimate
-from hyperreps.fingerprint import code_fingerprint
-from hyperreps.places import content_digest, data_folder, expanded
-from hyperreps.sampling import needs_generator
-from hyperreps.configuration import PLAIN_FEATURES, ZOO_POPULATIONS, load_settings
-from hyperreps.settings import SettingsError
-from hyperreps.storage import OutputError, replacing
+from hyperreps.config.costs import Speeds, estimate
+from hyperreps.files.fingerprint import code_fingerprint
+from hyperreps.files.places import content_digest, data_folder, expanded
+from hyperreps.sampling.samplers import needs_generator
+from hyperreps.config.configuration import (
+    PLAIN_FEATURES,
+    ZOO_POPULATIONS,
+    load_settings,
+)
+from hyperreps.settings.stages import SettingsError
+from hyperreps.files.storage import OutputError, replacing
 
 
 def project_path(*parts):

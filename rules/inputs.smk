@@ -1,6 +1,6 @@
 """What the stages read, and their settings as flags."""
 
-from hyperreps import needs
+from hyperreps.config import needs
 
 
 def zoo_file(zoo, alignment):

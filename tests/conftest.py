@@ -104,7 +104,7 @@ def sources(tmp_path: Path) -> Project:
 def any_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes back the pinned digests, for files made up here."""
     # imported late: after the hook that checks shapes
-    from hyperreps.sources import SOURCES
+    from hyperreps.data.sources import SOURCES
 
     for name, source in SOURCES.items():
         files = [

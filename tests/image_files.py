@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from hyperreps.settings import Dataset, SettingsError
-from hyperreps.sources import RawImages
-from hyperreps.storage import DataFileError
+from hyperreps.data.sources import RawImages
+from hyperreps.files.storage import DataFileError
+from hyperreps.settings.stages import Dataset, SettingsError
 
 
 def settings(source: str = "npz", **values: Any) -> Dataset:

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from hyperreps.resuming import EXIT_UNFINISHED
+from hyperreps.files.resuming import EXIT_UNFINISHED
 
 from ..workflow.project import RESULTS, Project, arrays, with_flags
 

@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import import_zoo
-from hyperreps.architectures import build
-from hyperreps.datasets import load_images
-from hyperreps.evaluations import load_published
-from hyperreps.experiments import load_published_properties
-from hyperreps.settings import Recipe, SettingsError, Zoo
-from hyperreps.sources import SOURCES
-from hyperreps.storage import DataFileError
+from hyperreps.data.datasets import load_images
+from hyperreps.data.sources import SOURCES
+from hyperreps.results.published import load_published
+from hyperreps.results.published import load_published_properties
+from hyperreps.files.storage import DataFileError
+from hyperreps.networks.architectures import build
+from hyperreps.settings.stages import Recipe, SettingsError, Zoo
 
 from ..image_files import FORMATS, Trap, example, npz_bytes, settings, write
 from ..workflow.project import CHECKOUT

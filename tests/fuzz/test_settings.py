@@ -17,9 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.costs import Speeds, estimate
-from hyperreps.settings import SettingsError
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.config.costs import Speeds, estimate
+from hyperreps.settings.stages import SettingsError
 
 from ..workflow.project import CHECKOUT
 from .conftest import fuzzed

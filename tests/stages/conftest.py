@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperreps.storage import write_arrays
+from hyperreps.files.storage import write_arrays
 
 
 @pytest.fixture

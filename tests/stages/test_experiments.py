@@ -16,10 +16,14 @@ import torch
 from scipy.stats import kendalltau
 from sklearn.metrics import r2_score
 
-from hyperreps.architectures import build
-from hyperreps.autoencoder import HyperRepresentation, normalization, save
-from hyperreps.settings import HyperRep
-from hyperreps.storage import write_arrays
+from hyperreps.files.storage import write_arrays
+from hyperreps.networks.architectures import build
+from hyperreps.representation.autoencoder import (
+    HyperRepresentation,
+    normalization,
+    save,
+)
+from hyperreps.settings.stages import HyperRep
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.files.storage import read_arrays, write_arrays
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 MODELS, EPOCHS = 8, [0, 3, 4]

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from docutils.core import publish_parts
 
-from hyperreps.storage import write_arrays
+from hyperreps.files.storage import write_arrays
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from hyperreps.architectures import Architecture, build
-from hyperreps.images import Images
+from hyperreps.data.images import Images
+from hyperreps.networks.architectures import Architecture, build
 
 # tests share their cores with other processes
 torch.set_num_threads(1)

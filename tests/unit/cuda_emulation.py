@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from hyperreps import fused_cuda, fused_cuda_kernel
+from hyperreps.engines.cuda import engine as fused_cuda
+from hyperreps.engines.cuda import kernel as fused_cuda_kernel
 
 HEADER = Path(__file__).with_name("cuda_emulation.h")
 COMPILER = shutil.which("g++")

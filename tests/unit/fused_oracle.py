@@ -17,9 +17,9 @@ import yaml
 from scipy.special import expit, ndtr
 from torch import Tensor, nn
 
-from hyperreps.architectures import build
-from hyperreps.datasets import load_images, normalization, prepare
-from hyperreps.settings import Dataset, Recipe
+from hyperreps.data.datasets import load_images, normalization, prepare
+from hyperreps.networks.architectures import build
+from hyperreps.settings.stages import Dataset, Recipe
 
 from .conftest import plain_model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperreps.storage import write_arrays
+from hyperreps.files.storage import write_arrays
 
 
 def zoo_file(folder: Path, *, name: str = "mnist", split: str = "test") -> Path:

@@ -10,14 +10,18 @@ import pytest
 import torch
 
 import align_zoo
-from hyperreps.alignment import weight_matching
-from hyperreps.architectures import ARCHITECTURES, Architecture, build
-from hyperreps.grouped import forward
-from hyperreps.population import initial_weights
-from hyperreps.settings import Recipe, Zoo
-from hyperreps.storage import write_arrays
-from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
-from hyperreps.zoos import read_zoo
+from hyperreps.engines.grouped import forward
+from hyperreps.files.storage import write_arrays
+from hyperreps.networks.architectures import ARCHITECTURES, Architecture, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.settings.stages import Recipe, Zoo
+from hyperreps.symmetry.alignment import weight_matching
+from hyperreps.symmetry.permutations import (
+    permutation_index,
+    random_permutations,
+    sign_vector,
+)
+from hyperreps.zoo.zoos import read_zoo
 
 NETWORKS = [(name, channels) for name in ARCHITECTURES for channels in (1, 3)]
 MODELS, EPOCHS, NOISE = 8, 3, 0.01
@@ -184,6 +188,6 @@ def test_no_model_depends_on_how_many_are_matched_at_once(cnn, monkeypatch):
     weights = initial_weights(cnn, initialization="uniform", seeds=range(7)).numpy()
     common = {"activations": ["tanh"] * 7, "fit": np.arange(5), "reference": 0}
     found = weight_matching(weights, cnn, **common)
-    monkeypatch.setattr("hyperreps.alignment.BATCH", 2)
+    monkeypatch.setattr("hyperreps.symmetry.alignment.BATCH", 2)
     for one, two in zip(found, weight_matching(weights, cnn, **common), strict=True):
         assert (one == two).all()

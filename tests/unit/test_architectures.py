@@ -6,9 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hyperreps.architectures import Architecture, Convolution, Linear, Residual, build
-from hyperreps.grouped import forward
-from hyperreps.population import initial_weights
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import (
+    Architecture,
+    Convolution,
+    Linear,
+    Residual,
+    build,
+)
+from hyperreps.networks.initialisation import initial_weights
 
 
 @pytest.mark.parametrize(

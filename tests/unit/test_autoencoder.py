@@ -10,29 +10,29 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import r2_score
 
-from hyperreps import autoencoder
-from hyperreps.architectures import build
-from hyperreps.augmentation import augmented_views, erase_blocks
-from hyperreps.autoencoder import (
+from hyperreps.engines.grouped import forward
+from hyperreps.files.resuming import Pace, run_to_end
+from hyperreps.files.storage import DataFileError
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation import autoencoder
+from hyperreps.representation.autoencoder import (
     Detokenizer,
     HyperRepresentation,
     Tokenizer,
     normalization,
     token_index,
 )
-from hyperreps.grouped import forward
-from hyperreps.losses import (
+from hyperreps.representation.losses import (
     DivergedError,
     nt_xent,
     r_squared,
     reconstruction_loss,
 )
-from hyperreps.population import initial_weights
-from hyperreps.pretraining import Pretraining
-from hyperreps.reconstruction import explained_variance, layer_sums
-from hyperreps.resuming import Pace, run_to_end
-from hyperreps.settings import HyperRep
-from hyperreps.storage import DataFileError
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.representation.reconstruction import explained_variance, layer_sums
+from hyperreps.settings.stages import HyperRep
+from hyperreps.symmetry.augmentation import augmented_views, erase_blocks
 
 SMALL = HyperRep(
     width=8,
@@ -534,10 +534,10 @@ def test_every_part_of_a_batch_has_networks_for_batch_norm(cnn, batch, micro):
 COMPILED = """
 import functools, sys, torch
 sys.path.insert(0, sys.argv[1])
-from hyperreps.architectures import build
-from hyperreps.population import initial_weights
-from hyperreps.pretraining import Pretraining
-from hyperreps.settings import HyperRep
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.settings.stages import HyperRep
 
 torch.set_num_threads(1)
 torch.compile = functools.partial(torch.compile, backend="aot_eager")
@@ -559,7 +559,7 @@ def test_a_compiled_step_is_the_same():
 
     In a process of its own: shapes that are checked at run time cannot be traced.
     """
-    scripts = Path(autoencoder.__file__).parents[1]
+    scripts = Path(autoencoder.__file__).parents[2]
     settings = plain_settings(contrast_weight=0.1).model_dump_json()
     words = [sys.executable, "-c", COMPILED, str(scripts), settings]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -571,8 +571,8 @@ def test_a_compiled_step_is_the_same():
 UNCOMPILED = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
-from hyperreps.commands import run
-from hyperreps.pretraining import _compiled
+from hyperreps.running.commands import run
+from hyperreps.representation.pretraining import _compiled
 
 def main():
     _compiled(lambda x, y: x.sin() * y)(torch.ones(9), torch.ones(9))
@@ -583,7 +583,7 @@ run(main)
 
 
 def test_without_a_compiler_it_is_one_line(tmp_path):
-    scripts = Path(autoencoder.__file__).parents[1]
+    scripts = Path(autoencoder.__file__).parents[2]
     words = [sys.executable, "-c", UNCOMPILED, str(scripts)]
     # what was compiled before is not there either
     environment = {"PATH": "", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}

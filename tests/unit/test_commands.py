@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps import commands
+from hyperreps.running import commands
 
-SCRIPTS = Path(commands.__file__).parents[1]
+SCRIPTS = Path(commands.__file__).parents[2]
 PRINT = r"print('68.6 \xb1 6.7, \u2248 1, \u2192, \xe9')"
 
 
 def start(body: str, *words: str, **environment: str) -> subprocess.Popen[str]:
     """Starts a command line that does what body says."""
-    code = f"from hyperreps.commands import run\ndef main():\n    {body}\nrun(main)"
+    head = "from hyperreps.running.commands import run"
+    code = f"{head}\ndef main():\n    {body}\nrun(main)"
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS), **environment},

@@ -5,16 +5,16 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from hyperreps.config_files import (
+from hyperreps.config.config_files import (
     check_options,
     config_text,
     merged,
     nested_arguments,
     read_config,
 )
-from hyperreps.configuration import load_settings
-from hyperreps.places import content_digest, data_folder, expanded
-from hyperreps.settings import SettingsError
+from hyperreps.config.configuration import load_settings
+from hyperreps.files.places import content_digest, data_folder, expanded
+from hyperreps.settings.stages import SettingsError
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.costs import Speeds, Work, estimate
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.config.costs import Speeds, Work, estimate
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = Speeds(ROOT / "docs" / "measurements")

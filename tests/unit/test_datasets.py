@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperreps import datasets
-from hyperreps.datasets import load_images
-from hyperreps.sources import SOURCES
+from hyperreps.data import datasets
+from hyperreps.data.datasets import load_images
+from hyperreps.data.sources import SOURCES
 
 from ..image_files import (
     FORMATS,
@@ -38,7 +38,7 @@ from ..image_files import (
     write,
 )
 
-SCRIPTS = Path(datasets.__file__).parents[1]
+SCRIPTS = Path(datasets.__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -126,7 +126,7 @@ def test_digits_are_embedded(tmp_path: Path, no_network: list[str]) -> None:
 
 def test_the_module_imports_without_heavy_libraries() -> None:
     code = (
-        "import sys, hyperreps.sources, hyperreps.configuration;"
+        "import sys, hyperreps.data.sources, hyperreps.config.configuration;"
         "heavy = {'torch', 'scipy', 'sklearn', 'PIL', 'pooch', 'requests', 'tqdm'};"
         "print(heavy & sys.modules.keys())"
     )

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperreps import official_files
-from hyperreps.datasets import load_images
-from hyperreps.official_files import File
-from hyperreps.sources import SOURCES
+from hyperreps.data import official_files
+from hyperreps.data.datasets import load_images
+from hyperreps.data.official_files import File
+from hyperreps.data.sources import SOURCES
 
 from ..image_files import (
     error_of,

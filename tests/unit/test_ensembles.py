@@ -9,12 +9,12 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from hyperreps import ensembles
-from hyperreps.engines import evaluate
-from hyperreps.members import read_networks
-from hyperreps.seeds import numpy_generator
-from hyperreps.settings import SettingsError
-from hyperreps.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.engines.interface import evaluate
+from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.settings.stages import SettingsError
+from hyperreps.zoo import ensembles
+from hyperreps.zoo.members import read_networks
 
 from .conftest import make_images, on_cpu, plain_model
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hyperreps import evaluations
-from hyperreps.settings import SettingsError
-from hyperreps.storage import DataFileError
+from hyperreps.files.storage import DataFileError
+from hyperreps.settings.stages import SettingsError
 
 from .result_files import finetuned_file, zoo_file
 

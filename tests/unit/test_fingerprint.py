@@ -7,19 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps import fingerprint
-from hyperreps.fingerprint import code_fingerprint
+from hyperreps.files import fingerprint
+from hyperreps.files.fingerprint import code_fingerprint
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 STAGES = sorted(path.name for path in SCRIPTS.glob("*.py"))
+PACKAGE = SCRIPTS / "hyperreps"
 LIBRARY = sorted(
-    path.name for path in (SCRIPTS / "hyperreps").iterdir() if path.is_file()
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*")
+    if path.is_file() and path.parent.name != "__pycache__"
 )
 MODULES = [name for name in LIBRARY if name.endswith(".py")]
 # where keys of the config are declared
-DECLARING = ("settings.py", "sections.py", "configuration.py", "limits.py")
+DECLARING = (
+    *(f"settings/{name}.py" for name in ("stages", "sections", "limits")),
+    "config/configuration.py",
+)
 # only the Snakefile reads them, to plan a run and to print what it takes
-PLANNING = ("costs.py", "needs.py")
+PLANNING = ("config/costs.py", "config/needs.py")
 PARSED = {}
 
 
@@ -118,7 +124,6 @@ def used_by():
     By the byte code of the script and of all that it imports, inside functions too;
     and of files that no import shows, by their names in the text of those.
     """
-    folder = SCRIPTS / "hyperreps"
     used = {}
     for script in STAGES:
         finder = ModuleFinder(path=[str(SCRIPTS)])
@@ -126,17 +131,28 @@ def used_by():
         files: set[str] = set()
         while True:
             loaded = [m.__file__ for m in finder.modules.values() if m.__file__]
-            found = {Path(file).name for file in loaded if Path(file).parent == folder}
-            texts = "".join((folder / name).read_text() for name in found)
-            read = {name for name in LIBRARY if f'"{name}"' in texts}
+            found = {name for name in LIBRARY if str(PACKAGE / name) in loaded}
+            read = {name for name in LIBRARY if is_named(name, found)}
             if found | read == files:
                 break
             files = found | read
             for name in read:
                 if name.endswith(".py"):
-                    finder.import_hook(f"hyperreps.{Path(name).stem}")
+                    module = Path(name).with_suffix("").as_posix().replace("/", ".")
+                    finder.import_hook(f"hyperreps.{module}")
         used[script] = files
     return used
+
+
+def is_named(name, modules):
+    """Tells whether a module in the same folder has a file's name in its text."""
+    path = PACKAGE / name
+    beside = (PACKAGE / module for module in modules)
+    return any(
+        f'"{path.name}"' in module.read_text()
+        for module in beside
+        if module.parent == path.parent
+    )
 
 
 def fingerprints(tree):

@@ -6,9 +6,9 @@ The kernel compiles once per number of channels and machine; later runs load it.
 import numpy as np
 import pytest
 
-from hyperreps import fused
-from hyperreps.architectures import Architecture, Convolution, build
-from hyperreps.population import initial_weights
+from hyperreps.engines.fused import engine as fused
+from hyperreps.networks.architectures import Architecture, Convolution, build
+from hyperreps.networks.initialisation import initial_weights
 
 from .conftest import make_images
 from .fused_oracle import (

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from hyperreps import fused, fused_cuda
-from hyperreps.architectures import Architecture, Convolution, Linear, build
-from hyperreps.fused_cuda_kernel import (
+from hyperreps.data.images import Images
+from hyperreps.engines.cuda import engine as fused_cuda
+from hyperreps.engines.cuda.kernel import (
     ACTIVATIONS,
     BLOCKS,
     HOPPER,
@@ -25,9 +25,11 @@ from hyperreps.fused_cuda_kernel import (
     make_plan,
     unsupported,
 )
-from hyperreps.images import Images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.randomness import batch_order
+from hyperreps.engines.fused import engine as fused
+from hyperreps.networks.architectures import Architecture, Convolution, Linear, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.randomness import batch_order
+from hyperreps.zoo.population import PopulationTraining
 
 from .conftest import make_images
 from .cuda_emulation import COMPILER, emulation, emulator

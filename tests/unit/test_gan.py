@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hyperreps.gan import load, save
-from hyperreps.gan_training import STEPS_PER_EPOCH, GanTraining
-from hyperreps.settings import Gan, SettingsError
-from hyperreps.storage import DataFileError
+from hyperreps.files.storage import DataFileError
+from hyperreps.sampling.gan import load, save
+from hyperreps.sampling.gan_training import STEPS_PER_EPOCH, GanTraining
+from hyperreps.settings.stages import Gan, SettingsError
 
 SMALL = Gan(noise=4, width=16, batch_size=16, epochs=2)
 CENTRES = np.array([[2.0, 0.0], [-1.0, 2.0], [-1.0, -2.0]])

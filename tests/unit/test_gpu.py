@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from hyperreps import fused_cuda
-from hyperreps.architectures import build
-from hyperreps.grouped import forward
-from hyperreps.images import Images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.pretraining import Pretraining
-from hyperreps.randomness import batch_order, mix
-from hyperreps.settings import HyperRep, Recipe
+from hyperreps.data.images import Images
+from hyperreps.engines.cuda import engine as fused_cuda
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.randomness import batch_order, mix
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.settings.stages import HyperRep, Recipe
+from hyperreps.zoo.population import PopulationTraining
 
 from . import test_fused_cuda as emulated
 from .conftest import make_images

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyperreps import datasets
-from hyperreps.datasets import normalization, prepare
-from hyperreps.sources import RawImages
+from hyperreps.data import datasets
+from hyperreps.data.datasets import normalization, prepare
+from hyperreps.data.sources import RawImages
 
 from ..image_files import (
     error_of,

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import import_zoo
-from hyperreps.architectures import Architecture
-from hyperreps.images import read_images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.settings import Recipe, Zoo
-from hyperreps.storage import write_arrays
+from hyperreps.data.images import read_images
+from hyperreps.files.storage import write_arrays
+from hyperreps.networks.architectures import Architecture
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.settings.stages import Recipe, Zoo
+from hyperreps.zoo.population import PopulationTraining
 
 RECIPE = Recipe(
     initialization="kaiming_uniform",
@@ -44,7 +45,7 @@ def write_images(path: Path) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, np.ndarray]:
     """A folder with images, and networks trained on them: [models, 2, parameters]."""
-    from hyperreps.architectures import build
+    from hyperreps.networks.architectures import build
 
     folder = tmp_path_factory.mktemp("import")
     write_images(folder / "toy.h5")

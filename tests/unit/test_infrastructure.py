@@ -16,17 +16,17 @@ import pytest
 import torch
 
 import seal
-from hyperreps.npz import read_npz
-from hyperreps.official_files import File, unpack
-from hyperreps.resuming import EXIT_UNFINISHED, Pace, input_digest, run_to_end
-from hyperreps.storage import (
+from hyperreps.data.npz import read_npz
+from hyperreps.data.official_files import File, unpack
+from hyperreps.files.resuming import EXIT_UNFINISHED, Pace, input_digest, run_to_end
+from hyperreps.files.storage import (
     DataFileError,
     opened,
     read_arrays,
     replacing,
     write_arrays,
 )
-from hyperreps.tensors import read_tensors, write_tensors
+from hyperreps.files.tensors import read_tensors, write_tensors
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 

@@ -14,8 +14,9 @@ from types import ModuleType
 import numba
 import pytest
 
-from hyperreps import fused, machine_code
-from hyperreps.architectures import build
+from hyperreps.engines.fused import engine as fused
+from hyperreps.networks.architectures import build
+from hyperreps.running import machine_code
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperreps.architectures import (
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import (
     ARCHITECTURES,
     Activation,
     Architecture,
@@ -19,10 +20,13 @@ from hyperreps.architectures import (
     MaxPool,
     build,
 )
-from hyperreps.grouped import forward
-from hyperreps.matching import Matcher, aligned_distances, pair_distances
-from hyperreps.population import initial_weights
-from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.symmetry.matching import Matcher, aligned_distances, pair_distances
+from hyperreps.symmetry.permutations import (
+    permutation_index,
+    random_permutations,
+    sign_vector,
+)
 
 NETWORKS = [(name, channels) for name in ARCHITECTURES for channels in (1, 3)]
 

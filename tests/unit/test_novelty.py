@@ -10,10 +10,7 @@ import pytest
 import scipy.stats
 import torch
 
-from hyperreps.architectures import build
-from hyperreps.behaviour import disagreement, error_overlap, predictions
-from hyperreps.engines import evaluate
-from hyperreps.novelty import (
+from hyperreps.audit.auditor import (
     Auditor,
     Corpus,
     Population,
@@ -23,14 +20,22 @@ from hyperreps.novelty import (
     references,
     z_u,
 )
+from hyperreps.engines.interface import evaluate
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.novelty_results import DISTANCES, MEANS, novelty_summary, scale_of
 from hyperreps.novelty_tables import novelty_cells
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.sections import Novelty
-from hyperreps.settings import Recipe, Statistics, Zoo
-from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
+from hyperreps.settings.sections import Novelty
+from hyperreps.settings.stages import Recipe, Statistics, Zoo
+from hyperreps.symmetry.permutations import (
+    permutation_index,
+    random_permutations,
+    sign_vector,
+)
 from hyperreps.tables import TEXT
-from hyperreps.zoos import ZooData
+from hyperreps.zoo.behaviour import disagreement, error_overlap, predictions
+from hyperreps.zoo.population import PopulationTraining
+from hyperreps.zoo.zoos import ZooData
 
 from .conftest import make_images, on_cpu
 

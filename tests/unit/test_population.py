@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hyperreps import engines, grouped
-from hyperreps.architectures import build
-from hyperreps.engines import FusedEngine, choose_engine, evaluate
-from hyperreps.grouped import ACTIVATIONS, TorchEngine, forward
-from hyperreps.images import Images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.randomness import batch_order, mix
-from hyperreps.settings import Recipe, SettingsError
+from hyperreps.data.images import Images
+from hyperreps.engines import grouped, interface
+from hyperreps.engines.grouped import ACTIVATIONS, TorchEngine, forward
+from hyperreps.engines.interface import FusedEngine, choose_engine, evaluate
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.randomness import batch_order, mix
+from hyperreps.settings.stages import Recipe, SettingsError
+from hyperreps.zoo.population import PopulationTraining
 
 from .conftest import make_images, on_cpu, plain_model
 from .fused_oracle import RECIPES, batch, digits, distance, module
@@ -334,7 +335,7 @@ def test_auto_takes_the_fastest_engine_and_says_why_not(cnn, caplog, monkeypatch
     on = {"device": torch.device("cpu")}
     chosen = choose_engine("auto", cnn, activation="tanh", **on)
     assert isinstance(chosen, FusedEngine)
-    monkeypatch.setattr(engines, "_say", engines._say.__wrapped__)
+    monkeypatch.setattr(interface, "_say", interface._say.__wrapped__)
     with caplog.at_level("INFO"):
         chosen = choose_engine("auto", cnn, activation="tanh", optimizer="sgd", **on)
     assert chosen.name == "grouped"

@@ -9,9 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 
-from hyperreps import probes
-from hyperreps.architectures import build
-from hyperreps.probes import Target
+from hyperreps.networks.architectures import build
+from hyperreps.representation import probes
+from hyperreps.representation.probes import Target
 
 RNG = np.random.default_rng(0)
 SPLIT = np.repeat(["train", "val", "test"], [60, 20, 20])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps import provenance
+from hyperreps.files import provenance
 
-SOURCES = Path(provenance.__file__).parent
+SOURCES = Path(provenance.__file__).parents[1]
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@t")
 
 
@@ -28,9 +28,9 @@ def checkout(tmp_path: Path) -> Path:
     """A repository with the project's layout."""
     root = tmp_path / "check out"
     library = root / "workflow" / "scripts" / "hyperreps"
-    library.mkdir(parents=True)
-    for name in ("__init__.py", "provenance.py"):
-        shutil.copy(SOURCES / name, library)
+    (library / "files").mkdir(parents=True)
+    for name in ("__init__.py", "files/__init__.py", "files/provenance.py"):
+        shutil.copy(SOURCES / name, library / name)
     (root / "Snakefile").write_text("rule all:\n")
     (root / "README.md").write_text("text\n")
     git(root, "init", "--quiet")
@@ -41,7 +41,10 @@ def checkout(tmp_path: Path) -> Path:
 
 def recorded(root: Path, **environment: str) -> str:
     """Returns what a process that runs the code at root records."""
-    code = "from hyperreps.provenance import provenance; print(*provenance().values())"
+    code = (
+        "from hyperreps.files.provenance import provenance;"
+        " print(*provenance().values())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(root / "workflow/scripts"), **environment},

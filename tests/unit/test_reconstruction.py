@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hyperreps import reconstruction
-from hyperreps.losses import r_squared
+from hyperreps.representation import reconstruction
+from hyperreps.representation.losses import r_squared
 
 LAYERS = np.array([0, 0, 0, 1, 1])
 

@@ -9,11 +9,11 @@ from scipy.spatial import Delaunay
 from scipy.stats import kstest
 from sklearn.neighbors import KernelDensity
 
-from hyperreps import sampling
-from hyperreps.configuration import load_settings
-from hyperreps.sampling import SAMPLERS, draw, needs_generator, option_problems
-from hyperreps.seeds import numpy_generator
-from hyperreps.settings import SettingsError
+from hyperreps.config.configuration import load_settings
+from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.sampling import samplers
+from hyperreps.sampling.samplers import SAMPLERS, draw, needs_generator, option_problems
+from hyperreps.settings.stages import SettingsError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)
@@ -243,14 +243,14 @@ def test_only_a_sampler_that_asks_for_a_generator_gets_one():
 
 def test_a_registered_function_is_a_sampler(monkeypatch):
     """As docs/extending.md promises: a function and its options, nothing else."""
-    monkeypatch.setattr(sampling, "SAMPLERS", dict(SAMPLERS))
+    monkeypatch.setattr(samplers, "SAMPLERS", dict(SAMPLERS))
 
-    @sampling.sampler
+    @samplers.sampler
     def gaussian(points, *, count, rng, shrink: float = 1.0):
         drawn = rng.multivariate_normal(
             points.mean(0), shrink * np.cov(points.T), count
         )
-        return sampling.Drawn(drawn.astype(points.dtype), np.full(count, -1))
+        return samplers.Drawn(drawn.astype(points.dtype), np.full(count, -1))
 
     drawn = draw(
         "gaussian",

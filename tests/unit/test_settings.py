@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyperreps.configuration import Settings, load_settings
-from hyperreps.settings import SettingsError
+from hyperreps.config.configuration import Settings, load_settings
+from hyperreps.settings.stages import SettingsError
 
 ROOT = Path(__file__).parents[2]
 PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -11,8 +11,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperreps.settings import Statistics
-from hyperreps.significance import (
+from hyperreps.audit.significance import (
     cliffs_delta,
     compare,
     detectable_difference,
@@ -21,7 +20,8 @@ from hyperreps.significance import (
     mean_difference,
     verdict,
 )
-from hyperreps.statistics import grouped_mean
+from hyperreps.numbers.statistics import grouped_mean
+from hyperreps.settings.stages import Statistics
 
 LEVEL = Statistics(confidence=0.9, equivalence_margin=0.03)
 

@@ -10,9 +10,15 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from hyperreps import evaluations, statistics
-from hyperreps.settings import SettingsError, Statistics
-from hyperreps.statistics import Ends, grouped_mean, mean_interval, share_interval
+from hyperreps import evaluations
+from hyperreps.numbers import statistics
+from hyperreps.numbers.statistics import (
+    Ends,
+    grouped_mean,
+    mean_interval,
+    share_interval,
+)
+from hyperreps.settings.stages import SettingsError, Statistics
 
 from .result_files import finetuned_file, zoo_file
 

@@ -3,10 +3,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperreps.architectures import ARCHITECTURES, build
-from hyperreps.grouped import forward
-from hyperreps.population import initial_weights
-from hyperreps.symmetry import permutation_index, random_permutations, sign_vector
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import ARCHITECTURES, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.symmetry.permutations import (
+    permutation_index,
+    random_permutations,
+    sign_vector,
+)
 
 NETWORKS = [(name, channels) for name in ARCHITECTURES for channels in (1, 3)]
 seeds = st.integers(0, 2**31 - 1)

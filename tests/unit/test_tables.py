@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperreps import statistics, tables
+from hyperreps import tables
+from hyperreps.numbers import statistics
 from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
-from hyperreps.settings import Method, Statistics
+from hyperreps.settings.stages import Method, Statistics
 
 LEVEL = Statistics(confidence=0.9)
 

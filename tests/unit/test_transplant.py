@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from hyperreps.architectures import build
-from hyperreps.grouped import forward
-from hyperreps.population import initial_weights
-from hyperreps.settings import SettingsError
-from hyperreps.transplant import transplant
+from hyperreps.engines.grouped import forward
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.networks.transplant import transplant
+from hyperreps.settings.stages import SettingsError
 
 
 def networks(name, *, seeds=range(2), initialization="normal"):

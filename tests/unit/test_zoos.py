@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hyperreps.latents import pool_points
-from hyperreps.probes import targets
-from hyperreps.settings import Method, Recipe, Zoo
-from hyperreps.storage import DataFileError, write_arrays
-from hyperreps.zoos import (
+from hyperreps.files.storage import DataFileError, write_arrays
+from hyperreps.representation.latents import pool_points
+from hyperreps.representation.probes import targets
+from hyperreps.settings.stages import Method, Recipe, Zoo
+from hyperreps.zoo.zoos import (
     DIVERGED,
     ZooData,
     assign_splits,

@@ -60,7 +60,7 @@ def assert_one_clear_line(done: Finished, *parts: str) -> None:
         ),
         pytest.param(
             {
-                "methods.S_KDE30.sampler": ("kdee", "unknown 'kdee'; sampling.py has"),
+                "methods.S_KDE30.sampler": ("kdee", "unknown 'kdee'; samplers.py has"),
                 "methods.B_KDE30.hyper_rep": ("nrm", "unknown 'nrm'; variants has"),
                 "zoos.digits.dataset": ("digitz", "unknown 'digitz'; datasets has"),
                 "zoos.digits.architecture": ("ccn", "unknown 'ccn'; architectures.py"),

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from hyperreps.configuration import load_settings
-from hyperreps.costs import Speeds, Work
+from hyperreps.config.configuration import load_settings
+from hyperreps.config.costs import Speeds, Work
 
 from .project import CHECKOUT, Project, job_counts
 

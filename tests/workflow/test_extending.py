@@ -31,7 +31,7 @@ def test_a_dataset_and_an_architecture_need_no_rule(sources: Project) -> None:
         x_test=rng.integers(0, 255, (20, 30, 30, 3), dtype=np.uint8),
         y_test=rng.integers(0, 10, 20, dtype=np.uint8),
     )
-    path = sources.module("architectures")
+    path = sources.module("networks/architectures")
     text = path.read_text(encoding="utf-8")
     path.write_text(text + NEW_ARCHITECTURE, encoding="utf-8")
     overlay = {

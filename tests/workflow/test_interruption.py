@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperreps.storage import read_arrays, write_arrays
+from hyperreps.files.storage import read_arrays, write_arrays
 
 from .project import (
     Project,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hyperreps.config_files import read_config
+from hyperreps.config.config_files import read_config
 
 from .project import SMOKE, TRACEBACK, Project, job_counts
 

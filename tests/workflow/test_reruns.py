@@ -80,14 +80,21 @@ def test_touching_the_sources_reruns_nothing(project: Project) -> None:
 
 
 def test_rewording_reruns_nothing(project: Project) -> None:
-    for name in ("sampling", "population", "statistics", "settings"):
+    for name in (
+        *("sampling/samplers", "zoo/population"),
+        *("numbers/statistics", "settings/stages"),
+    ):
         path = project.module(name)
         text = path.read_text(encoding="utf-8")
         path.write_text(reworded(text), encoding="utf-8")
         assert path.read_text(encoding="utf-8") != text
-    edit(project.module("settings"), "description='Size of the latent", "title='The")
-    edit(project.module("limits"), "ge=1, le=1000", "ge=1, le=999")
-    kernel = project.root / LIBRARY / "fused_cuda.cu"
+    edit(
+        project.module("settings/stages"),
+        "description='Size of the latent",
+        "title='The",
+    )
+    edit(project.module("settings/limits"), "ge=1, le=1000", "ge=1, le=999")
+    kernel = project.root / LIBRARY / "engines/cuda/kernel.cu"
     kernel.write_text(kernel.read_text(encoding="utf-8") + "\n// a comment\n")
     script = project.root / "workflow" / "scripts" / "train_zoo.py"
     script.write_text(reworded(script.read_text(encoding="utf-8")), encoding="utf-8")
@@ -98,31 +105,31 @@ def test_rewording_reruns_nothing(project: Project) -> None:
     ("path", "old", "new", "expected"),
     [
         pytest.param(
-            f"{LIBRARY}/population.py",
+            f"{LIBRARY}/networks/initialisation.py",
             *("INITIAL_BIAS = 0.01", "INITIAL_BIAS = 0.02"),
             ZOO_JOBS,
             id="population",
         ),
         pytest.param(
-            f"{LIBRARY}/pretraining.py",
+            f"{LIBRARY}/representation/pretraining.py",
             *("PLATEAU_FACTOR = 0.3", "PLATEAU_FACTOR = 0.5"),
             LATENT_JOBS,
             id="pretraining",
         ),
         pytest.param(
-            f"{LIBRARY}/sampling.py",
+            f"{LIBRARY}/sampling/samplers.py",
             *("bandwidth * noise", "2 * bandwidth * noise"),
             SAMPLING_JOBS,
             id="sampling",
         ),
         pytest.param(
-            f"{LIBRARY}/gan_training.py",
+            f"{LIBRARY}/sampling/gan_training.py",
             *("STEPS_PER_EPOCH = 100", "STEPS_PER_EPOCH = 50"),
             {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
             id="training of the GAN",
         ),
         pytest.param(
-            f"{LIBRARY}/settings.py",
+            f"{LIBRARY}/settings/stages.py",
             *("max(1, round(", "max(1, math.ceil("),
             {"prepare_dataset": 1, **ZOO_JOBS},
             id="split of the models",
@@ -254,9 +261,9 @@ def test_a_sampler_is_a_function_and_an_entry_of_the_config(project: Project) ->
             ]
         },
     }
-    path = project.module("sampling")
+    path = project.module("sampling/samplers")
     path.write_text(path.read_text(encoding="utf-8") + NEW_SAMPLER, encoding="utf-8")
-    # sampling.py has other logic now, so every method is drawn again ...
+    # samplers.py has other logic now, so every method is drawn again ...
     everything = {"sample": 17, "finetune": 10, "audit": 3, **ALL_RESULTS}
     assert project.planned(overlay=overlay) == everything
     # ... unless we say that the old ones have not changed

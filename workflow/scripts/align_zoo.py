@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperreps.alignment import weight_matching
-from hyperreps.commands import run
-from hyperreps.storage import (
+from hyperreps.files.storage import (
     add_array,
     created,
     dataset_names,
@@ -15,8 +13,10 @@ from hyperreps.storage import (
     read_arrays,
     reserve,
 )
-from hyperreps.symmetry import ODD_ACTIVATIONS
-from hyperreps.zoos import read_zoo
+from hyperreps.running.commands import run
+from hyperreps.symmetry.alignment import weight_matching
+from hyperreps.symmetry.permutations import ODD_ACTIVATIONS
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(*, zoo: Path, output: Path) -> None:

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import numpy as np
 
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.images import read_images
-from hyperreps.novelty import Population, auditor_for, log_audit
-from hyperreps.results.accuracies import sample_groups
-from hyperreps.storage import DataFileError, read_arrays, write_arrays
-from hyperreps.zoos import read_zoo
+from hyperreps.audit.auditor import Population, auditor_for, log_audit
+from hyperreps.data.images import read_images
+from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.zoo.members import sample_groups
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import numpy as np
 
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.images import read_images
-from hyperreps.novelty import auditor_for, log_audit, references
-from hyperreps.results.accuracies import sample_groups
-from hyperreps.sections import Novelty
-from hyperreps.storage import read_arrays, write_arrays
-from hyperreps.zoos import read_zoo
+from hyperreps.audit.auditor import auditor_for, log_audit, references
+from hyperreps.data.images import read_images
+from hyperreps.files.storage import read_arrays, write_arrays
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.sections import Novelty
+from hyperreps.zoo.members import sample_groups
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.commands import run
-from hyperreps.config_files import merged, read_config
-from hyperreps.configuration import load_settings
+from hyperreps.config.config_files import merged, read_config
+from hyperreps.config.configuration import load_settings
+from hyperreps.running.commands import run
 
 BASE = Path(__file__).parents[2] / "config" / "config.yaml"
 

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.ensembles import draw_members, member_probabilities, score_ensembles
-from hyperreps.images import read_images
-from hyperreps.members import read_networks
-from hyperreps.seeds import numpy_generator
-from hyperreps.storage import DataFileError, write_arrays
-from hyperreps.zoos import read_architecture
+from hyperreps.data.images import read_images
+from hyperreps.files.storage import DataFileError, write_arrays
+from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.zoo.ensembles import draw_members, member_probabilities, score_ensembles
+from hyperreps.zoo.members import read_networks
+from hyperreps.zoo.zoos import read_architecture
 
 
 def main(

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import torch
 
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.images import read_images
-from hyperreps.population import PopulationTraining, all_diverged
-from hyperreps.resuming import Pace, input_digest, run_to_end
-from hyperreps.seeds import derived_seed
-from hyperreps.settings import Recipe
-from hyperreps.storage import read_arrays, write_arrays
-from hyperreps.zoos import read_architecture
+from hyperreps.data.images import read_images
+from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.storage import read_arrays, write_arrays
+from hyperreps.numbers.seeds import derived_seed
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.stages import Recipe
+from hyperreps.zoo.population import PopulationTraining, all_diverged
+from hyperreps.zoo.zoos import read_architecture
 
 
 def main(

@@ -9,17 +9,17 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.architectures import Architecture, build
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.engines import evaluate
-from hyperreps.images import read_images
-from hyperreps.limits import MOST
-from hyperreps.npz import read_npz
-from hyperreps.places import data_folder, expanded
-from hyperreps.settings import Zoo
-from hyperreps.storage import DataFileError, write_arrays
-from hyperreps.zoos import assign_splits, epoch_columns
+from hyperreps.data.images import read_images
+from hyperreps.data.npz import read_npz
+from hyperreps.engines.interface import evaluate
+from hyperreps.files.places import data_folder, expanded
+from hyperreps.files.storage import DataFileError, write_arrays
+from hyperreps.networks.architectures import Architecture, build
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.limits import MOST
+from hyperreps.settings.stages import Zoo
+from hyperreps.zoo.zoos import assign_splits, epoch_columns
 
 
 def main(

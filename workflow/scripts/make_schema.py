@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.configuration import Settings
+from hyperreps.config.configuration import Settings
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.json"
 

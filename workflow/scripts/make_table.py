@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.commands import UNPREFIXED, check_output, run
 from hyperreps.results.result import Sources, find
+from hyperreps.running.commands import UNPREFIXED, check_output, run
 
 
 def main(*, sources: Annotated[Sources, UNPREFIXED], output: Path) -> None:

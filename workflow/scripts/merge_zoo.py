@@ -7,12 +7,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from hyperreps.architectures import build
-from hyperreps.commands import run
-from hyperreps.population import all_diverged
-from hyperreps.settings import Zoo
-from hyperreps.storage import DataFileError, add_array, created, opened, reserve
-from hyperreps.zoos import DIVERGED, assign_splits
+from hyperreps.files.storage import DataFileError, add_array, created, opened, reserve
+from hyperreps.networks.architectures import build
+from hyperreps.running.commands import run
+from hyperreps.settings.stages import Zoo
+from hyperreps.zoo.population import all_diverged
+from hyperreps.zoo.zoos import DIVERGED, assign_splits
 
 SHARED = ("dataset", "architecture", "channels")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from hyperreps.commands import run
-from hyperreps.datasets import load_images, normalization, prepare
-from hyperreps.places import data_folder
-from hyperreps.settings import Dataset, SettingsError
-from hyperreps.storage import write_arrays
+from hyperreps.data.datasets import load_images, normalization, prepare
+from hyperreps.files.places import data_folder
+from hyperreps.files.storage import write_arrays
+from hyperreps.running.commands import run
+from hyperreps.settings.stages import Dataset, SettingsError
 
 
 def main(

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import torch
 
-from hyperreps.autoencoder import save
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.pretraining import Pretraining
-from hyperreps.resuming import Pace, input_digest, run_to_end
-from hyperreps.settings import HyperRep
-from hyperreps.storage import replacing
-from hyperreps.zoos import read_zoo, select
+from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.storage import replacing
+from hyperreps.representation.autoencoder import save
+from hyperreps.representation.pretraining import Pretraining
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.stages import HyperRep
+from hyperreps.zoo.zoos import read_zoo, select
 
 
 def main(

@@ -7,13 +7,13 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.autoencoder import load
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.probes import fit_probe, layer_statistics, targets
-from hyperreps.settings import SettingsError
-from hyperreps.storage import write_arrays
-from hyperreps.zoos import read_zoo, select_splits
+from hyperreps.files.storage import write_arrays
+from hyperreps.representation.autoencoder import load
+from hyperreps.representation.probes import fit_probe, layer_statistics, targets
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.stages import SettingsError
+from hyperreps.zoo.zoos import read_zoo, select_splits
 
 
 def main(

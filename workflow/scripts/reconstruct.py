@@ -7,14 +7,18 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.autoencoder import load
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.engines import evaluate
-from hyperreps.images import read_images
-from hyperreps.reconstruction import histogram_edges, layer_histograms, layer_sums
-from hyperreps.storage import write_arrays
-from hyperreps.zoos import MODEL_SPLITS, read_zoo, select_splits
+from hyperreps.data.images import read_images
+from hyperreps.engines.interface import evaluate
+from hyperreps.files.storage import write_arrays
+from hyperreps.representation.autoencoder import load
+from hyperreps.representation.reconstruction import (
+    histogram_edges,
+    layer_histograms,
+    layer_sums,
+)
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.zoo.zoos import MODEL_SPLITS, read_zoo, select_splits
 
 
 def main(

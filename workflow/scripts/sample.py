@@ -8,21 +8,21 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps import gan
-from hyperreps.architectures import Architecture, build
-from hyperreps.autoencoder import HyperRepresentation, load
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.engines import evaluate
-from hyperreps.images import read_images
-from hyperreps.latents import pool_points
-from hyperreps.population import initial_weights
-from hyperreps.sampling import draw, needs_generator
-from hyperreps.seeds import derived_seed, numpy_generator
-from hyperreps.settings import Method, SettingsError
-from hyperreps.storage import write_arrays
-from hyperreps.transplant import transplant
-from hyperreps.zoos import Pool, ZooData, read_zoo
+from hyperreps.data.images import read_images
+from hyperreps.engines.interface import evaluate
+from hyperreps.files.storage import write_arrays
+from hyperreps.networks.architectures import Architecture, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.networks.transplant import transplant
+from hyperreps.numbers.seeds import derived_seed, numpy_generator
+from hyperreps.representation.autoencoder import HyperRepresentation, load
+from hyperreps.representation.latents import pool_points
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.sampling import gan
+from hyperreps.sampling.samplers import draw, needs_generator
+from hyperreps.settings.stages import Method, SettingsError
+from hyperreps.zoo.zoos import Pool, ZooData, read_zoo
 
 Arrays = dict[str, np.ndarray]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from hyperreps.commands import run
-from hyperreps.storage import (
+from hyperreps.files.storage import (
     DataFileError,
     OutputError,
     contents,
@@ -21,6 +20,7 @@ from hyperreps.storage import (
     reading_from,
     sealed,
 )
+from hyperreps.running.commands import run
 
 
 def main(*, files: tuple[Path, ...]) -> None:

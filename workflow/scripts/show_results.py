@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hyperreps.commands import run
+from hyperreps.files.storage import DataFileError
 from hyperreps.results.tables.accuracies import text_table
-from hyperreps.storage import DataFileError
+from hyperreps.running.commands import run
 
 TABLES = ("in_distribution", "samplers", "transfer", "architectures")
 

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import torch
 
-from hyperreps.autoencoder import load
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.gan import save
-from hyperreps.gan_training import GanTraining
-from hyperreps.latents import pool_points
-from hyperreps.resuming import Pace, input_digest, run_to_end
-from hyperreps.seeds import derived_seed
-from hyperreps.settings import Gan, Method
-from hyperreps.zoos import read_zoo
+from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.numbers.seeds import derived_seed
+from hyperreps.representation.autoencoder import load
+from hyperreps.representation.latents import pool_points
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.sampling.gan import save
+from hyperreps.sampling.gan_training import GanTraining
+from hyperreps.settings.stages import Gan, Method
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-from hyperreps.architectures import build
-from hyperreps.commands import UNPREFIXED, run
-from hyperreps.devices import Machine
-from hyperreps.images import read_images
-from hyperreps.population import PopulationTraining, initial_weights
-from hyperreps.resuming import Pace, input_digest, run_to_end
-from hyperreps.settings import Recipe
-from hyperreps.storage import write_arrays
+from hyperreps.data.images import read_images
+from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.storage import write_arrays
+from hyperreps.networks.architectures import build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.running.commands import UNPREFIXED, run
+from hyperreps.running.devices import Machine
+from hyperreps.settings.stages import Recipe
+from hyperreps.zoo.population import PopulationTraining
 
 
 def main(

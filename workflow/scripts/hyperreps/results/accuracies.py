@@ -6,7 +6,6 @@ zoo or of a method's samples.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +15,14 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..settings import Method
-from ..shapes import Bool, Float, Int
-from ..statistics import summarise
-from ..storage import DataFileError, opened, read_arrays
-from ..zoos import zoo_epochs
+from ..files.storage import DataFileError, opened, read_arrays
+from ..numbers.shapes import Float
+from ..numbers.statistics import summarise
+from ..settings.stages import Method
+from ..zoo.members import sample_groups, sound_networks
+from ..zoo.zoos import zoo_epochs
 from .published import load_published
 from .result import Result
-
-log = logging.getLogger(__name__)
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
@@ -219,38 +217,6 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "trivial": not settings.hyper_rep,
     }
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
-
-
-def sound_networks(
-    path: Path, *, kind: str, networks: int
-) -> Bool[np.ndarray, networks]:
-    """Tells which networks of a file did not diverge in training; logs the others.
-
-    Args:
-        path: File of samples, which were not trained, or of finetuned networks.
-        kind: Of the file.
-        networks: In it.
-    """
-    with opened(path, kind=kind) as file:
-        trained = "diverged" in file
-        sound = file["diverged"][()] < 0 if trained else np.ones(networks, dtype=bool)
-    if not sound.all():
-        lost = int((~sound).sum())
-        log.info("%s: %d of %d diverged and are left out", path, lost, networks)
-    return sound
-
-
-def sample_groups(
-    seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
-) -> np.ndarray:
-    """Returns what each sample shares its luck with, as a name; see collect()."""
-    rows = np.arange(len(seeds))
-    # drawn from several models at once, one per latent dimension: none to share
-    single = models if models.ndim == 1 else np.full(len(seeds), -1)
-    kinds = np.select([seeds >= 0, single >= 0], ["seed", "model"], "sample")
-    numbers = np.select([seeds >= 0, single >= 0], [seeds, single], rows)
-    names = [f"{k} {n}" for k, n in zip(kinds, numbers, strict=True)]
-    return np.array(names, dtype=object)
 
 
 def _checked_accuracy(

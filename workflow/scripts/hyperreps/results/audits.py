@@ -13,11 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..novelty import effective_number, placements, z_score
-from ..sections import Novelty
-from ..settings import Statistics
-from ..shapes import Float
-from ..statistics import (
+from ..audit.auditor import effective_number, placements, z_score
+from ..files.storage import DataFileError, read_arrays
+from ..numbers.shapes import Float
+from ..numbers.statistics import (
     SHARE,
     UNKNOWN,
     Ends,
@@ -27,7 +26,8 @@ from ..statistics import (
     median_interval,
     share_interval,
 )
-from ..storage import DataFileError, read_arrays
+from ..settings.sections import Novelty
+from ..settings.stages import Statistics
 from .accuracies import display_name
 from .result import Result
 

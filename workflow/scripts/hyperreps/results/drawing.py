@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..storage import replacing
+from ..files.storage import replacing
 from .accuracies import BASELINE, TRIVIAL, display_name
 from .result import Result
 

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..ensembles import METRICS
-from ..probes import SCORES
-from ..reconstruction import explained_variance, mean_squared_error
-from ..settings import Statistics
-from ..statistics import SHARE, Ends, crossed_estimate, left_out_weights
-from ..storage import read_arrays
+from ..files.storage import read_arrays
+from ..numbers.statistics import SHARE, Ends, crossed_estimate, left_out_weights
+from ..representation.probes import SCORES
+from ..representation.reconstruction import explained_variance, mean_squared_error
+from ..settings.stages import Statistics
+from ..zoo.ensembles import METRICS
 from .published import load_published, load_published_properties
 from .result import Result, Sources
 

@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from pandas.io.formats.style import Styler
 
-from ..storage import replacing
+from ..files.storage import replacing
 from .accuracies import TRIVIAL, display_name
 from .result import Result
 

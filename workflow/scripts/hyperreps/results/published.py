@@ -12,8 +12,8 @@ import pandas as pd
 import yaml
 from pydantic import Field, ValidationError
 
-from ..limits import Epoch
-from ..settings import SettingsError, Strict
+from ..settings.limits import Epoch
+from ..settings.stages import SettingsError, Strict
 
 
 class PublishedTable(Strict):

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from ..sections import Novelty, declared
-from ..settings import SettingsError, Statistics
+from ..settings.sections import Novelty, declared
+from ..settings.stages import SettingsError, Statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,9 @@ def find(kind: Literal["table", "figure"], name: str) -> type:
     known = declared(kind)
     if name not in known:
         there = ", ".join(known)
-        raise SettingsError(f"--{kind}: unknown {name!r}; sections.py has {there}")
+        raise SettingsError(
+            f"--{kind}: unknown {name!r}; settings/sections.py has {there}"
+        )
     module, _, made_by = known[name].partition(".")
     found: type = getattr(import_module(f"{__package__}.{kind}s.{module}"), made_by)
     return found

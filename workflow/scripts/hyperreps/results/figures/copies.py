@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...seeds import numpy_generator
-from ...storage import opened
+from ...files.storage import opened
+from ...numbers.seeds import numpy_generator
 from ..audits import PANEL, OfAudits, panel_name
 from ..drawing import WIDE, Drawing, shown_name
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
-from ...shapes import Float
+from ...numbers.shapes import Float
 from ..accuracies import TRIVIAL, OfAccuracies
 from ..drawing import (
     GREY,

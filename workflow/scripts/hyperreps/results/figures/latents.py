@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.decomposition import PCA
 
-from ...machine_code import import_umap
-from ...seeds import derived_seed
-from ...shapes import Float
-from ...storage import opened, read_arrays
+from ...files.storage import opened, read_arrays
+from ...numbers.seeds import derived_seed
+from ...numbers.shapes import Float
+from ...running.machine_code import import_umap
 from ..accuracies import display_name
 from ..drawing import Drawing, grid, unique
 from ..experiments import OfStage

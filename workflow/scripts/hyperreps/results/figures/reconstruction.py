@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...storage import read_arrays
+from ...files.storage import read_arrays
 from .. import experiments
 from ..accuracies import display_name
 from ..drawing import GREY, PALETTES, Drawing, grid, percent, unique

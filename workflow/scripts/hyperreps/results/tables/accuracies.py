@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ...settings import Method
+from ...settings.stages import Method
 from ..accuracies import OfAccuracies, display_name, read_methods
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 

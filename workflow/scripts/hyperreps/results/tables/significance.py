@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ...significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED, compare
+from ...audit.significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED, compare
 from ..accuracies import OfAccuracies, display_name
 from ..layout import NOT_KNOWN, Layout, Table
 

@@ -1,0 +1,1 @@
+"""Are samples new? Distances, behaviour, references, and tests of differences."""

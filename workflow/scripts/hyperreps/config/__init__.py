@@ -1,0 +1,1 @@
+"""The whole configuration: sections together, files, what a run needs and costs."""

@@ -1,0 +1,355 @@
+"""A whole configuration: all settings of a run, and what must hold between them.
+
+The Snakefile validates the merged config with load_settings(), and
+workflow/schemas/config.schema.json is generated from Settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ..files.places import data_folder, expanded
+from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
+from ..settings.sections import (
+    Architectures,
+    Ensembles,
+    InDistribution,
+    Novelty,
+    Properties,
+    Reconstruction,
+    Samplers,
+    Section,
+    Transfer,
+    WithinZoos,
+)
+from ..settings.stages import (
+    Compute,
+    Dataset,
+    Gan,
+    HyperRep,
+    Method,
+    Recipe,
+    SettingsError,
+    Statistics,
+    Strict,
+    Zoo,
+)
+
+# a zoo's own networks, and inputs of probes that need no hyper-representation: they
+# stand beside methods and variants, whose names must be others
+ZOO_POPULATIONS = ("B_T", "B_T30")
+PLAIN_FEATURES = ("weights", "weights_aligned", "statistics")
+
+Folder = Annotated[Text, Field(min_length=1)]
+
+
+class Settings(Strict):
+    """A whole run."""
+
+    experiment: Name = Field(description="Results go to results/<experiment>.")
+    seed: Seed = Field(0, description="Base seed of sampling and finetuning.")
+    data_dir: Text = Field(
+        "data",
+        description="Folder of the official image files; files that are there are used,"
+        " others downloaded. The environment variable HYPERREPS_DATA overrides it."
+        " ~ and $NAME are replaced, here and in all paths.",
+    )
+    datasets: dict[Name, Dataset] = Field(
+        max_length=1000, description="Image sets by name."
+    )
+    zoos: dict[Name, Zoo] = Field(max_length=1000, description="Populations by name.")
+    hyper_rep: HyperRep = Field(
+        HyperRep(), description="Settings that all variants share."
+    )
+    variants: dict[Name, dict[str, Any]] = Field(
+        max_length=100,
+        description="Hyper-representations by name: the keys of hyper_rep they change.",
+    )
+    gan: Gan = Field(Gan(), description="Training of sampler gan.")
+    methods: dict[Name, Method] = Field(
+        max_length=1000, description="Ways to come by networks."
+    )
+    in_distribution: InDistribution = Field(description="The table in_distribution.")
+    samplers: Samplers = Field(Samplers(), description="The table samplers.")
+    transfer: Transfer = Field(Transfer(), description="The table transfer.")
+    architectures: Architectures = Field(
+        Architectures(), description="The table architectures."
+    )
+    ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
+    reconstruction: Reconstruction = Field(
+        Reconstruction(), description="The table reconstruction."
+    )
+    properties: Properties = Field(Properties(), description="The table properties.")
+    novelty: Novelty = Field(Novelty(), description="The audit of samples.")
+    statistics: Statistics = Field(Statistics(), description="Uncertainty.")
+    compute: Compute = Field(Compute(), description="Machine matters.")
+    pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
+        {}, description="Snakemake's path variables, to redirect a run."
+    )
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """The sections that make tables and figures, by their key; no empty ones."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: part
+            for name, part in parts.items()
+            if isinstance(part, Section) and part.wanted
+        }
+
+    @property
+    def comparisons(self) -> dict[str, WithinZoos | Transfer]:
+        """The sections that make a table of accuracies, by its name; no empty ones."""
+        return {
+            name: part
+            for name, part in self.sections.items()
+            if isinstance(part, WithinZoos | Transfer)
+        }
+
+    def variant(self, name: str, *, zoo: str) -> HyperRep:
+        """Returns the settings of a variant of the hyper-representation for a zoo.
+
+        The variant's own keys go before the zoo's, and these before hyper_rep. The
+        empty name, of weight space, has the latter two.
+        """
+        own = self.variants[name] if name else {}
+        return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
+
+    def finetuning(
+        self, source: str, target: str, method: str
+    ) -> tuple[Recipe, tuple[int, ...]]:
+        """Returns how samples are finetuned, and the epochs that are kept.
+
+        The recipe is the target's, but for the activation: that is part of the network.
+        Kept are the epochs of all tables that show them.
+        """
+        activation = self.zoos[source].recipe.activation
+        recipe = self.zoos[target].recipe.model_copy(update={"activation": activation})
+        epochs = {
+            epoch
+            for table in self.comparisons.values()
+            if table.finetunes
+            and (source, target) in table.populations
+            and method in table.methods
+            for epoch in table.epochs
+        }
+        return recipe, tuple(sorted(epochs))
+
+    def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
+        return HyperRep(**{**self.hyper_rep.model_dump(), **changes})
+
+    @model_validator(mode="after")
+    def _references(self) -> Settings:
+        problems = [*_change_problems(self), *_reference_problems(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _change_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each change of hyper_rep that is not possible."""
+    # all alone first, then each zoo's with each variant's
+    changes: dict[tuple[str, ...], dict[str, Any]] = {
+        ("variants", name): keys for name, keys in settings.variants.items()
+    }
+    for name, zoo in settings.zoos.items():
+        changes["zoos", name, "hyper_rep"] = zoo.hyper_rep
+    for path, keys in changes.items():
+        try:
+            settings._hyper_rep(keys)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=path)
+            return
+    for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
+        if not zoo.hyper_rep:
+            continue
+        try:
+            settings.variant(variant, zoo=name)
+        except ValidationError as error:
+            yield from problem_lines(
+                error, prefix=("zoos", name, "hyper_rep", f"with variants.{variant}")
+            )
+
+
+def _reference_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name that is used but nowhere defined."""
+    # imported late: the registries are light, but their modules use these models
+    from ..data.sources import SOURCES
+    from ..networks.architectures import ARCHITECTURES
+    from ..sampling.samplers import SAMPLERS, needs_generator, option_problems
+
+    unknown = _unknown_problems
+    yield from _place_problems(settings)
+    yield from _reserved_problems(settings)
+    for name, dataset in settings.datasets.items():
+        key = f"datasets.{name}.source"
+        yield from unknown(key, dataset.source, SOURCES, "sources.py")
+    for name, zoo in settings.zoos.items():
+        key = f"zoos.{name}"
+        yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")
+        yield from unknown(
+            f"{key}.architecture", zoo.architecture, ARCHITECTURES, "architectures.py"
+        )
+    for name, method in settings.methods.items():
+        key = f"methods.{name}"
+        yield from unknown(f"{key}.sampler", method.sampler, SAMPLERS, "samplers.py")
+        if method.sampler in SAMPLERS:
+            for problem in option_problems(method.sampler, method.options):
+                yield f"{key}.options: {problem}"
+            if needs_generator(method.sampler) and not method.hyper_rep:
+                yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
+        if method.architecture:
+            yield from unknown(
+                f"{key}.architecture",
+                method.architecture,
+                ARCHITECTURES,
+                "architectures.py",
+            )
+        if method.hyper_rep:
+            yield from unknown(
+                f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
+            )
+    for section, part in settings.comparisons.items():
+        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        yield from _activation_problems(settings, section, zoos)
+        for field, names, where in (
+            ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),
+            ("methods", part.methods, "methods"),
+            ("references", part.references, "methods"),
+        ):
+            for name in names:
+                known = getattr(settings, where)
+                yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _transfer_problems(settings)
+    yield from _experiment_problems(settings)
+
+
+def _place_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each path with a variable or home folder that is not there."""
+    try:
+        data_folder(settings.data_dir)
+    except SettingsError as error:
+        yield str(error)
+    paths = {
+        **{f"datasets.{name}.path": d.path for name, d in settings.datasets.items()},
+        **{f"zoos.{name}.weights": zoo.weights for name, zoo in settings.zoos.items()},
+        **{f"pathvars.{name}": path for name, path in settings.pathvars.items()},
+    }
+    for key, path in paths.items():
+        try:
+            expanded(path, key=key)
+        except SettingsError as error:
+            yield str(error)
+
+
+def _activation_problems(
+    settings: Settings, section: str, zoos: Iterable[str]
+) -> Iterable[str]:
+    """Yields a line for each zoo whose networks cannot be evaluated as one."""
+    for name in zoos:
+        if name in settings.zoos and "activation" in settings.zoos[name].variations:
+            yield (
+                f"{section}: zoo {name} varies its activation, so that samples of it"
+                " have none; leave it out"
+            )
+
+
+def _reserved_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name that means something else, and each zoo too large."""
+    for name in set(ZOO_POPULATIONS) & settings.methods.keys():
+        yield f"methods.{name}: is the name of a zoo's own networks; choose another"
+    for name in set(PLAIN_FEATURES) & settings.variants.keys():
+        yield f"variants.{name}: is the name of plain features; choose another"
+    size = settings.compute.shard_size
+    for name, zoo in settings.zoos.items():
+        if name.endswith(".aligned"):
+            yield f"zoos.{name}: names in .aligned are those of aligned zoos"
+        if zoo.models > SHARDS * size:
+            yield (
+                f"zoos.{name}.models: {zoo.models} in shards of compute.shard_size"
+                f" ({size}) are more than {SHARDS} jobs; make the shards larger"
+            )
+
+
+def _unknown_problems(
+    key: str, name: str, known: Iterable[str], where: str
+) -> Iterable[str]:
+    if name not in known:
+        yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
+
+
+def _experiment_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name or epoch that the experiments cannot have."""
+    for section in ("ensembles", "reconstruction", "properties", "novelty"):
+        for field in ("zoos", "methods", "variants"):
+            known = getattr(settings, field)
+            for name in getattr(getattr(settings, section), field, ()):
+                yield from _unknown_problems(f"{section}.{field}", name, known, field)
+        if section != "properties":
+            part = getattr(settings, section)
+            yield from _activation_problems(settings, section, part.zoos)
+    for name in settings.novelty.methods:
+        method = settings.methods.get(name)
+        if settings.novelty.zoos and method and method.architecture:
+            yield (
+                f"novelty.methods: {name} are networks of another architecture than"
+                " their zoo's; leave it out"
+            )
+    wanted, finetuned = settings.ensembles, settings.in_distribution
+    missing = set(wanted.epochs) - set(finetuned.epochs)
+    if wanted.zoos and missing:
+        yield (
+            f"ensembles.epochs: {sorted(missing)} are not among in_distribution.epochs,"
+            " whose weights are kept"
+        )
+    untrained = set(wanted.methods) - set(finetuned.methods)
+    if untrained and 0 not in wanted.epochs:
+        yield (
+            f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
+            " among ensembles.epochs"
+        )
+
+
+def _transfer_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each pair whose networks cannot see the target's images."""
+    from ..data.sources import SOURCES
+
+    def channels(zoo: str) -> int:
+        dataset = settings.datasets[settings.zoos[zoo].dataset]
+        return 1 if dataset.grayscale else SOURCES[dataset.source].channels
+
+    for source, target in settings.transfer.pairs:
+        key = f"transfer.pairs: {source} -> {target}"
+        if source == target:
+            yield f"{key}: is one zoo; in_distribution is its table"
+            continue
+        try:
+            seen, given = channels(source), channels(target)
+        except KeyError:
+            continue  # an unknown name, which has its line already
+        # 0: not known before the file is read
+        if seen and given and seen != given:
+            yield (
+                f"{key}: networks of {source} take {seen} channel(s), the images of"
+                f" {target} have {given}; see source and grayscale of their datasets"
+            )
+
+
+def load_settings(config: Mapping[Any, Any]) -> Settings:
+    """Validates a merged configuration.
+
+    Args:
+        config: The content of config.yaml with its overlays.
+
+    Raises:
+        SettingsError: With one line per problem, each naming the key's path.
+    """
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        lines = [f"config: {line}" for line in problem_lines(error)]
+        raise SettingsError("\n".join(lines)) from None

@@ -1,0 +1,456 @@
+"""What a configuration takes on CPUs, from counted work and measured speeds.
+
+The speeds are the tables that the benchmarks wrote to docs/measurements. No torch in
+here: the Snakefile prints the estimate.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.sources import SOURCES
+from ..networks.architectures import Architecture, build
+from ..settings.stages import HyperRep, Recipe, Zoo, split_sizes
+from . import needs
+from .configuration import ZOO_POPULATIONS, Settings
+
+STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
+REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
+STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
+NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
+# rules whose jobs start an engine
+TRAINING = ("train_zoo", "finetune")
+# logs of the jobs of a rule, below logs/<experiment>, by the names they are about
+LOGS = {
+    "prepare_dataset": "datasets/{}.log",
+    "import_zoo": "zoos/{}.log",
+    "train_zoo": "zoos/{}/seeds_*.log",
+    "merge_zoo": "zoos/{}.log",
+    "align_zoo": "zoos/{}.aligned.log",
+    "pretrain": "hyper_reps/{}/{}_seed*.log",
+    "train_gan": "generators/{}/{}_seed*.log",
+    "sample": "samples/{}/{}.log",
+    "finetune": "finetuned/{}-{}/{}.log",
+    "ensemble": "ensembles/{}/{}.log",
+    "reconstruct": "reconstructions/{}/{}.log",
+    "probe": "properties/{}/{}.log",
+    "audit_references": "novelty/{}{}.log",
+    "audit": "novelty/{}/{}.log",
+    "tables and figures": "[tf]*es/*.log",
+}
+
+
+# counts may be mean ones, and are NaN where only a file tells them
+Number = int | float
+
+
+class Jobs(NamedTuple):
+    """Jobs of one rule that are alike.
+
+    Attributes:
+        rule: Of the workflow.
+        names: Zoos, then method, variant or population: what they are about.
+        number: How many there are.
+        seconds: Of CPU time, of all of them; NaN where only a file tells its images.
+    """
+
+    rule: str
+    names: tuple[str, ...]
+    number: int
+    seconds: Number
+
+    @property
+    def logs(self) -> str:
+        """Pattern of their logs, below logs/<experiment>."""
+        return LOGS[self.rule].format(*self.names)
+
+
+class Cost(NamedTuple):
+    """What one stage takes.
+
+    Attributes:
+        stage: Rule of the workflow.
+        core_hours: On a CPU like the one that was measured.
+        complete: Whether all image sets are of known size; others are left out.
+    """
+
+    stage: str
+    core_hours: float
+    complete: bool
+
+
+class Speeds:
+    """Measured speeds of one core."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the tables of the benchmarks in a folder."""
+        self.folder = folder
+        self._tables: dict[str, list[dict[str, str]]] = {}
+
+    def samples_per_second(self, table: str, *, case: str) -> float:
+        """Returns the speed of the last line of a case with one thread."""
+        return float(self._rows(table, case)[-1]["samples_per_s"])
+
+    def step_seconds(self, flop: Number, *, precision: str, dropout: bool) -> float:
+        """Returns what a training step of an autoencoder takes.
+
+        Steps of several sizes were measured; between them time is interpolated, both
+        in logarithms. A smaller step takes as long as the smallest, whose operations
+        only wait for their start; a larger one runs at the speed of the largest.
+
+        Args:
+            flop: Operations of the step, forward and backward, all views.
+            precision: As in the settings.
+            dropout: Whether there is any: attention then takes a slower path.
+        """
+        plain = "ours" if dropout else "ours, no dropout"
+        case = plain if precision == "float32" else f"{plain}, {precision}"
+        # where half precision was not measured, it is taken for no faster
+        rows = self._rows("autoencoder", case) or self._rows("autoencoder", plain)
+        # models are the networks of a step
+        seconds = [float(row["models"]) / float(row["samples_per_s"]) for row in rows]
+        sizes = [
+            1e9 * float(row["gflop_per_s"]) * time
+            for row, time in zip(rows, seconds, strict=True)
+        ]
+        order = np.argsort(sizes)
+        x, y = np.log(sizes)[order], np.log(seconds)[order]
+        known = float(np.exp(np.interp(math.log(flop), x, y)))
+        return known * max(1, flop / max(sizes))
+
+    def _rows(self, table: str, case: str) -> list[dict[str, str]]:
+        if table not in self._tables:
+            path = self.folder / f"{table}.csv"
+            with open(path, newline="", encoding="utf-8") as file:
+                self._tables[table] = list(csv.DictReader(file))
+        rows = self._tables[table]
+        return [r for r in rows if (r["case"], r["threads"]) == (case, "1")]
+
+
+def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) -> int:
+    """Counts fused multiply-adds of encoding and decoding one network once."""
+    tokens = sum(item.units for item in architecture.weighted)
+    width, latent = settings.width, settings.latent
+    token_maps = sum(
+        item.units * (item.fan_in + item.layer.bias) * width
+        for item in architecture.weighted
+    )
+    total = 2 * token_maps + latent * tokens * width
+    by_token = settings.compression == "token"
+    total += latent * width * (1 if by_token else tokens)
+    for length in (tokens + by_token, tokens):
+        per_token = 4 * width**2 + 2 * width * settings.feedforward
+        attention = 2 * length**2 * width
+        total += settings.blocks * (length * per_token + attention)
+    return total
+
+
+def probe_products(networks: Number, inputs: int) -> Number:
+    """Counts what a ridge regression multiplies, up to a constant.
+
+    Args:
+        networks: That it is fitted on.
+        inputs: Of each.
+    """
+    return networks * inputs * min(networks, inputs)
+
+
+def estimate(settings: Settings, speeds: Speeds) -> list[Cost]:
+    """Sums the work of a configuration by rule, whatever is done already."""
+    seconds: dict[str, list[float]] = {}
+    for jobs in Work(settings, speeds).jobs():
+        seconds.setdefault(jobs.rule, []).append(jobs.seconds)
+    return [
+        Cost(
+            rule,
+            sum(part for part in parts if not math.isnan(part)) / 3600,
+            not any(map(math.isnan, parts)),
+        )
+        for rule, parts in seconds.items()
+    ]
+
+
+class Work:
+    """The work of a configuration, counted and timed.
+
+    Args:
+        settings: The configuration.
+        speeds: Of one core.
+    """
+
+    def __init__(self, settings: Settings, speeds: Speeds) -> None:
+        self.settings = settings
+        self.speeds = speeds
+
+    def jobs(self) -> Iterator[Jobs]:
+        """Yields all jobs, whatever is done already."""
+        plain, training = (
+            1 / self.speeds.samples_per_second("stages", case=case)
+            for case in ("start of a job", "start of training")
+        )
+        for stage in (
+            self._zoos,
+            self._pretrainings,
+            self._samples,
+            self._finetunings,
+            self._ensembles,
+            self._reconstructions,
+            self._probes,
+            self._audits,
+        ):
+            for jobs in stage():
+                start = training if jobs.rule in TRAINING else plain
+                yield jobs._replace(seconds=jobs.seconds + jobs.number * start)
+        yield self._results()
+
+    def _zoos(self) -> Iterator[Jobs]:
+        names = needs.zoos(self.settings)
+        for dataset in dict.fromkeys(self.settings.zoos[zoo].dataset for zoo in names):
+            yield Jobs("prepare_dataset", (dataset,), 1, 0)
+        for name in names:
+            zoo = self.settings.zoos[name]
+            if zoo.weights:
+                # its file may have more epochs than the window
+                networks = zoo.models * _window(zoo)
+                splits = ("train", "val", "test")
+                seconds = self._evaluation(name, networks, *splits)
+                yield Jobs("import_zoo", (name,), 1, seconds)
+                continue
+            seconds = sum(
+                self._training(name, recipe, zoo.architecture) for recipe in zoo.recipes
+            )
+            shards = len(zoo.shards(self.settings.compute.shard_size))
+            seconds *= zoo.models / len(zoo.recipes)
+            yield Jobs("train_zoo", (name,), shards, seconds)
+            yield Jobs("merge_zoo", (name,), 1, 0)
+        for name in needs.aligned_zoos(self.settings):
+            seconds = self._at("alignment", self.settings.zoos[name].models)
+            yield Jobs("align_zoo", (name,), 1, seconds)
+
+    def _pretrainings(self) -> Iterator[Jobs]:
+        for name, variant in needs.hyper_reps(self.settings):
+            zoo, model = self.settings.zoos[name], self._variant(name, variant)
+            train, _, test = (size * _window(zoo) for size in _splits(zoo))
+            views = 2 if model.contrast_weight else 1
+            batch = min(model.batch_size, train)
+            # the backward pass is twice the forward pass
+            flop = 3 * views * batch * self._flop(name, variant)
+            step = self.speeds.step_seconds(
+                flop, precision=model.precision, dropout=model.dropout > 0
+            )
+            evaluations = -(-model.epochs // model.evaluate_every) * (train + test)
+            seconds = step * (
+                model.epochs * max(1, train // batch)
+                + evaluations / (3 * views * batch)
+            )
+            count = len(model.seeds)
+            yield Jobs("pretrain", (name, variant), count, seconds * count)
+        steps = STEPS_PER_GAN_EPOCH * self.settings.gan.epochs
+        for name, method in needs.generators(self.settings):
+            count = self._seeds(name, method)
+            seconds = self._at("step of a GAN", count * steps)
+            yield Jobs("train_gan", (name, method), count, seconds)
+
+    def _samples(self) -> Iterator[Jobs]:
+        for name, method in needs.samples(self.settings):
+            networks = self._networks(name, method)
+            seconds = self._evaluation(
+                name, networks, "val", "test", architecture=self._shape(name, method)
+            )
+            if self.settings.methods[method].sampler == "neighbours":
+                seconds += self._at("start of UMAP", 1)
+                seconds += self._at("UMAP", self._seeds(name, method))
+            yield Jobs("sample", (name, method), 1, seconds)
+
+    def _finetunings(self) -> Iterator[Jobs]:
+        for source, target, method in needs.finetuned_networks(self.settings):
+            recipe, epochs = self.settings.finetuning(source, target, method)
+            recipe = recipe.model_copy(update={"epochs": max(epochs, default=0)})
+            one = self._training(target, recipe, self._shape(source, method))
+            seconds = one * self._networks(source, method)
+            yield Jobs("finetune", (source, target, method), 1, seconds)
+
+    def _ensembles(self) -> Iterator[Jobs]:
+        wanted = self.settings.ensembles
+        for name, population in needs.ensembles(self.settings):
+            zoo = self.settings.zoos[name]
+            trained = population in ZOO_POPULATIONS or (
+                population in self.settings.in_distribution.methods
+            )
+            if population in ZOO_POPULATIONS:
+                train, _, test = _splits(zoo)
+                networks = test if population == "B_T" else math.ceil(0.3 * train)
+            else:
+                networks = self._networks(name, population)
+            epochs = len(wanted.epochs) if trained else 1
+            sizes = sum(size <= networks for size in wanted.sizes)
+            drawn = networks * math.ceil(wanted.subsets / networks)
+            votes = epochs * drawn * sizes * self._images(name, "test")
+            seconds = self._at("image of an ensemble", votes)
+            seconds += self._evaluation(
+                name, epochs * networks, "test", engine="grouped"
+            )
+            yield Jobs("ensemble", (name, population), 1, seconds)
+
+    def _reconstructions(self) -> Iterator[Jobs]:
+        for name, variant in needs.reconstructions(self.settings):
+            count = len(self._variant(name, variant).seeds)
+            networks = self.settings.zoos[name].models * count
+            seconds = self._evaluation(name, networks, "test")
+            seconds += networks * self._coding(name, variant)
+            yield Jobs("reconstruct", (name, variant), 1, seconds)
+
+    def _probes(self) -> Iterator[Jobs]:
+        for name, features in needs.probes(self.settings):
+            zoo, seconds = self.settings.zoos[name], 0.0
+            networks = zoo.models * _window(zoo)
+            inputs, count = self._network(name).parameters, 1
+            if features == "statistics":
+                inputs = STATISTICS * len(self._network(name).weighted)
+            if features in self.settings.variants:
+                model = self._variant(name, features)
+                inputs, count = model.latent, len(model.seeds)
+                seconds += networks * count * self._coding(name, features) / 2
+            products = probe_products(_splits(zoo)[0] * _window(zoo), inputs)
+            properties = 3 + len(zoo.variations)
+            seconds += self._at("product of a probe", properties * count * products)
+            yield Jobs("probe", (name, features), 1, seconds)
+
+    def _audits(self) -> Iterator[Jobs]:
+        wanted = self.settings.novelty
+        for name, coordinates in needs.audit_references(self.settings):
+            zoo = self.settings.zoos[name]
+            populations = REFERENCE_POPULATIONS + len(wanted.noise)
+            networks = [min(wanted.networks, zoo.models * _window(zoo))] * populations
+            networks[0] = _splits(zoo)[2]
+            corpus = _splits(zoo)[0] * _window(zoo)
+            seconds = sum(self._audit(name, count) for count in networks)
+            seconds += self._answers(name, corpus)
+            suffix = "" if coordinates == "none" else ".aligned"
+            yield Jobs("audit_references", (name, suffix), 1, seconds)
+        for name, method in needs.audits(self.settings):
+            seconds = self._audit(name, self._networks(name, method))
+            yield Jobs("audit", (name, method), 1, seconds)
+
+    def _results(self) -> Jobs:
+        number = len(needs.results(self.settings))
+        # they import no torch
+        return Jobs(
+            "tables and figures", (), number, self._at("table or figure", number)
+        )
+
+    def _audit(self, zoo: str, networks: Number) -> float:
+        """Returns seconds that the audit of one population takes."""
+        runs = _splits(self.settings.zoos[zoo])[0]
+        matches = networks * (runs + NEAREST + networks / 2)
+        return self._at("match of an audit", matches) + self._answers(zoo, networks)
+
+    def _answers(self, zoo: str, networks: Number) -> float:
+        """Returns seconds that the answers an audit compares take."""
+        images = self._images(zoo, "test")
+        share = min(1, self.settings.novelty.images / images)
+        return self._evaluation(zoo, networks * share, "test", engine="grouped")
+
+    def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
+        """Returns seconds that one network takes, evaluated at every epoch."""
+        fused = architecture == "cnn" and recipe.optimizer == "adam"
+        engine = "fused" if fused else "grouped"
+        speed = self._speed("zoo", zoo, engine)
+        trained = recipe.epochs * self._images(zoo, "train")
+        return trained / speed + self._evaluation(
+            zoo, recipe.epochs + 1, "val", "test", engine=engine
+        )
+
+    def _evaluation(
+        self,
+        zoo: str,
+        networks: Number,
+        *splits: str,
+        architecture: str = "",
+        engine: str = "",
+    ) -> float:
+        """Returns seconds that some networks take on parts of a zoo's images."""
+        shape = architecture or self.settings.zoos[zoo].architecture
+        engine = engine or ("fused" if shape == "cnn" else "grouped")
+        images = sum(self._images(zoo, split) for split in splits)
+        return networks * images / self._speed("evaluation", zoo, engine)
+
+    def _speed(self, table: str, zoo: str, engine: str) -> float:
+        channels = 3 if self._channels(zoo) == 3 else 1
+        return self.speeds.samples_per_second(f"{table}_{channels}", case=engine)
+
+    def _at(self, case: str, count: Number) -> float:
+        return count / self.speeds.samples_per_second("stages", case=case)
+
+    def _images(self, zoo: str, split: str) -> Number:
+        """Returns the number of images of a split; NaN if only a file tells."""
+        dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
+        source = SOURCES[dataset.source]
+        if not source.channels:
+            return math.nan
+        train, test = source.images
+        sizes = {"train": train - dataset.validation, "val": dataset.validation}
+        return sizes.get(split, test)
+
+    def _channels(self, zoo: str) -> int:
+        """Returns the channels of a zoo's images; 1 if only a file tells."""
+        dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
+        return 1 if dataset.grayscale else SOURCES[dataset.source].channels or 1
+
+    def _network(self, zoo: str) -> Architecture:
+        architecture = self.settings.zoos[zoo].architecture
+        return build(architecture, channels=self._channels(zoo))
+
+    def _variant(self, zoo: str, variant: str) -> HyperRep:
+        return self.settings.variant(variant, zoo=zoo)
+
+    def _flop(self, zoo: str, variant: str) -> int:
+        """Returns operations of encoding and decoding one network once."""
+        model = self._variant(zoo, variant)
+        return 2 * autoencoder_multiplications(self._network(zoo), model)
+
+    def _coding(self, zoo: str, variant: str) -> float:
+        """Returns seconds of encoding and decoding one network in a full batch."""
+        model, flop = self._variant(zoo, variant), self._flop(zoo, variant)
+        step = 3 * flop * model.batch_size
+        seconds = self.speeds.step_seconds(step, precision="float32", dropout=False)
+        return seconds * flop / step
+
+    def _seeds(self, zoo: str, method: str) -> int:
+        variant = self.settings.methods[method].hyper_rep
+        return len(self._variant(zoo, variant).seeds) if variant else 1
+
+    def _networks(self, zoo: str, method: str) -> int:
+        """Returns how many networks a method samples.
+
+        A mean is a single one, and what is not drawn anew is at most the pool.
+        """
+        known, count = self.settings.methods[method], self._seeds(zoo, method)
+        if known.sampler == "mean":
+            return 1
+        if known.sampler != "identity":
+            return known.samples * count
+        settings = self.settings.zoos[zoo]
+        split = dict(zip(("train", "val", "test"), _splits(settings), strict=True))
+        epochs = _window(settings) if known.epochs == "window" else 1
+        pool = math.ceil(split[known.split] * epochs * min(known.top, known.bottom))
+        return min(known.samples, pool) * count
+
+    def _shape(self, zoo: str, method: str) -> str:
+        known = self.settings.methods[method]
+        return known.architecture or self.settings.zoos[zoo].architecture
+
+
+def _splits(zoo: Zoo) -> tuple[int, int, int]:
+    return split_sizes(zoo.models, zoo.split)
+
+
+def _window(zoo: Zoo) -> int:
+    first, last = zoo.window
+    return last - first + 1

@@ -1,0 +1,178 @@
+"""What a configuration needs: zoos, hyper-representations, samples, finetuned networks.
+
+All tables, figures and the audit are counted. The targets of the workflow and the
+estimate of what a run takes both go by these lists, so that neither forgets a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..sampling.samplers import needs_generator
+from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings
+
+# name of a zoo, and of a method, variant or population of it
+OfZoo = tuple[str, str]
+
+
+class Result(NamedTuple):
+    """A table or a figure of a configuration.
+
+    Attributes:
+        kind: table or figure.
+        name: Of its files.
+        made_by: Its class: MODULE.CLASS below results/tables or results/figures.
+        section: Key of the configuration that it is made for.
+    """
+
+    kind: str
+    name: str
+    made_by: str
+    section: str
+
+
+def results(settings: Settings) -> list[Result]:
+    """Returns all tables and figures."""
+    return [
+        Result(kind, name, made_by, section)
+        for kind in ("table", "figure")
+        for section, part in settings.sections.items()
+        for name, made_by in getattr(part, f"{kind}s").items()
+    ]
+
+
+def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:
+    """Returns source, target and method of all networks that are finetuned."""
+    used = [
+        (*pair, method)
+        for table in settings.comparisons.values()
+        if table.finetunes
+        for pair in table.populations
+        for method in table.methods
+    ]
+    # ensembles are made of finetuned networks where there are any
+    used += [
+        (zoo, zoo, method)
+        for zoo in settings.ensembles.zoos
+        for method in settings.ensembles.methods
+        if method in settings.in_distribution.methods
+    ]
+    return list(dict.fromkeys(used))
+
+
+def samples(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and method of all samples."""
+    used = [
+        (source, method)
+        for table in settings.comparisons.values()
+        for source, _ in table.populations
+        for method in table.methods + table.references
+    ]
+    for part in (settings.ensembles, settings.novelty):
+        used += [(zoo, method) for zoo in part.zoos for method in part.methods]
+    return list(dict.fromkeys(used))
+
+
+def generators(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and method of the samples that a trained generator draws."""
+    methods = settings.methods
+    return [
+        (zoo, name)
+        for zoo, name in samples(settings)
+        if needs_generator(methods[name].sampler)
+    ]
+
+
+def hyper_reps(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and variant of all hyper-representations."""
+    used = [
+        (zoo, settings.methods[method].hyper_rep) for zoo, method in samples(settings)
+    ]
+    for part in (settings.reconstruction, settings.properties):
+        used += [(zoo, variant) for zoo in part.zoos for variant in part.variants]
+    return [pair for pair in dict.fromkeys(used) if pair[1]]
+
+
+def zoos(settings: Settings) -> list[str]:
+    """Returns the names of all zoos."""
+    tables = settings.comparisons.values()
+    used = [zoo for table in tables for pair in table.populations for zoo in pair]
+    for part in (
+        settings.ensembles,
+        settings.reconstruction,
+        settings.properties,
+        settings.novelty,
+    ):
+        used += part.zoos
+    return list(dict.fromkeys(used))
+
+
+def aligned_zoos(settings: Settings) -> list[str]:
+    """Returns the names of the zoos that are also needed in aligned coordinates."""
+    used = [
+        zoo
+        for zoo, variant in hyper_reps(settings)
+        if settings.variant(variant, zoo=zoo).alignment != "none"
+    ]
+    used += [
+        zoo
+        for zoo, method in samples(settings)
+        if method_alignment(settings, zoo, method) != "none"
+    ]
+    return list(dict.fromkeys(used))
+
+
+def method_alignment(settings: Settings, zoo: str, name: str) -> str:
+    """Returns the coordinates that a method draws in: those of its variant, if any."""
+    method = settings.methods[name]
+    if not method.hyper_rep:
+        return method.alignment
+    return settings.variant(method.hyper_rep, zoo=zoo).alignment
+
+
+def probes(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and inputs of all probes: weights, their statistics, variants."""
+    wanted = settings.properties
+    return [pair for zoo in wanted.zoos for pair in _probes_of(settings, zoo)]
+
+
+def _probes_of(settings: Settings, zoo: str) -> Iterable[OfZoo]:
+    names = settings.properties.variants
+    variants = [settings.variant(name, zoo=zoo) for name in names]
+    aligned = any(variant.alignment != "none" for variant in variants)
+    for features in (*PLAIN_FEATURES, *names):
+        if aligned or features != "weights_aligned":
+            yield zoo, features
+
+
+def ensembles(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and population of all ensembles, the zoos' own networks too."""
+    wanted = settings.ensembles
+    return [
+        (zoo, population)
+        for zoo in wanted.zoos
+        for population in ZOO_POPULATIONS + wanted.methods
+    ]
+
+
+def reconstructions(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and variant of all networks that are reconstructed."""
+    wanted = settings.reconstruction
+    return [(zoo, variant) for zoo in wanted.zoos for variant in wanted.variants]
+
+
+def audits(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and method of all samples that are audited."""
+    wanted = settings.novelty
+    return [(zoo, method) for zoo in wanted.zoos for method in wanted.methods]
+
+
+def audit_references(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and coordinates of the references that audits are read by."""
+    return list(
+        dict.fromkeys(
+            (zoo, method_alignment(settings, zoo, method))
+            for zoo, method in audits(settings)
+        )
+    )

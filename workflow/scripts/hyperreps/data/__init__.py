@@ -1,0 +1,1 @@
+"""Images: official files, their sources, and the prepared sets."""

@@ -1,0 +1,1 @@
+"""What trains and evaluates many networks side by side."""

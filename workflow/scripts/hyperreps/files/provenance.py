@@ -1,0 +1,71 @@
+"""What made a file: versions and the commit of the code, as attributes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from .. import __version__
+
+CODE = ("workflow", "rules", "Snakefile")
+# what tells git of another repository, as in its hooks
+MISLEADING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+
+
+@cache
+def provenance() -> Mapping[str, str]:
+    """Returns the attributes that every file carries: versions and the git commit."""
+    versions = {
+        "hyperreps": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "machine": platform.machine(),
+    }
+    try:
+        commit = commit_of(Path(__file__).resolve().parents[4])
+    except (OSError, subprocess.SubprocessError):
+        commit = "unknown"
+    return {"versions": json.dumps(versions), "git_commit": commit}
+
+
+def commit_of(root: Path) -> str:
+    """Returns the commit of the project at root, and whether its code differs from it.
+
+    Code that is not committed gives "COMMIT+changed.DIGEST", with a digest of what
+    those files are now. Settings are not code: the files have them as attributes.
+
+    Raises:
+        OSError: If there is no git.
+        subprocess.SubprocessError: If git knows no commit of root.
+    """
+    mine = {k: v for k, v in os.environ.items() if k not in MISLEADING}
+
+    def git(*words: str) -> list[str]:
+        command = ["git", "--no-optional-locks", *words]
+        done = subprocess.run(
+            command, cwd=root, env=mine, capture_output=True, check=True, timeout=60
+        )
+        return os.fsdecode(done.stdout).strip("\n\0").split("\0")
+
+    top, commit = git("rev-parse", "--show-toplevel", "HEAD")[0].rsplit("\n", 1)
+    if Path(top).resolve() != root.resolve():  # unpacked inside another repository
+        return "unknown"
+    listed = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    entries = git("status", *listed, "--", *CODE)
+    changed = sorted(entry[3:] for entry in entries if entry)
+    if not changed:
+        return commit
+    digest = hashlib.sha256()
+    for name in changed:
+        path = root / name
+        content = path.read_bytes() if path.is_file() else b"gone"
+        digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
+    return f"{commit}+changed.{digest.hexdigest()[:12]}"

@@ -1,0 +1,1 @@
+"""The small networks: layers as data, first weights, weights of another size."""

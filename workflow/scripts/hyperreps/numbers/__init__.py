@@ -1,0 +1,1 @@
+"""Shapes, seeds, random orders and statistics."""

@@ -1,0 +1,1 @@
+"""Hyper-representations: autoencoders of weights, their training and judges."""

@@ -1,0 +1,92 @@
+"""How well a hyper-representation gives networks back, layer by layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..numbers.shapes import Float, Int
+
+HISTOGRAM_BINS = 40
+
+
+def layer_sums(
+    values: Float[np.ndarray, "*any parameters"], layers: Int[np.ndarray, "parameters"]
+) -> Float[np.ndarray, "*any layers"]:
+    """Returns the sum of the squares of each layer's entries.
+
+    Args:
+        values: Such as errors of reconstructed weights.
+        layers: Which layer each entry belongs to, increasing from 0.
+    """
+    starts = np.searchsorted(layers, np.arange(layers[-1] + 1))
+    return np.add.reduceat(np.square(values, dtype=np.float64), starts, axis=-1)
+
+
+def explained_variance(
+    squared_error: Float[np.ndarray, "hyper_reps models layers"],
+    squared_deviation: Float[np.ndarray, "models layers"],
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
+    """Returns R2 of each layer against predicting the training mean.
+
+    Args:
+        squared_error: Of each reconstruction, summed over the entries of a layer.
+        squared_deviation: Of each network from the mean training network.
+        weights: Of the networks: equal ones for the estimate itself, others for its
+            uncertainty; see statistics.left_out_weights().
+
+    Returns:
+        1 - SSE / SSE of the mean; 1 is perfect, 0 is the mean. The last column is for
+        all layers together.
+    """
+    error = np.einsum("rm,hml->rhl", weights, _with_total(squared_error))
+    deviation = weights @ _with_total(squared_deviation)
+    return 1 - error / deviation[:, None]
+
+
+def mean_squared_error(
+    squared_error: Float[np.ndarray, "hyper_reps models layers"],
+    sizes: Int[np.ndarray, "layers"],
+    weights: Float[np.ndarray, "weightings models"],
+) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
+    """Returns the mean squared error per weight of each layer, and last of all.
+
+    Args:
+        squared_error: As in explained_variance().
+        sizes: Entries of each layer.
+        weights: As in explained_variance(); each row sums to 1.
+    """
+    error = np.einsum("rm,hml->rhl", weights, _with_total(squared_error))
+    return error / _with_total(sizes)
+
+
+def _with_total(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
+
+
+def layer_histograms(
+    values: Float[np.ndarray, "rows parameters"],
+    layers: Int[np.ndarray, "parameters"],
+    edges: Float[np.ndarray, "layers edges"],
+) -> Int[np.ndarray, "layers bins"]:
+    """Counts the weights of each layer in bins; those beyond the ends count there."""
+    return np.stack(
+        [
+            np.histogram(values[:, layers == layer].clip(ends[0], ends[-1]), ends)[0]
+            for layer, ends in enumerate(edges)
+        ]
+    )
+
+
+def histogram_edges(
+    values: Float[np.ndarray, "rows parameters"],
+    layers: Int[np.ndarray, "parameters"],
+    *,
+    bins: int = HISTOGRAM_BINS,
+) -> Float[np.ndarray, "layers edges"]:
+    """Returns edges of equal bins that hold each layer's weights but 0.1 % a side."""
+    quantiles = [
+        np.quantile(values[:, layers == layer], [0.001, 0.999])
+        for layer in range(layers[-1] + 1)
+    ]
+    return np.stack([np.linspace(low, high, bins + 1) for low, high in quantiles])

@@ -1,0 +1,1 @@
+"""What surrounds a script's work: command line, device, kept machine code."""

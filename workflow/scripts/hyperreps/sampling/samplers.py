@@ -1,0 +1,312 @@
+"""Samplers: from a pool of points, in latent or in weight space, to new points.
+
+A sampler is a function in SAMPLERS. It gets the pool as a matrix, the number of samples
+and a source of randomness, and returns new points together with the rows of the pool it
+drew from. Its further keyword arguments are the options of a method in config.yaml,
+except `generator`: a sampler that has it gets a model trained in a stage of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    get_type_hints,
+    runtime_checkable,
+)
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ..numbers.shapes import Float, Int
+from ..running.machine_code import import_umap
+from ..settings.limits import MOST, Count, Fraction, NotNegative, Units, problem_lines
+from ..settings.stages import SettingsError
+
+
+class Drawn(NamedTuple):
+    """New points.
+
+    Attributes:
+        points: One per row.
+        rows: Rows of the pool each point was drawn from: [samples]; [samples,
+            dimensions] where every dimension is drawn on its own; [samples, members]
+            where several rows are mixed; -1 for none.
+    """
+
+    points: Float[np.ndarray, "samples dimensions"]
+    rows: Int[np.ndarray, samples * dimensions]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A trained model that turns noise into points, such as gan.Generator."""
+
+    noise: int
+
+    def points(
+        self, noise: Float[np.ndarray, "samples noise"]
+    ) -> Float[np.ndarray, "samples dimensions"]:
+        """Returns one point per row of standard normal noise."""
+        ...
+
+
+Sampler = Callable[..., Drawn]
+SAMPLERS: dict[str, Sampler] = {}
+
+
+def sampler(function: Sampler) -> Sampler:
+    """Registers a function in SAMPLERS under its name."""
+    SAMPLERS[function.__name__] = function
+    return function
+
+
+def draw(
+    name: str,
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    options: dict[str, Any],
+    generator: Generator | None = None,
+) -> Drawn:
+    """Runs a sampler.
+
+    Args:
+        name: Key of SAMPLERS.
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        options: Keyword arguments of the sampler.
+        generator: Trained model, for a sampler that needs one.
+
+    Raises:
+        SettingsError: If the options are not those of the sampler, or do not fit the
+            pool.
+    """
+    if problems := list(option_problems(name, options)):
+        raise SettingsError("; ".join(problems))
+    function = SAMPLERS[name]
+    types = get_type_hints(function, include_extras=True)
+    given = {
+        key: TypeAdapter(types.get(key, Any)).validate_python(value)
+        for key, value in options.items()
+    }
+    if needs_generator(name):
+        given["generator"] = generator
+    return function(points, count=count, rng=rng, **given)
+
+
+def needs_generator(name: str) -> bool:
+    """Tells whether a sampler draws from a model that is trained beforehand."""
+    return "generator" in inspect.signature(SAMPLERS[name]).parameters
+
+
+def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
+    """Yields what is wrong with the options of a sampler: names, types and ranges."""
+    function = SAMPLERS[name]
+    trained = {"generator": None} if needs_generator(name) else {}
+    try:
+        inspect.signature(function).bind((), count=1, rng=None, **trained, **options)
+    except TypeError as error:
+        yield f"{error} among those of sampler {name}"
+        return
+    types = get_type_hints(function, include_extras=True)
+    for key, value in options.items():
+        try:
+            TypeAdapter(types.get(key, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=(key,))
+
+
+@sampler
+def kde(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    bandwidth: NotNegative,
+    draws: Literal["independent", "released"] = "independent",
+) -> Drawn:
+    """Gaussian kernel density estimate of each dimension, sampled.
+
+    Args:
+        points: Anchors.
+        count: Samples.
+        rng: Source of all randomness.
+        bandwidth: Standard deviation of the kernel, in units of the dimension.
+        draws: "independent": each dimension draws its own anchor and its own noise, as
+            the paper describes (conditional independence). "released": all dimensions
+            share both, as the authors' code does, so that a sample is one known point
+            plus a number.
+    """
+    dimensions = points.shape[1]
+    shape = (count, dimensions if draws == "independent" else 1)
+    rows = rng.integers(len(points), size=shape)
+    noise = rng.standard_normal(shape)
+    drawn = points[rows, np.arange(dimensions)] + bandwidth * noise
+    return Drawn(
+        drawn.astype(points.dtype), rows if draws == "independent" else rows[:, 0]
+    )
+
+
+@sampler
+def identity(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+) -> Drawn:
+    """The pool itself, or a random part of it if it is larger than count.
+
+    In latent space it gives reconstructions, in weight space zoo models.
+    """
+    rows = np.arange(len(points))
+    if count < len(points):
+        rows = np.sort(rng.choice(len(points), count, replace=False))
+    return Drawn(points[rows], rows)
+
+
+@sampler
+def mean(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+) -> Drawn:
+    """The mean of the pool: one sample, whatever count says."""
+    return Drawn(points.mean(0, keepdims=True), np.array([-1]))
+
+
+@sampler
+def noise(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    sigma: NotNegative,
+) -> Drawn:
+    """Random points of the pool plus Gaussian noise of standard deviation sigma."""
+    rows = rng.integers(len(points), size=count)
+    drawn = points[rows] + sigma * rng.standard_normal((count, points.shape[1]))
+    return Drawn(drawn.astype(points.dtype), rows)
+
+
+@sampler
+def soup(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    members: Count,
+) -> Drawn:
+    """Means of so many random points each: 2 is the middle between two points.
+
+    Raises:
+        SettingsError: If the pool is smaller than one soup.
+    """
+    if not 1 <= members <= len(points):
+        raise SettingsError(
+            f"soup: members must be 1 to {len(points)} (the pool), got {members}"
+        )
+    rows = np.array(
+        [rng.choice(len(points), members, replace=False) for _ in range(count)]
+    )
+    return Drawn(points[rows].mean(1), rows)
+
+
+@sampler
+def uniform(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    bounds: Literal["unit", "pool"] = "unit",
+) -> Drawn:
+    """Every dimension uniform, on its own.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        bounds: "unit": -1 to 1, as the authors' code does, whatever the pool. "pool":
+            from the smallest to the largest value of the dimension in the pool.
+    """
+    low, high = (points.min(0), points.max(0)) if bounds == "pool" else (-1.0, 1.0)
+    drawn = rng.uniform(low, high, (count, points.shape[1]))
+    return Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+
+@sampler
+def neighbours(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    region: Literal["simplex", "cube"] = "simplex",
+    components: Units = 3,
+    n_neighbors: Annotated[int, Field(ge=2, le=MOST)] = 15,
+    min_dist: Fraction = 0.01,
+) -> Drawn:
+    """Random places in a UMAP embedding of the pool, mapped back (McInnes et al. 2018).
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        region: Where places lie. "cube": uniform between the smallest and the largest
+            coordinate of the whole embedding, as in the authors' code, so that most are
+            far from any point. "simplex": uniform between a random embedded point and
+            its nearest neighbours, as many as there are components.
+        components: Dimensions of the embedding.
+        n_neighbors: Of UMAP's graph; fewer in a small pool.
+        min_dist: Of UMAP's layout.
+
+    Raises:
+        SettingsError: If the pool has too few points for the embedding.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(points) < components + 3:
+        raise SettingsError(
+            f"neighbours: the pool has {len(points)} points, but an embedding in"
+            f" {components} components needs {components + 3}; use a larger pool"
+        )
+    seed = int(rng.integers(2**31))
+    reducer = import_umap()(
+        n_neighbors=min(n_neighbors, len(points) - 1),
+        n_components=components,
+        min_dist=min_dist,
+        random_state=seed,
+        transform_seed=seed,
+        n_jobs=1,
+    )
+    embedded = reducer.fit_transform(points)
+    if region == "cube":
+        places = rng.uniform(embedded.min(), embedded.max(), (count, components))
+    else:
+        anchors = embedded[rng.integers(len(points), size=count)]
+        search = NearestNeighbors(n_neighbors=components + 1).fit(embedded)
+        corners = embedded[search.kneighbors(anchors, return_distance=False)]
+        shares = rng.dirichlet(np.ones(components + 1), size=count)
+        places = np.einsum("sk,skd->sd", shares, corners)
+    drawn = reducer.inverse_transform(places.astype(np.float32))
+    return Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+
+@sampler
+def gan(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    generator: Generator,
+) -> Drawn:
+    """Noise through a generator that train_gan.py has trained on the pool."""
+    noise = rng.standard_normal((count, generator.noise)).astype(np.float32)
+    return Drawn(generator.points(noise), np.full(count, -1))

@@ -1,0 +1,1 @@
+"""What a run is told, as models that check it. Imports no other package, nor torch."""

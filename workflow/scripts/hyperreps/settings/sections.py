@@ -1,0 +1,256 @@
+"""The sections of a configuration that each make a table, its figures or the audit."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive
+from .stages import Strict
+
+
+class Section(Strict):
+    """A part of the configuration that tables and figures are made for.
+
+    Attributes:
+        tables: Class of each table by its name: MODULE.CLASS below results/tables.
+        figures: Class of each figure by its name: MODULE.CLASS below results/figures.
+        shown: Keys whose values these classes are told.
+    """
+
+    tables: ClassVar[dict[str, str]] = {}
+    figures: ClassVar[dict[str, str]] = {}
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the configuration asks for it."""
+        return bool(getattr(self, "zoos", ()))
+
+
+def declared(
+    kind: Literal["table", "figure"], *, of: type[Section] = Section
+) -> dict[str, str]:
+    """Returns the class of every table or figure by its name, of all sections."""
+    found = dict(of.tables if kind == "table" else of.figures)
+    for section in of.__subclasses__():
+        found |= declared(kind, of=section)
+    return found
+
+
+class Comparison(Section):
+    """What stands side by side in a table and its figures: methods on pairs of zoos."""
+
+    shown: ClassVar = ("epochs",)
+    # whether the samples of methods are finetuned
+    finetunes: ClassVar[bool] = True
+    methods: Names = Field((), description="Keys of methods.")
+    references: Names = Field(
+        (), description="Keys of methods that are evaluated at epoch 0 only."
+    )
+    epochs: Listed[tuple[Epoch, ...]] = Field(
+        (0, 1, 25, 50), min_length=1, description="Finetuning epochs in the table."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Comparison:
+        if list(self.epochs) != sorted(set(self.epochs)) or self.epochs[0] != 0:
+            raise ValueError("epochs must start at 0 and increase")
+        return self
+
+
+class WithinZoos(Comparison):
+    """A comparison of networks on the images of their own zoo."""
+
+    zoos: Names = Field((), description="Keys of zoos; none: no such table.")
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Every zoo with itself."""
+        return tuple((zoo, zoo) for zoo in self.zoos)
+
+
+class InDistribution(WithinZoos):
+    """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
+
+    tables: ClassVar = {
+        "in_distribution": "accuracies.Accuracies",
+        "significance_in_distribution": "significance.Significance",
+    }
+    figures: ClassVar = {
+        "finetuning": "curves.Finetuning",
+        "epoch_zero": "boxes.EpochZero",
+        "zoo": "zoo.Zoo",
+    }
+    zoos: Names = Field(min_length=1, description="Keys of zoos.")
+    methods: Names = Field(
+        min_length=1, description="Keys of methods; their samples are finetuned."
+    )
+
+
+class Samplers(WithinZoos):
+    """Samplers beside each other, before any finetuning (paper, box plot)."""
+
+    tables: ClassVar = {
+        "samplers": "accuracies.Accuracies",
+        "significance_samplers": "significance.Significance",
+    }
+    figures: ClassVar = {"samplers": "boxes.Samplers"}
+    finetunes: ClassVar[bool] = False
+    epochs: Listed[tuple[Epoch, ...]] = Field(
+        (0, 25),
+        min_length=1,
+        description="Epochs of B_T, training from scratch, beside them.",
+    )
+
+
+class Architectures(WithinZoos):
+    """Generated weights in other architectures, finetuned (paper, poster)."""
+
+    tables: ClassVar = {
+        "architectures": "accuracies.Accuracies",
+        "significance_architectures": "significance.Significance",
+    }
+    figures: ClassVar = {"architectures": "boxes.Architectures"}
+    epochs: Listed[tuple[Epoch, ...]] = Field(
+        (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
+    )
+
+
+class Transfer(Comparison):
+    """Networks of one zoo finetuned on the images of another."""
+
+    tables: ClassVar = {
+        "transfer": "accuracies.Accuracies",
+        "significance_transfer": "significance.Significance",
+    }
+    figures: ClassVar = {"transfer": "curves.Transfer"}
+    pairs: Listed[tuple[Listed[tuple[Name, Name]], ...]] = Field(
+        (), description="Source and target, keys of zoos; none: no such table."
+    )
+
+    @property
+    def populations(self) -> tuple[tuple[str, str], ...]:
+        """Source and target: the zoo of the networks and that of their images."""
+        return self.pairs
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is any pair."""
+        return bool(self.pairs)
+
+
+class Ensembles(Section):
+    """Ensembles of sampled networks beside ensembles of the zoo's own."""
+
+    tables: ClassVar = {"ensembles": "ensembles.Ensembles"}
+    figures: ClassVar = {
+        "ensembles": "ensembles.Ensembles",
+        "calibration": "ensembles.Calibration",
+    }
+    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
+    methods: Names = Field(
+        (),
+        description="Keys of methods; those that in_distribution does not finetune are"
+        " known at epoch 0 only.",
+    )
+    sizes: Listed[tuple[Count, ...]] = Field(
+        (1, 2, 5, 10, 20, 30),
+        min_length=1,
+        description="Networks per ensemble; sizes above a population's are left out.",
+    )
+    epochs: Listed[tuple[Epoch, ...]] = Field(
+        (0, 1, 25),
+        min_length=1,
+        description="Finetuning epochs, among those of in_distribution.",
+    )
+    subsets: Count = Field(
+        200, description="Random ensembles drawn of each size, at least."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Ensembles:
+        for name in ("sizes", "epochs"):
+            values = list(getattr(self, name))
+            if values != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {values}")
+        return self
+
+
+class OfVariants(Section):
+    """A table of hyper-representations rather than of samples."""
+
+    zoos: Names = Field((), description="Keys of zoos; empty: not made.")
+    variants: Names = Field((), description="Keys of variants.")
+
+    @model_validator(mode="after")
+    def _some_variant(self) -> OfVariants:
+        if self.zoos and not self.variants:
+            raise ValueError("variants must name one at least, or zoos none")
+        return self
+
+
+class Reconstruction(OfVariants):
+    """Networks beside their reconstructions, layer by layer."""
+
+    tables: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
+    figures: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
+
+
+class Properties(OfVariants):
+    """What linear probes read from weights, their statistics and latents."""
+
+    tables: ClassVar = {"properties": "properties.Properties"}
+    figures: ClassVar = {"latents": "latents.Latents"}
+    variants: Names = Field(
+        (), description="Keys of variants; the figure latents shows the first."
+    )
+
+
+class Novelty(Section):
+    """The audit: how far sampled networks are from those they were learned from."""
+
+    tables: ClassVar = {"novelty": "novelty.Novelty"}
+    figures: ClassVar = {
+        "novelty": "novelty.Novelty",
+        "novel_and_performant": "novelty.NovelAndPerformant",
+        "copies": "copies.Copies",
+    }
+    shown: ClassVar = ("accuracy_bar", "multiples")
+    zoos: Names = Field((), description="Keys of zoos; none: no audit.")
+    methods: Names = Field((), description="Keys of methods whose samples are audited.")
+    accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8,
+        description="Performant is a network with at least this fraction of the median"
+        " test accuracy of the zoo's held-out networks.",
+    )
+    multiples: Listed[tuple[Positive, ...]] = Field(
+        (1, 2, 3, 4, 6),
+        min_length=1,
+        description="Novel is a network farther from all training networks than this"
+        " many times the zoo's median leave-one-out distance.",
+    )
+    noise: Listed[tuple[Positive, ...]] = Field(
+        (0.02, 0.04, 0.1, 0.2),
+        description="Standard deviations of the reference training network + noise.",
+    )
+    soup: Annotated[int, Field(ge=2, le=MOST)] = Field(
+        16, description="Networks of which each reference soup is the mean."
+    )
+    networks: Annotated[int, Field(ge=2, le=MOST)] = Field(
+        100, description="Networks of each reference."
+    )
+    images: Count = Field(
+        10_000, description="Test images (the first) on which answers are compared."
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Novelty:
+        for name in ("multiples", "noise"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must increase, got {list(values)}")
+        if self.zoos and not self.methods:
+            raise ValueError("methods: none to audit; name some, or leave zoos empty")
+        return self

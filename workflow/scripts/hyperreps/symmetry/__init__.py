@@ -1,0 +1,1 @@
+"""What leaves a network's function as it is: permutations, matching, alignment."""

@@ -1,0 +1,166 @@
+"""Permutations and sign flips of neurons that leave a network's function unchanged.
+
+Units of a hidden layer may change places if the inputs of the next layer follow. Which
+axes move together is data of the architecture; here they become gather indices over the
+flat vector, so that a permuted population is `weights.gather(1, index)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..networks.architectures import Architecture
+from ..numbers.shapes import Float, Int
+
+# activations f with f(-x) = -f(x)
+ODD_ACTIVATIONS = ("tanh",)
+
+Permutations = Mapping[str, Int[Tensor, "models _"]]
+Signs = Mapping[str, Float[Tensor, "models _"]]
+
+
+class Symmetries(NamedTuple):
+    """One change per network that leaves its function as it is.
+
+    Attributes:
+        entries: Which entry of the flat vector comes to each place.
+        signs: By what it is multiplied there, 1 or -1.
+    """
+
+    entries: Int[Tensor, "models parameters"]
+    signs: Float[Tensor, "models parameters"]
+
+    def of(
+        self, weights: Float[Tensor, "models parameters"]
+    ) -> Float[Tensor, "models parameters"]:
+        """Returns the changed networks, such as another epoch of the same ones."""
+        return weights.gather(1, self.entries) * self.signs.to(weights.dtype)
+
+
+def sign_axes(architecture: Architecture, activation: str) -> dict[str, int]:
+    """Returns the size of each axis whose units may be flipped in sign, by name.
+
+    Args:
+        architecture: Declares which axes are sign symmetric.
+        activation: Of the network; only an odd one has such axes.
+    """
+    return {
+        item.units_axis: item.units
+        for item in architecture.weighted
+        if activation in ODD_ACTIVATIONS and item.sign_symmetric and item.units_axis
+    }
+
+
+def symmetries(
+    architecture: Architecture, permutations: Permutations, signs: Signs
+) -> Symmetries:
+    """Returns changes of flat vectors: units permuted, then flipped.
+
+    Args:
+        architecture: Declares which axes move together.
+        permutations: By symmetric axis, as for permutation_index().
+        signs: By axis, as for sign_vector(); those that are left out stay.
+    """
+    index = permutation_index(architecture, permutations)
+    if not signs:
+        return Symmetries(index, torch.ones(index.shape, device=index.device))
+    return Symmetries(index, sign_vector(architecture, signs))
+
+
+def random_symmetries(
+    architecture: Architecture,
+    models: int,
+    *,
+    activation: str,
+    generator: torch.Generator,
+) -> Symmetries:
+    """Draws uniform permutations and, where units may be flipped, signs per model."""
+    permutations = random_permutations(architecture, models, generator=generator)
+    device = generator.device
+    signs = {
+        axis: torch.randint(0, 2, (models, units), generator=generator, device=device)
+        * 2.0
+        - 1
+        for axis, units in sign_axes(architecture, activation).items()
+    }
+    return symmetries(architecture, permutations, signs)
+
+
+def random_permutations(
+    architecture: Architecture, models: int, *, generator: torch.Generator
+) -> dict[str, Int[Tensor, "models units"]]:
+    """Draws an independent uniform permutation per model and symmetric axis."""
+    device = generator.device
+    return {
+        axis: torch.rand(models, units, generator=generator, device=device).argsort(1)
+        for axis, units in architecture.symmetric_axes.items()
+    }
+
+
+def permutation_index(
+    architecture: Architecture, permutations: Permutations
+) -> Int[Tensor, "models parameters"]:
+    """Returns gather indices that apply the permutations to flat weight vectors.
+
+    Unit u of the permuted network is unit permutations[axis][:, u] of the original.
+
+    Args:
+        architecture: Declares which axes move together.
+        permutations: By symmetric axis; all axes, all for the same number of models.
+    """
+    some = next(iter(permutations.values()))
+    models, device = len(some), some.device
+
+    def order(axis: str | None, size: int) -> Tensor:
+        if axis is None:
+            return torch.arange(size, device=device).expand(models, size)
+        return permutations[axis]
+
+    pieces = []
+    for item in architecture.weighted:
+        units = order(item.units_axis, item.units)
+        inputs = order(item.inputs_axis, item.inputs)
+        block = torch.arange(item.block, device=device)
+        rows = units[:, :, None, None] * item.fan_in
+        columns = inputs[:, None, :, None] * item.block + block
+        pieces.append((item.start + rows + columns).flatten(1))
+        if item.layer.bias:
+            pieces.append(item.bias.start + units)
+    return torch.cat(pieces, dim=1)
+
+
+def sign_vector(
+    architecture: Architecture, signs: Signs
+) -> Float[Tensor, "models parameters"]:
+    """Returns factors that flip the sign of units, for networks with odd activations.
+
+    Args:
+        architecture: Declares the layers.
+        signs: +1 or -1 by symmetric axis; axes that are left out stay as they are.
+
+    Raises:
+        ValueError: If an axis is not sign symmetric (a max-pool follows it).
+    """
+    allowed = {w.units_axis for w in architecture.weighted if w.sign_symmetric}
+    if forbidden := set(signs) - allowed:
+        raise ValueError(f"axes {sorted(forbidden)} are not sign symmetric")
+    some = next(iter(signs.values()))
+
+    def factor(axis: str | None, size: int) -> Tensor:
+        if axis is not None and axis in signs:
+            return signs[axis]
+        return some.new_ones(len(some), size)
+
+    pieces = []
+    for item in architecture.weighted:
+        units = factor(item.units_axis, item.units)
+        inputs = factor(item.inputs_axis, item.inputs)
+        weight = units[:, :, None, None] * inputs[:, None, :, None]
+        pieces.append(weight.expand(-1, -1, -1, item.block).flatten(1))
+        if item.layer.bias:
+            pieces.append(units)
+    return torch.cat(pieces, dim=1)

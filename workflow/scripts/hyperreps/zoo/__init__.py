@@ -1,0 +1,1 @@
+"""Populations of networks: trained, read from files, and what they do on images."""

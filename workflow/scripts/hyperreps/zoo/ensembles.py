@@ -1,0 +1,129 @@
+"""Ensembles: networks that vote by the mean of their class probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from ..data.images import Images
+from ..engines.grouped import class_scores
+from ..networks.architectures import Architecture
+from ..numbers.shapes import Float, Int
+
+ECE_BINS = 15
+METRICS = ("accuracy", "nll", "ece", "disagreement")
+# the smallest normal float32: a member that rules a class out does not cost infinity
+SMALLEST = np.finfo(np.float32).tiny
+
+
+def member_probabilities(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Images,
+    *,
+    activation: str,
+) -> Float[np.ndarray, "models images classes"]:
+    """Returns the class probabilities that every network gives every image."""
+    scores = class_scores(architecture, weights, images, activation=activation)
+    return np.concatenate([part.softmax(dim=2).cpu().numpy() for part in scores])
+
+
+def draw_members(
+    members: int, *, ensembles: int, largest: int, rng: np.random.Generator
+) -> Int[np.ndarray, "ensembles largest"]:
+    """Draws random ensembles without replacement; the first k of a row are one of k.
+
+    Every network comes first equally often, so that ensembles of size 1 have exactly
+    the mean of all networks.
+
+    Args:
+        members: Networks to choose from.
+        ensembles: Rows wanted; rounded up to a multiple of members.
+        largest: Size of the largest ensemble, at most members.
+        rng: Source of randomness.
+    """
+    if largest > members:
+        raise ValueError(f"largest must be at most {members} members, got {largest}")
+    rows = np.arange(-(-ensembles // members) * members)
+    keys = rng.random((len(rows), members))
+    keys[rows, rows % members] = -1
+    return keys.argsort(axis=1)[:, :largest]
+
+
+def score_ensembles(
+    probabilities: Float[np.ndarray, "models images classes"],
+    labels: Int[np.ndarray, "images"],
+    *,
+    members: Int[np.ndarray, "ensembles largest"],
+    sizes: Sequence[int],
+) -> dict[str, Float[np.ndarray, "ensembles sizes"]]:
+    """Scores the ensembles of draw_members() at some sizes.
+
+    Args:
+        probabilities: Of every network.
+        labels: Classes of the images.
+        members: Rows of probabilities, the first k of which are the ensemble of size k.
+        sizes: Increasing, up to the largest.
+
+    Returns:
+        accuracy; nll: mean negative log-likelihood in nats; ece: as
+        expected_calibration_error(); disagreement: fraction of images that two members
+        classify differently, mean over the pairs, NaN at size 1.
+    """
+    scores = {name: np.full((len(members), len(sizes)), np.nan) for name in METRICS}
+    differing = pairwise_disagreement(probabilities)
+    for row, order in enumerate(members):
+        votes = np.zeros(probabilities.shape[1:])
+        for column, size in enumerate(sizes):
+            done = sizes[column - 1] if column else 0
+            votes += probabilities[order[done:size]].sum(axis=0, dtype=np.float64)
+            mean = votes / size
+            chosen = order[:size]
+            values = {
+                "accuracy": float((mean.argmax(axis=1) == labels).mean()),
+                "nll": negative_log_likelihood(mean, labels),
+                "ece": expected_calibration_error(mean, labels),
+            }
+            if size > 1:
+                pairs = differing[np.ix_(chosen, chosen)].sum()
+                values["disagreement"] = pairs / (size * (size - 1))
+            for name, value in values.items():
+                scores[name][row, column] = value
+    return scores
+
+
+def negative_log_likelihood(
+    probabilities: Float[np.ndarray, "images classes"],
+    labels: Int[np.ndarray, "images"],
+) -> float:
+    """Returns the mean of -log p(label) in nats, of probabilities of at least 1e-38."""
+    right = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(right, SMALLEST)).mean())
+
+
+def expected_calibration_error(
+    probabilities: Float[np.ndarray, "images classes"],
+    labels: Int[np.ndarray, "images"],
+    *,
+    bins: int = ECE_BINS,
+) -> float:
+    """Returns the expected calibration error (Guo et al. 2017, Eq. 3).
+
+    sum_b n_b / n |accuracy_b - confidence_b| over bins of equal width of the largest
+    probability; a bin holds its upper edge.
+    """
+    confidence = probabilities.max(axis=1)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    index = np.ceil(confidence * bins).astype(np.int64) - 1
+    sums = np.bincount(index.clip(0, bins - 1), weights=gap, minlength=bins)
+    return float(np.abs(sums).sum() / len(labels))
+
+
+def pairwise_disagreement(
+    probabilities: Float[np.ndarray, "models images classes"],
+) -> Float[np.ndarray, "models models"]:
+    """Returns the fraction of images that each two networks classify differently."""
+    predicted = probabilities.argmax(axis=2)
+    return np.stack([(predicted != row).mean(axis=1) for row in predicted])
