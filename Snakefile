@@ -21,7 +21,6 @@ include: "rules/results.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
-include: "rules/experiments.smk"
 include: "rules/novelty.smk"
 include: "rules/imported.smk"
 

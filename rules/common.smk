@@ -144,15 +144,18 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def fingerprint(script, *files):
+def fingerprint(script, *files, modules=()):
     """Returns a hash of a script's logic, to put among a rule's parameters.
 
     Args:
         script: Its name.
         *files: What else of the project decides what it makes.
+        modules: Files of the library that it imports by a name it is given.
     """
-    digests = [content_digest(Path(file)) for file in files]
-    return "-".join([code_fingerprint(SCRIPTS / script), *digests])
+    code = code_fingerprint(
+        SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
+    )
+    return "-".join([code, *(content_digest(Path(file)) for file in files)])
 
 
 def unrecorded(text):
@@ -181,7 +184,6 @@ def outside(name, path):
 
 
 PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))
-STYLE = SCRIPTS / "hyperreps" / "paper.mplstyle"
 
 
 def flags(*, without=(), **values):

@@ -94,48 +94,6 @@ def finetuning_flags(wildcards):
     return flags(target=target, recipe=recipe, epochs=epochs, seed=SETTINGS.seed)
 
 
-def get_finetuned(table):
-    """Returns the finetuned populations of a table."""
-    return [
-        f"<results>/finetuned/{source}-{target}/{method}.h5"
-        for source, target in table.populations
-        for method in table.methods
-        if table.finetunes
-    ]
-
-
-def get_result_inputs(name):
-    """Returns the files that a table and its figures are made from, by flag.
-
-    Args:
-        name: Of the table: a key of SETTINGS.comparisons.
-    """
-    table = SETTINGS.comparisons[name]
-    sources = dict.fromkeys(source for source, _ in table.populations)
-    targets = dict.fromkeys(target for _, target in table.populations)
-    return {
-        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
-        "finetuned": get_finetuned(table),
-        "samples": [] if table.finetunes else get_samples(sources, table.methods),
-        "references": get_samples(sources, table.references),
-        "published": PUBLISHED,
-    }
-
-
-def result_flags(name, **more):
-    """Returns the settings of a table or one of its figures as flags."""
-    return f"{flags(**more, table=name)} {comparison_flags(name)}"
-
-
-def comparison_flags(name):
-    """Returns the epochs and the statistics of a table of accuracies as flags."""
-    return flags(
-        epochs=SETTINGS.comparisons[name].epochs,
-        statistics=SETTINGS.statistics,
-        seed=SETTINGS.seed,
-    )
-
-
 def get_population(wildcards):
     """Returns the file whose networks an ensemble is made of."""
     zoo, population = wildcards.zoo, wildcards.population
@@ -190,12 +148,6 @@ def get_probes():
     ]
 
 
-def get_latents():
-    """Returns the probes of the first variant, whose files hold its latents."""
-    first = SETTINGS.properties.variants[:1]
-    return [path for path in get_probes() if Path(path).stem in first]
-
-
 def get_probed_zoo(wildcards):
     """Returns the zoo whose networks are probed, in the coordinates of the features."""
     zoo, features = wildcards.zoo, wildcards.features
@@ -220,15 +172,6 @@ def probe_flags(wildcards):
     return flags(features=features, weight_threshold=threshold)
 
 
-def experiment_flags(**more):
-    """Returns the settings of an experiment's table or figure as flags."""
-    return flags(
-        **more,
-        statistics=SETTINGS.statistics,
-        seed=SETTINGS.seed,
-    )
-
-
 def get_audits():
     """Returns the audited samples of all methods that the config names."""
     return [
@@ -239,39 +182,3 @@ def get_audits():
 def get_audit_references(wildcards):
     """Returns the audited references in the coordinates that a method draws in."""
     return get_pool(wildcards).replace("zoos", "novelty", 1)
-
-
-def get_novelty_inputs():
-    """Returns the files that the results of the audit are made from, by flag."""
-    references = [
-        zoo_file(*pair).replace("zoos", "novelty", 1)
-        for pair in needs.audit_references(SETTINGS)
-    ]
-    return {"references": references, "audits": get_audits()}
-
-
-def novelty_settings():
-    """Returns the settings of the audit without the names of zoos and methods."""
-    return SETTINGS.novelty.model_copy(update={"zoos": (), "methods": ()})
-
-
-# the experiments beside the tables of accuracies, with what their files are made from
-EXPERIMENT_TABLES = {
-    table: inputs
-    for table, inputs in (
-        ("ensembles", get_ensembles()),
-        ("reconstruction", get_reconstructions()),
-        ("properties", get_probes()),
-    )
-    if inputs
-}
-EXPERIMENT_FIGURES = {
-    figure: inputs
-    for figure, inputs in (
-        ("ensembles", get_ensembles()),
-        ("calibration", get_ensembles()),
-        ("reconstruction", get_reconstructions()),
-        ("latents", get_latents()),
-    )
-    if inputs
-}

@@ -20,7 +20,7 @@ from pathlib import Path
 COMMENTS = {".cu": r"//.*|/\*(?s:.*?)\*/", ".mplstyle": r"(?m)^\s*#.*"}
 
 
-def code_fingerprint(script: Path) -> str:
+def code_fingerprint(script: Path, *more: Path) -> str:
     """Returns a hash of a script and of what it uses from its folder and those below.
 
     That is the modules it imports, inside functions and under conditions too, the
@@ -28,13 +28,17 @@ def code_fingerprint(script: Path) -> str:
     string, such as a CUDA source; modules of the standard library and installed
     packages are not.
 
+    Args:
+        script: The script.
+        *more: Modules below its folder that it imports by a name it is given.
+
     Raises:
-        FileNotFoundError: If the script does not exist.
+        FileNotFoundError: If one of them does not exist.
     """
     digest = hashlib.sha256()
     root = script.resolve().parent
     seen: dict[Path, str] = {}
-    waiting = [script.resolve()]
+    waiting = [path.resolve() for path in (script, *more)]
     while waiting:
         path = waiting.pop()
         if path in seen:

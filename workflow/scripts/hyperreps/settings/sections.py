@@ -16,12 +16,12 @@ class Section(Strict):
     Attributes:
         tables: Class of each table by its name: MODULE.CLASS below results/tables.
         figures: Class of each figure by its name: MODULE.CLASS below results/figures.
-        shown: Keys whose values these classes are told.
+        shown: Keys that these classes are told, by the flag that tells them.
     """
 
     tables: ClassVar[dict[str, str]] = {}
     figures: ClassVar[dict[str, str]] = {}
-    shown: ClassVar[tuple[str, ...]] = ()
+    shown: ClassVar[dict[str, str]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -42,7 +42,7 @@ def declared(
 class Comparison(Section):
     """What stands side by side in a table and its figures: methods on pairs of zoos."""
 
-    shown: ClassVar = ("epochs",)
+    shown: ClassVar = {"epochs": "epochs"}
     # whether the samples of methods are finetuned
     finetunes: ClassVar[bool] = True
     methods: Names = Field((), description="Keys of methods.")
@@ -217,7 +217,10 @@ class Novelty(Section):
         "novel_and_performant": "novelty.NovelAndPerformant",
         "copies": "copies.Copies",
     }
-    shown: ClassVar = ("accuracy_bar", "multiples")
+    shown: ClassVar = {
+        "settings.accuracy_bar": "accuracy_bar",
+        "settings.multiples": "multiples",
+    }
     zoos: Names = Field((), description="Keys of zoos; none: no audit.")
     methods: Names = Field((), description="Keys of methods whose samples are audited.")
     accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
