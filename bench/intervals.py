@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.audit.auditor import nearer
 from hyperreps.audit.significance import difference_interval
-from hyperreps.results.audits import nearer_mean
 from hyperreps.numbers.statistics import (
     Ends,
     crossed_estimate,
@@ -38,6 +37,7 @@ from hyperreps.numbers.statistics import (
     share_interval,
 )
 from hyperreps.representation.reconstruction import explained_variance
+from hyperreps.results.audits import nearer_mean
 
 CONFIDENCE = 0.95
 UNBOUNDED = (-math.inf, math.inf)

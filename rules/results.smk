@@ -135,11 +135,13 @@ for result in RESULTS:
             command=command(f"make_{result.kind}.py"),
             sources=lambda wildcards, input: flags(**dict(input.items())),
             flags=result_flags(result),
+            # the first, which names the others
+            output=lambda wildcards, output: output[0],
         shell:
             """
             {params.command} \
                 {params.sources} \
                 {params.flags} \
-                --output {output[0]:q} \
+                --output {params.output:q} \
                 >{log:q} 2>&1
             """

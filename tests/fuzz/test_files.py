@@ -23,10 +23,9 @@ from hypothesis import strategies as st
 import import_zoo
 from hyperreps.data.datasets import load_images
 from hyperreps.data.sources import SOURCES
-from hyperreps.results.published import load_published
-from hyperreps.results.published import load_published_properties
 from hyperreps.files.storage import DataFileError
 from hyperreps.networks.architectures import build
+from hyperreps.results.published import load_published, load_published_properties
 from hyperreps.settings.stages import Recipe, SettingsError, Zoo
 
 from ..image_files import FORMATS, Trap, example, npz_bytes, settings, write

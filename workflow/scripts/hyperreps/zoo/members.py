@@ -101,8 +101,10 @@ def _zoo_networks(
 def sample_groups(
     seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
 ) -> np.ndarray:
-    """Returns what each sample shares its luck with, as a name: the seed
-    of its hyper-representation, else the zoo's model it was made from, else itself.
+    """Returns what each sample shares its luck with, as a name.
+
+    That is the seed of its hyper-representation, else the zoo's model that it was made
+    from, else the sample itself.
     """
     rows = np.arange(len(seeds))
     # drawn from several models at once, one per latent dimension: none to share
