@@ -61,7 +61,7 @@ def main(
         epochs=settings.epochs,
         state=state,
         digest=input_digest(
-            {**settings.model_dump(), "seed": seed, "compiled": compiled},
+            {**training.settings.model_dump(), "seed": seed, "compiled": compiled},
             train.weights,
             held_out.weights,
         ),

@@ -8,16 +8,19 @@ maps between tokens and the transformer's width. Source: Schuerholt et al. 2022,
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files.tensors import read_tensors, write_tensors
 from ..networks.architectures import Architecture, build
 from ..numbers.shapes import Float, Int
 from ..settings.stages import HyperRep
+from ..symmetry.permutations import invariant_mean
 
 # initial bias of the projection head's linear maps
 HEAD_BIAS = 0.01
@@ -50,10 +53,7 @@ class _TokenLayout(nn.Module):
         self.units = [item.units for item in architecture.weighted]
         sizes = [item.fan_in + item.layer.bias for item in architecture.weighted]
         self.lengths = [u * s for u, s in zip(self.units, sizes, strict=True)]
-        order = token_index(architecture)
-        self.register_buffer(
-            "index", order.argsort() if decode else order, persistent=False
-        )
+        self.register_buffer("index", token_index(architecture), persistent=False)
         self.maps = nn.ModuleList(
             nn.Linear(width, size) if decode else nn.Linear(size, width)
             for size in sizes
@@ -89,25 +89,121 @@ class Detokenizer(_TokenLayout):
         """Returns the weight vectors that the tokens describe."""
         parts = tokens.split(self.units, dim=1)
         ordered = [m(p).flatten(1) for m, p in zip(self.maps, parts, strict=True)]
-        return torch.cat(ordered, dim=1)[:, self.index]
+        rows = torch.cat(ordered, dim=1)
+        weights = torch.empty_like(rows)
+        # written, not read, by the index: its gradient is a gather, not a scattered sum
+        weights[:, self.index] = rows
+        return weights
 
 
-def _transformer(settings: HyperRep) -> nn.TransformerEncoder:
-    # pre-norm and no norm at the end, as in the release
-    block = nn.TransformerEncoderLayer(
-        settings.width,
-        settings.heads,
-        settings.feedforward,
-        settings.dropout,
-        activation=settings.block_activation,
-        norm_first=True,
-        batch_first=True,
-    )
-    # as the release's four linear maps start: weights and biases alike in PyTorch's
-    # default of nn.Linear, which PyTorch's attention does not follow
-    for parameter in block.self_attn.parameters():
-        nn.init.uniform_(parameter, -(settings.width**-0.5), settings.width**-0.5)
-    return nn.TransformerEncoder(block, settings.blocks, enable_nested_tensor=False)
+class Block(nn.Module):
+    """A pre-norm transformer block: what nn.TransformerEncoderLayer(norm_first) is.
+
+    With its parameters and their names, but attention written out on a CPU, where for
+    the few tokens of a network that is faster than PyTorch's fused kernel.
+    """
+
+    def __init__(self, settings: HyperRep) -> None:
+        """Builds a block that starts as the release's."""
+        super().__init__()
+        width, hidden = settings.width, settings.feedforward
+        self.self_attn = nn.MultiheadAttention(width, settings.heads, settings.dropout)
+        self.linear1, self.linear2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.activation = F.gelu if settings.block_activation == "gelu" else F.relu
+        self.dropout = Dropout(settings.dropout)
+        # as the release's four linear maps start: weights and biases alike in PyTorch's
+        # default of nn.Linear, which PyTorch's attention does not follow
+        for parameter in self.self_attn.parameters():
+            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens width"], *, first: bool = False
+    ) -> Float[Tensor, "batch queries width"]:
+        """Returns the next tokens.
+
+        Args:
+            tokens: Of each network.
+            first: Compute only what becomes of the first one.
+        """
+        normed = self.norm1(tokens)
+        asking = slice(0, 1) if first else slice(None)
+        mixed = self._attention(normed[:, asking], normed)
+        x = tokens[:, asking] + self.dropout(mixed)
+        hidden = self.activation(self.linear1(self.norm2(x)))
+        return x + self.dropout(self.linear2(self.dropout(hidden)))
+
+    def _attention(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        inner = self.self_attn
+        width = inner.embed_dim
+        weight, bias = inner.in_proj_weight, inner.in_proj_bias
+        if queries.shape == tokens.shape:
+            q, k, v = F.linear(tokens, weight, bias).chunk(3, dim=-1)
+        else:
+            q = F.linear(queries, weight[:width], bias[:width])
+            k, v = F.linear(tokens, weight[width:], bias[width:]).chunk(2, dim=-1)
+        by_head = (inner.num_heads, -1)
+        q, k, v = (x.unflatten(-1, by_head).transpose(1, 2) for x in (q, k, v))
+        rate = inner.dropout if self.training else 0.0
+        if tokens.device.type == "cpu":
+            mixed = attention(q, k, v, dropout=rate)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=rate)
+        return inner.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def attention(
+    q: Float[Tensor, "batch heads queries size"],
+    k: Float[Tensor, "batch heads tokens size"],
+    v: Float[Tensor, "batch heads tokens size"],
+    *,
+    dropout: float,
+) -> Float[Tensor, "batch heads queries size"]:
+    """Scaled dot-product attention, written out (Vaswani et al. 2017, Eq. 1)."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    # in float32, which is faster than PyTorch's softmax of bfloat16, too
+    shares = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+    return drop(shares, dropout) @ v
+
+
+def drop(x: Float[Tensor, ...], rate: float) -> Float[Tensor, ...]:
+    """Dropout, with 16 random bits per entry on a CPU: five times as fast there.
+
+    The share that is dropped is the rate to within 1/65536.
+    """
+    if rate == 0 or x.device.type != "cpu":
+        return F.dropout(x, rate)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = bits.ge_(round(rate * 2**16) - 2**15).to(x.dtype)
+    return x * kept.mul_(1 / (1 - rate))
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout by drop()."""
+
+    def forward(self, x: Float[Tensor, ...]) -> Float[Tensor, ...]:
+        """Returns the entries, some of them 0 and the others larger, in training."""
+        return drop(x, self.p) if self.training else x
+
+
+class Transformer(nn.Module):
+    """A stack of blocks without a norm at the end, as in the release."""
+
+    def __init__(self, settings: HyperRep) -> None:
+        """Builds the blocks: copies of one, as the release's start."""
+        super().__init__()
+        block = Block(settings)
+        self.layers = nn.ModuleList(deepcopy(block) for _ in range(settings.blocks))
+
+    def forward(
+        self, tokens: Float[Tensor, "batch tokens width"], *, first: bool = False
+    ) -> Float[Tensor, "batch outputs width"]:
+        """Returns the tokens after the last block, or only the first of them."""
+        *before, last = self.layers
+        for block in before:
+            tokens = block(tokens)
+        return last(tokens, first=first)
 
 
 class Encoder(nn.Module):
@@ -121,7 +217,7 @@ class Encoder(nn.Module):
         by_token = settings.compression == "token"
         self.compression = nn.Parameter(torch.randn(1, width)) if by_token else None
         self.position = nn.Parameter(torch.randn(tokens + by_token, width))
-        self.transformer = _transformer(settings)
+        self.transformer = Transformer(settings)
         self.bottleneck = nn.Linear(
             width if by_token else tokens * width, settings.latent
         )
@@ -130,12 +226,11 @@ class Encoder(nn.Module):
         self, weights: Float[Tensor, "batch parameters"]
     ) -> Float[Tensor, "batch latent"]:
         """Returns the latent vectors."""
-        x = self.tokenizer(weights)
+        x = self.tokenizer(weights.to(self.position.dtype))
         if self.compression is not None:
             x = torch.cat([self.compression.expand(len(x), 1, -1), x], dim=1)
-        x = self.transformer(x + self.position)
-        x = x[:, 0] if self.compression is not None else x.flatten(1)
-        return self.bottleneck(x)
+        x = self.transformer(x + self.position, first=self.compression is not None)
+        return self.bottleneck(x.flatten(1))
 
 
 class Decoder(nn.Module):
@@ -147,14 +242,15 @@ class Decoder(nn.Module):
         tokens, width = sum(w.units for w in architecture.weighted), settings.width
         self.bottleneck = nn.Linear(settings.latent, tokens * width)
         self.position = nn.Parameter(torch.randn(tokens, width))
-        self.transformer = _transformer(settings)
+        self.transformer = Transformer(settings)
         self.detokenizer = Detokenizer(architecture, width)
 
     def forward(
         self, latents: Float[Tensor, "batch latent"]
     ) -> Float[Tensor, "batch parameters"]:
         """Returns the weight vectors."""
-        x = self.bottleneck(latents).unflatten(1, self.position.shape)
+        x = self.bottleneck(latents.to(self.position.dtype))
+        x = x.unflatten(1, self.position.shape)
         return self.detokenizer(self.transformer(x + self.position))
 
 
@@ -163,14 +259,14 @@ class Normalization(NamedTuple):
 
     Attributes:
         shift: Subtracted from weights before the encoder.
-        scale: Divides them: one number.
+        scale: Divides them: one number, or one per coordinate.
         mean: Mean per coordinate, the reference of R2.
         layer_std: Standard deviation of all entries of each coordinate's layer, at
             least 1e-4.
     """
 
     shift: Float[Tensor, parameters]
-    scale: Float[Tensor, ""]
+    scale: Float[Tensor, "*parameters"]
     mean: Float[Tensor, parameters]
     layer_std: Float[Tensor, parameters]
 
@@ -178,22 +274,30 @@ class Normalization(NamedTuple):
 def normalization(
     weights: Float[Tensor, "samples parameters"],
     architecture: Architecture,
-    *,
     centering: bool,
+    inputs: str = "raw",
 ) -> Normalization:
-    """Measures the statistics of training weights."""
+    """Measures the statistics of training weights.
+
+    Args:
+        weights: Clean training networks.
+        architecture: Of the networks.
+        centering: As in the settings.
+        inputs: As in the settings.
+    """
     mean = weights.mean(0)
     layers = torch.from_numpy(architecture.layer_index).to(weights.device)
     stds = [
         weights[:, layers == layer].std().clamp(min=1e-4)
         for layer in range(len(architecture.weighted))
     ]
-    return Normalization(
-        shift=mean if centering else torch.zeros_like(mean),
-        scale=weights.std() if centering else torch.ones_like(mean[0]),
-        mean=mean,
-        layer_std=torch.stack(stds)[layers],
-    )
+    layer_std = torch.stack(stds)[layers]
+    shift, scale = torch.zeros_like(mean), torch.ones_like(mean[0])
+    if centering:
+        shift, scale = mean, weights.std()
+    elif inputs == "layer":
+        shift, scale = invariant_mean(weights, architecture), layer_std
+    return Normalization(shift, scale, mean, layer_std)
 
 
 class HyperRepresentation(nn.Module):
@@ -230,6 +334,13 @@ class HyperRepresentation(nn.Module):
         self.encoder = Encoder(architecture, settings)
         self.decoder = Decoder(architecture, settings)
         self.projection = _projection_head(settings)
+
+    def forward(
+        self, weights: Float[Tensor, "batch parameters"]
+    ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch parameters"]]:
+        """Returns latent vectors of networks, and the networks that these give back."""
+        latents = self.encode(weights)
+        return latents, self.decode(latents)
 
     def encode(
         self, weights: Float[Tensor, "batch parameters"]

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
+from torch.nn.utils import clip_grad_norm_
 
 from ..networks.architectures import Architecture
 from ..numbers.randomness import torch_seeded
 from ..numbers.seeds import derived_seed
 from ..numbers.shapes import Float
+from ..running.devices import fastest_precision
 from ..settings.stages import HyperRep, SettingsError
 from ..symmetry.augmentation import augmented_views
+from ..symmetry.permutations import (
+    Permutations,
+    invariant_mean,
+    random_permutations,
+)
 from .autoencoder import HyperRepresentation, normalization
 from .losses import nt_xent, r_squared, reconstruction_loss, require_finite
 
 PLATEAU_FACTOR = 0.3
-# fraction of the one-cycle schedule in which the learning rate rises
-WARM_UP = 0.15
+# schedules that move with every step, not with every epoch
+BY_STEP = ("onecycle", "cosine")
 
 
 class Pretraining:
     """The training of one hyper-representation, resumable after every epoch.
 
     Attributes:
-        model: The hyper-representation.
+        model: The hyper-representation, in float32.
+        settings: Those given, with the precision that is used.
         epoch: Epochs done.
         curve: One dict per epoch: loss, its two parts, learning rate, and, where it was
-            evaluated, R2 per layer on training and held-out networks.
+            evaluated, R2 on training and held-out networks (docs/method.md): r2_train,
+            per layer too, and r2_scaled_train, of weights in units of their layers.
     """
 
     def __init__(
@@ -60,16 +71,31 @@ class Pretraining:
         if len(weights) < 2:
             raise SettingsError(f"need at least 2 training samples, got {len(weights)}")
         self.weights, self.held_out = weights, held_out
-        self.settings, self.seed = settings, seed
         self.device = weights.device
+        if settings.precision == "auto":
+            precision = fastest_precision(self.device)
+            settings = settings.model_copy(update={"precision": precision})
+        self.settings, self.seed = settings, seed
         self.batch = min(settings.batch_size, len(weights))
         self.steps = len(weights) // self.batch
-        statistics = normalization(weights, architecture, centering=settings.centering)
+        statistics = normalization(
+            weights,
+            architecture,
+            centering=settings.centering,
+            inputs=settings.inputs,
+        )
         with torch_seeded("hyper-representation", seed, device=self.device):
             self.model = HyperRepresentation(
                 architecture, settings, statistics, zoo=zoo, seed=seed
             )
         self.model.to(self.device)
+        self.half = _half_precision(self.model) if self._halved else {}
+        self.table = self._permutation_table()
+        self.scale = _loss_scale(self.model, weights)
+        permuted = settings.permutation
+        self.mean = (
+            invariant_mean(weights, architecture) if permuted else weights.mean(0)
+        )
         self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
         self.optimizer = _optimizer(self.model, settings)
         self.scheduler = _scheduler(
@@ -131,14 +157,51 @@ class Pretraining:
                 views=2 if settings.contrast_weight > 0 else 1,
                 settings=settings,
                 generator=generator,
+                table=self.table,
             )
             losses = self._losses(view, target) * (len(part) / len(weights))
             losses[0].backward()
+            self._collect_gradients()
             total += losses.detach()
+        if settings.gradient_clip > 0:
+            clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
         self.optimizer.step()
-        if settings.schedule == "onecycle":
+        self._round_weights()
+        if settings.schedule in BY_STEP:
             self.scheduler.step()
         return total
+
+    @property
+    def _halved(self) -> bool:
+        return self.settings.precision == "bfloat16"
+
+    def _collect_gradients(self) -> None:
+        """Adds the gradients of the bfloat16 weights to those of the float32 ones."""
+        masters = dict(self.model.named_parameters())
+        for name, low in self.half.items():
+            if low.grad is None:
+                continue
+            gradient, low.grad = low.grad.float(), None
+            known = masters[name].grad
+            masters[name].grad = gradient if known is None else known.add_(gradient)
+
+    @torch.no_grad()
+    def _round_weights(self) -> None:
+        """Takes the float32 weights over to bfloat16."""
+        masters = dict(self.model.named_parameters())
+        for name, low in self.half.items():
+            low.copy_(masters[name])
+
+    def _permutation_table(self) -> Permutations | None:
+        """Draws the permutations that the settings fix; None: all are used."""
+        if self.settings.permutations == "all":
+            return None
+        seed = derived_seed("permutations", self.seed)
+        return random_permutations(
+            self.model.architecture,
+            self.settings.permutations,
+            generator=torch.Generator(self.device).manual_seed(seed),
+        )
 
     def _parts(self, networks: int) -> int:
         """Returns in how many nearly equal parts a batch goes through the model.
@@ -151,15 +214,8 @@ class Pretraining:
     def _compute_losses(self, view: Tensor, target: Tensor) -> Tensor:
         """Returns the loss and its two parts."""
         settings, model = self.settings, self.model
-        half = settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            latents = model.encode(view)
-            output = model.decode(latents)
-        std = model.layer_std if settings.loss_normalization == "layer" else None
-        reconstruction = reconstruction_loss(output, target, std=std)
-        if std is None and settings.centering:
-            # same scale of the loss as with normalisation, so one learning rate fits
-            reconstruction = reconstruction / model.scale**2
+        latents, output = functional_call(model, self.half, view)
+        reconstruction = reconstruction_loss(output, target, std=self.scale)
         gamma = settings.contrast_weight
         contrast = reconstruction.new_zeros(())
         if gamma > 0:
@@ -177,7 +233,16 @@ class Pretraining:
             for parts in (self.layers, torch.zeros_like(self.layers))
         )
         named = {f"r2_{name}_layer{k + 1}": float(v) for k, v in enumerate(layers)}
-        return {f"r2_{name}": float(overall), **named}
+        std, mean = self.model.layer_std, self.mean
+        output, weights, mean = output / std, weights / std, mean / std
+        scaled = r_squared(
+            output, weights, mean=mean, layers=torch.zeros_like(self.layers)
+        )
+        return {
+            f"r2_{name}": float(overall),
+            f"r2_scaled_{name}": float(scaled),
+            **named,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all that load_state_dict needs to go on as if never stopped."""
@@ -193,6 +258,7 @@ class Pretraining:
         """Takes over a state of the same training."""
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
+        self._round_weights()
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.curve = state["curve"]
@@ -219,12 +285,42 @@ def _compiled(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return call
 
 
+def _half_precision(model: HyperRepresentation) -> dict[str, Tensor]:
+    """Returns the weights of encoder and decoder in bfloat16, by name."""
+    return {
+        name: weight.detach().bfloat16().requires_grad_()
+        for name, weight in model.named_parameters()
+        if name.startswith(("encoder.", "decoder."))
+    }
+
+
+def _loss_scale(model: HyperRepresentation, weights: Tensor) -> Tensor | None:
+    """Returns what errors are divided by in the loss.
+
+    Without layer-wise normalisation inputs that are centred have one number for all
+    layers: the loss is then as large as with it, so that one learning rate fits.
+    """
+    settings = model.settings
+    if settings.loss_normalization == "layer":
+        return model.layer_std
+    if settings.inputs == "layer":
+        return (weights - model.shift).square().mean().sqrt()
+    return model.scale if settings.centering else None
+
+
 def _optimizer(model: HyperRepresentation, settings: HyperRep) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    groups: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for name, parameter in model.named_parameters():
+        groups["bottleneck" in name].append(parameter)
+    factors = (1.0, settings.bottleneck_rate)
     return kind(
-        model.parameters(),
-        lr=settings.learning_rate,
+        [
+            {"params": group, "lr": settings.learning_rate * factor}
+            for group, factor in zip(groups, factors, strict=True)
+        ],
         weight_decay=settings.weight_decay,
+        betas=settings.betas,
         fused=True,
     )
 
@@ -232,15 +328,38 @@ def _optimizer(model: HyperRepresentation, settings: HyperRep) -> torch.optim.Op
 def _scheduler(
     optimizer: torch.optim.Optimizer, settings: HyperRep, *, total_steps: int
 ) -> Any:
+    schedules = torch.optim.lr_scheduler
     if settings.schedule == "onecycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
+        return schedules.OneCycleLR(
             optimizer,
-            settings.learning_rate,
+            [group["lr"] for group in optimizer.param_groups],
             total_steps=total_steps,
-            pct_start=WARM_UP,
+            pct_start=settings.warm_up,
         )
+    if settings.schedule == "cosine":
+
+        def factor(step: int) -> float:
+            return cosine_factor(step, total_steps, warm_up=settings.warm_up)
+
+        return schedules.LambdaLR(optimizer, factor)
     if settings.schedule == "plateau":
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+        return schedules.ReduceLROnPlateau(
             optimizer, factor=PLATEAU_FACTOR, patience=10
         )
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return schedules.ConstantLR(optimizer, factor=1.0)
+
+
+def cosine_factor(step: int, steps: int, *, warm_up: float) -> float:
+    """Returns the learning rate of a step, as a fraction of the largest.
+
+    Linear from near 0 to 1 in the first steps, then half a cosine down to 0 (Loshchilov
+    and Hutter 2017, without restarts).
+
+    Args:
+        step: From 0 on.
+        steps: Of the whole training.
+        warm_up: Fraction of them in which it rises.
+    """
+    rising = (step + 1) / (warm_up * steps)
+    done = (step / steps - warm_up) / (1 - warm_up)
+    return min(1.0, rising) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))

@@ -17,6 +17,9 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 80
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# of a moving average, and of a whole: both ends would leave nothing
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]

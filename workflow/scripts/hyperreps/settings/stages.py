@@ -19,6 +19,7 @@ from .limits import (
     MOST,
     SHARDS,
     Count,
+    Decay,
     Epoch,
     Fraction,
     Layers,
@@ -28,6 +29,7 @@ from .limits import (
     Positive,
     Real,
     Seed,
+    Share,
     Text,
     Units,
     problem_lines,
@@ -290,6 +292,11 @@ class HyperRep(Strict):
     permutation: bool = Field(
         True, description="Augment each view by a random permutation of neurons."
     )
+    permutations: Literal["all"] | Count = Field(
+        "all",
+        description="Which: all, drawn anew for each view, or one of so many that are"
+        " drawn once.",
+    )
     erase_probability: Fraction = Field(
         0.5, description="Probability that a block of a view is set to zero."
     )
@@ -311,6 +318,12 @@ class HyperRep(Strict):
         description="Subtract the mean of the training weights per coordinate and"
         " divide by their overall standard deviation.",
     )
+    inputs: Literal["raw", "layer"] = Field(
+        "raw",
+        description="What the encoder sees: weights as they are (or by centering), or"
+        " minus their mean over all permutations of neurons, over the standard"
+        " deviation of their layer.",
+    )
     alignment: Literal["none", "weight_matching"] = Field(
         "none",
         description="Bring all models into the coordinates of one reference first (git"
@@ -323,11 +336,25 @@ class HyperRep(Strict):
     )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Optimiser.")
     learning_rate: Positive = Field(1e-4, description="Its (maximal) step size.")
+    bottleneck_rate: Positive = Field(
+        1.0, description="Step size of the maps to and from the latent, times the rest."
+    )
+    betas: Listed[tuple[Decay, Decay]] = Field(
+        (0.9, 0.999),
+        description="Decay of its means of gradients and of their squares; onecycle"
+        " moves the first.",
+    )
     weight_decay: NotNegative = Field(1e-9, description="Its weight decay.")
-    schedule: Literal["constant", "plateau", "onecycle"] = Field(
+    gradient_clip: NotNegative = Field(
+        0.0, description="Largest norm of all gradients together; 0: any."
+    )
+    schedule: Literal["constant", "plateau", "onecycle", "cosine"] = Field(
         "plateau",
         description="Learning rate: constant, times 0.3 when the training loss stops"
-        " falling, or one cycle.",
+        " falling, one cycle, or a linear rise and half a cosine down to 0.",
+    )
+    warm_up: Share = Field(
+        0.15, description="Fraction of the steps in which onecycle and cosine rise."
     )
     batch_size: Annotated[int, Field(ge=2, le=MOST)] = Field(
         500, description="Models per step; each gives two views."
@@ -342,8 +369,11 @@ class HyperRep(Strict):
     evaluate_every: Count = Field(
         10, description="Epochs between evaluations on held-out models."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Arithmetic inside the transformer; losses stay float32."
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32",
+        description="Arithmetic inside encoder and decoder in training; weights, their"
+        " steps and losses stay float32. auto: bfloat16 where the device multiplies"
+        " faster in it.",
     )
     seeds: Listed[tuple[Seed, ...]] = Field(
         (1,), min_length=1, description="One hyper-representation is trained per seed."
@@ -358,6 +388,11 @@ class HyperRep(Strict):
         low, high = self.erase_fraction
         if low > high:
             raise ValueError(f"erase_fraction must be increasing, got {low}..{high}")
+        if self.centering and self.inputs == "layer":
+            raise ValueError(
+                "inputs: layer centres by itself; set centering to false, or inputs to"
+                " raw"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds must differ from one another")
         return self

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float
 from ..settings.stages import HyperRep
-from .permutations import permutation_index, random_permutations
+from .permutations import Permutations, permutation_index, random_permutations
 
 # of the release
 TRIES = 10
@@ -56,6 +56,7 @@ def augmented_views(
     views: int,
     settings: HyperRep,
     generator: torch.Generator,
+    table: Permutations | None = None,
 ) -> tuple[Float[Tensor, "views parameters"], Float[Tensor, "views parameters"]]:
     """Returns augmented inputs and their reconstruction targets.
 
@@ -68,13 +69,17 @@ def augmented_views(
         views: Independent views per network; contrast needs two.
         settings: Which augmentations apply.
         generator: On the device of weights.
+        table: Permutations to choose from, as random_permutations() gives them; None:
+            from all.
     """
     clean = weights.repeat(views, 1)
     if settings.permutation:
-        permutations = random_permutations(
-            architecture, len(clean), generator=generator
+        drawn = (
+            random_permutations(architecture, len(clean), generator=generator)
+            if table is None
+            else _chosen(table, len(clean), generator)
         )
-        clean = clean.gather(1, permutation_index(architecture, permutations))
+        clean = clean.gather(1, permutation_index(architecture, drawn))
     view = clean
     if settings.noise > 0:
         noise = torch.empty_like(view).normal_(generator=generator)
@@ -87,3 +92,12 @@ def augmented_views(
             generator=generator,
         )
     return view, view if settings.target == "view" else clean
+
+
+def _chosen(
+    table: Permutations, models: int, generator: torch.Generator
+) -> Permutations:
+    """Draws one permutation per model from a table, with replacement."""
+    known = len(next(iter(table.values())))
+    rows = torch.randint(known, (models,), generator=generator, device=generator.device)
+    return {axis: orders[rows] for axis, orders in table.items()}

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..networks.architectures import Architecture
@@ -131,6 +134,42 @@ def permutation_index(
         if item.layer.bias:
             pieces.append(item.bias.start + units)
     return torch.cat(pieces, dim=1)
+
+
+def orbits(architecture: Architecture) -> Int[Tensor, parameters]:
+    """Numbers the sets of entries that permutations of units bring to one another.
+
+    They are the connected components of the graph in which every entry is joined to
+    where a swap of the first two units and a turn by one bring it, axis by axis: these
+    two generate all permutations.
+    """
+    still = {a: torch.arange(n)[None] for a, n in architecture.symmetric_axes.items()}
+    start = torch.arange(architecture.parameters)
+    edges = [torch.stack([start, start])]
+    for axis, order in still.items():
+        turned = order.roll(1, 1)
+        swapped = torch.cat([order[:, :2].flip(1), order[:, 2:]], dim=1)
+        for moved in (turned, swapped):
+            index = permutation_index(architecture, {**still, axis: moved})[0]
+            edges.append(torch.stack([start, index]))
+    rows, columns = torch.cat(edges, dim=1).numpy()
+    graph = coo_array((np.ones(len(rows)), (rows, columns)))
+    _, labels = connected_components(graph, directed=False)
+    return torch.from_numpy(labels).long()
+
+
+def invariant_mean(
+    weights: Float[Tensor, "models parameters"], architecture: Architecture
+) -> Float[Tensor, parameters]:
+    """Returns the mean of all networks in all their permutations.
+
+    The mean network as far as it does not depend on the order of the units: what may be
+    subtracted without telling one permutation from another.
+    """
+    orbit = orbits(architecture).to(weights.device)
+    sums = weights.new_zeros(int(orbit.max()) + 1)
+    means = sums.index_add(0, orbit, weights.mean(0)) / orbit.bincount()
+    return means[orbit]
 
 
 def sign_vector(
