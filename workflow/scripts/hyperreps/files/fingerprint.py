@@ -38,7 +38,9 @@ def code_fingerprint(script: Path, *more: Path) -> str:
     digest = hashlib.sha256()
     root = script.resolve().parent
     seen: dict[Path, str] = {}
-    waiting = [path.resolve() for path in (script, *more)]
+    waiting = [script.resolve()]
+    for module in more:
+        waiting += [module.resolve(), *_packages(module.resolve(), root)]
     while waiting:
         path = waiting.pop()
         if path in seen:
@@ -48,6 +50,14 @@ def code_fingerprint(script: Path, *more: Path) -> str:
     for path, logic in sorted(seen.items()):
         digest.update(f"{path.relative_to(root)}\n{logic}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _packages(module: Path, root: Path) -> Iterator[Path]:
+    """Yields the files of the packages below root that a module is in."""
+    for folder in module.parents:
+        if folder == root:
+            return
+        yield from filter(Path.is_file, [folder / "__init__.py"])
 
 
 @cache

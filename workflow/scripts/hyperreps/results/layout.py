@@ -263,6 +263,10 @@ def _css_class(column: str) -> str:
     return "published" if known else column.replace(" ", "_")
 
 
+def _column_format(styler: Styler) -> str:
+    return "l" * styler.index.nlevels + "r" * len(styler.columns)
+
+
 def _tabular(styler: Styler) -> str:
     tabular = styler.to_latex(
         hrules=True,
@@ -270,7 +274,7 @@ def _tabular(styler: Styler) -> str:
         convert_css=True,
         multicol_align="c",
         multirow_align="t",
-        column_format="ll" + "r" * len(styler.columns),
+        column_format=_column_format(styler),
     )
     # \cline touches booktabs' rules, and none is wanted above the last of those
     tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
@@ -283,7 +287,7 @@ def _longtable(styler: Styler, caption: str) -> str:
         hrules=True,
         convert_css=True,
         multirow_align="naive",
-        column_format="ll" + "r" * len(styler.columns),
+        column_format=_column_format(styler),
         caption=caption,
     )
     again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
