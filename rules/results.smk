@@ -24,11 +24,11 @@ def result_files(results):
 
 def get_compared(section):
     """Returns the populations of a table of accuracies, by flag."""
-    sources = dict.fromkeys(source for source, _ in section.populations)
-    targets = dict.fromkeys(target for _, target in section.populations)
+    sources = dict.fromkeys(source for source, _ in section.pairs)
+    targets = dict.fromkeys(target for _, target in section.pairs)
     finetuned = [
         f"<results>/finetuned/{source}-{target}/{method}.h5"
-        for source, target in section.populations
+        for source, target in section.pairs
         for method in section.methods
     ]
     return {

@@ -133,7 +133,7 @@ class Settings(Strict):
             epoch
             for table in self.comparisons.values()
             if table.finetunes
-            and (source, target) in table.populations
+            and (source, target) in table.pairs
             and method in table.methods
             for epoch in table.epochs
         }
@@ -214,7 +214,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
             )
     for section, part in settings.comparisons.items():
-        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        zoos = dict.fromkeys(zoo for pair in part.pairs for zoo in pair)
         yield from _activation_problems(settings, section, zoos)
         for field, names, where in (
             ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),

@@ -48,7 +48,7 @@ def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:
         (*pair, method)
         for table in settings.comparisons.values()
         if table.finetunes
-        for pair in table.populations
+        for pair in table.pairs
         for method in table.methods
     ]
     # ensembles are made of finetuned networks where there are any
@@ -66,7 +66,7 @@ def samples(settings: Settings) -> list[OfZoo]:
     used = [
         (source, method)
         for table in settings.comparisons.values()
-        for source, _ in table.populations
+        for source, _ in table.pairs
         for method in table.methods + table.references
     ]
     for part in (settings.ensembles, settings.novelty):
@@ -97,7 +97,7 @@ def hyper_reps(settings: Settings) -> list[OfZoo]:
 def zoos(settings: Settings) -> list[str]:
     """Returns the names of all zoos."""
     tables = settings.comparisons.values()
-    used = [zoo for table in tables for pair in table.populations for zoo in pair]
+    used = [zoo for table in tables for pair in table.pairs for zoo in pair]
     for part in (
         settings.ensembles,
         settings.reconstruction,

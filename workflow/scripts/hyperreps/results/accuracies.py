@@ -40,7 +40,7 @@ DISPLAY_NAMES = {
 
 
 def display_name(source: str, target: str) -> str:
-    """Returns the heading of a population: "MNIST" or "SVHN → MNIST"."""
+    """Returns the heading of a pair of zoos: "MNIST" or "SVHN → MNIST"."""
     names = [DISPLAY_NAMES.get(name, name) for name in (source, target)]
     return names[1] if source == target else " → ".join(names)
 

@@ -17,7 +17,7 @@ from ..settings.stages import SettingsError, Strict
 
 
 class PublishedTable(Strict):
-    """One published table: population -> method -> epoch -> number as printed."""
+    """One published table: pair of zoos -> method -> epoch -> number as printed."""
 
     source: str
     unit: Literal["percent", "fraction"]
@@ -72,11 +72,11 @@ def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFram
 
 def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ...]]:
     percent = 100 if table.unit == "percent" else 1
-    for population, methods in table.accuracy.items():
-        source, _, target = population.partition("-")
+    for pair, methods in table.accuracy.items():
+        source, _, target = pair.partition("-")
         for method, epochs in methods.items():
             for epoch, printed in epochs.items():
-                key = f"{where}.{population}.{method}.{epoch}"
+                key = f"{where}.{pair}.{method}.{epoch}"
                 value, std = (float(x / percent) for x in _parse(str(printed), key))
                 if not 0 <= value <= 1:
                     raise SettingsError(f"{key}: {printed!r} is no {table.unit}")

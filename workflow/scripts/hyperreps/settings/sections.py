@@ -66,8 +66,8 @@ class WithinZoos(Comparison):
     zoos: Names = Field((), description="Keys of zoos; none: no such table.")
 
     @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Source and target: every zoo with itself."""
         return tuple((zoo, zoo) for zoo in self.zoos)
 
 
@@ -129,11 +129,6 @@ class Transfer(Comparison):
     pairs: Listed[tuple[Listed[tuple[Name, Name]], ...]] = Field(
         (), description="Source and target, keys of zoos; none: no such table."
     )
-
-    @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Source and target: the zoo of the networks and that of their images."""
-        return self.pairs
 
     @property
     def wanted(self) -> bool:

@@ -48,7 +48,7 @@ class Boxes(OfAccuracies, Drawing):
         return _distribution_numbers(self.shown(), self.published)
 
     def draw(self, data: pd.DataFrame) -> Figure:
-        """Draws a panel per population and a row per method and epoch."""
+        """Draws a panel per pair of zoos and a row per method and epoch."""
         frame = self.shown()
         colours = self.colours(frame)
         trivial = frame.groupby("method")["trivial"].first()

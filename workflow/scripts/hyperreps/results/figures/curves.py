@@ -38,7 +38,7 @@ class Finetuning(OfAccuracies, Drawing):
         return self.summary(shown, sorted(set(shown["epoch"])))
 
     def draw(self, data: pd.DataFrame) -> Figure:
-        """Draws a panel per population, a line and a band per method."""
+        """Draws a panel per pair of zoos, a line and a band per method."""
         known = self.networks[~self.networks["reference"]]
         compared = known.drop_duplicates("method").set_index("method")["published"]
         colours = method_colours(list(compared.index))

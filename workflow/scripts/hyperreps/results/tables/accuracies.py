@@ -26,7 +26,7 @@ class Accuracies(OfAccuracies, Table):
         return self.summary(self.networks, self.sources.epochs)
 
     def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-        """Sets a row per epoch and method, with columns per population."""
+        """Sets a row per epoch and method, with columns per pair of zoos."""
         table = _laid_out(frame, layout)
         rows = table.groupby(["block", "name"], sort=False)
         counts = rows["n"].agg(lambda n: " / ".join(dict.fromkeys(map(str, n))))
@@ -40,11 +40,11 @@ class Accuracies(OfAccuracies, Table):
     def floats(
         self, frame: pd.DataFrame, layout: Layout
     ) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yields two populations at a time, so that they can be read in print."""
-        populations = frame["source"] + "-" + frame["target"]
-        names = list(dict.fromkeys(populations))
-        for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
-            yield "", self.cells(frame[populations.isin(pair)], layout)
+        """Yields two pairs of zoos at a time, so that they can be read in print."""
+        pairs = frame["source"] + "-" + frame["target"]
+        names = list(dict.fromkeys(pairs))
+        for abreast in (names[i : i + 2] for i in range(0, len(names), 2)):
+            yield "", self.cells(frame[pairs.isin(abreast)], layout)
 
     def text(self, frame: pd.DataFrame) -> str:
         """Returns the table as text_table() does."""
@@ -123,7 +123,7 @@ def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def text_table(summary: pd.DataFrame) -> str:
-    """Sets a summary as plain text in percent, one block per population.
+    """Sets a summary as plain text in percent, one block per pair of zoos.
 
     Args:
         summary: As summarise() returns it, or as read back from its CSV.

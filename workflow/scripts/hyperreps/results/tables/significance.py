@@ -41,7 +41,7 @@ class Significance(OfAccuracies, Table):
         }
 
     def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-        """Sets a row per pair, a block per population and epoch."""
+        """Sets a row per pair, a block per pair of zoos and epoch."""
         return pd.DataFrame(self._cells(frame, layout))
 
     def _cells(self, pairs: pd.DataFrame, layout: Layout) -> Iterator[dict[str, Any]]:
