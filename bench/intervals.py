@@ -188,7 +188,7 @@ def explained(design: Design) -> float:
 
 
 def explained_interval(drawn: Any) -> Ends:
-    """The interval of R2 as experiments.reconstruction() takes it."""
+    """The interval of R2 as OfReconstructions takes it."""
     error, deviation = drawn
     weights = left_out_weights(np.arange(len(deviation)))
     values = explained_variance(error[:, :, None], deviation, weights)[:, :, 0]

@@ -170,8 +170,8 @@ class TestDeclarations:
             Accuracies(Sources(zoos=(Path("zoo.h5"),)))
 
     def test_unknown_name(self):
-        with pytest.raises(SettingsError, match="--table: unknown 'tabel'; settings/"):
-            find("table", "tabel")
+        with pytest.raises(SettingsError, match="--table: unknown 'none'; settings/"):
+            find("table", "none")
 
 
 class TestDrawing:

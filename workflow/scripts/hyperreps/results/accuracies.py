@@ -53,13 +53,9 @@ class OfAccuracies(Result):
     @cached_property
     def networks(self) -> pd.DataFrame:
         """The accuracy of every network; see collect()."""
-        sources = self.sources
-        return collect(
-            sources.zoos,
-            sources.finetuned,
-            samples=sources.samples,
-            references=sources.references,
-        )
+        files = self.sources
+        sampled = {"samples": files.samples, "references": files.references}
+        return collect(files.zoos, files.finetuned, **sampled)
 
     @cached_property
     def published(self) -> pd.DataFrame:
@@ -174,20 +170,15 @@ def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
             f"zoo {sorted(missing)[0]!r} has no models in its test split, which"
             f" {BASELINE} needs; give the zoo more models or another split"
         )
-    return pd.DataFrame(
-        {
-            "source": held_out["zoo"],
-            "target": held_out["zoo"],
-            "method": BASELINE,
-            "sample": held_out["model"],
-            "group": "sample " + held_out["model"].astype(str),
-            "epoch": held_out["epoch"],
-            "accuracy": held_out["accuracy"],
-            "published": BASELINE,
-            "reference": False,
-            "trivial": False,
-        }
-    )
+    about = {
+        "source": held_out["zoo"],
+        "target": held_out["zoo"],
+        "method": BASELINE,
+        "sample": held_out["model"],
+        "group": "sample " + held_out["model"].astype(str),
+    }
+    known = {"published": BASELINE, "reference": False, "trivial": False}
+    return pd.DataFrame(about).join(held_out[["epoch", "accuracy"]]).assign(**known)
 
 
 def _sampled(path: Path, kind: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ..representation.reconstruction import explained_variance, mean_squared_err
 from ..settings.stages import Statistics
 from ..zoo.ensembles import METRICS
 from .published import load_published, load_published_properties
-from .result import Result, Sources
+from .result import Result
 
 # networks that a hyper-representation was trained on, and those that nothing has seen
 SEEN, HELD_OUT = "train", "test"
@@ -42,65 +42,66 @@ class OfStage(Result):
     needs: ClassVar[tuple[str, ...]] = ("inputs",)
 
 
-def ensembles(sources: Sources) -> pd.DataFrame:
-    """Summarises ensembles.
+class OfEnsembles(OfStage):
+    """A result of ensembles; the level is the part of them between low and high."""
 
-    Args:
-        sources: Inputs of kind ensembles; the confidence is the part of all ensembles
-            between low and high. Nothing else is used: ensembles are drawn already,
-            and the paper's numbers were not recovered.
+    def frame(self) -> pd.DataFrame:
+        """Returns their summary.
 
-    Returns:
-        zoo, method, epoch, size, networks to choose from, ensembles drawn, metric, and
-        over these ensembles mean, std (ddof 0), low and high.
-    """
-    tail = (1 - sources.statistics.confidence) / 2
-    rows: list[tuple[Any, ...]] = []
-    for path in sources.inputs:
-        arrays, about = read_arrays(path, kind="ensembles")
-        name = about["zoo"], about["method"]
-        for metric in METRICS:
-            for epoch, by_size in zip(arrays["epoch"], arrays[metric], strict=True):
-                for size, values in zip(arrays["size"], by_size.T, strict=True):
-                    counts = int(size), int(about["networks"]), len(values)
-                    ends = np.quantile(values, [tail, 1 - tail])
-                    numbers = values.mean(), values.std(), *ends
-                    rows.append((*name, int(epoch), *counts, metric, *numbers))
-    columns = "zoo method epoch size networks ensembles metric mean std low high"
-    frame = pd.DataFrame(rows, columns=columns.split())
-    return frame.dropna(subset="mean", ignore_index=True)
+        Returns:
+            zoo, method, epoch, size, networks to choose from, ensembles drawn, metric,
+            and over these ensembles mean, std (ddof 0), low and high.
+        """
+        tail = (1 - self.sources.statistics.confidence) / 2
+        rows: list[tuple[Any, ...]] = []
+        for path in self.sources.inputs:
+            arrays, about = read_arrays(path, kind="ensembles")
+            name = about["zoo"], about["method"]
+            for metric in METRICS:
+                for epoch, by_size in zip(arrays["epoch"], arrays[metric], strict=True):
+                    for size, values in zip(arrays["size"], by_size.T, strict=True):
+                        counts = int(size), int(about["networks"]), len(values)
+                        ends = np.quantile(values, [tail, 1 - tail])
+                        numbers = values.mean(), values.std(), *ends
+                        rows.append((*name, int(epoch), *counts, metric, *numbers))
+        columns = "zoo method epoch size networks ensembles metric mean std low high"
+        frame = pd.DataFrame(rows, columns=columns.split())
+        return frame.dropna(subset="mean", ignore_index=True)
 
 
-def reconstruction(sources: Sources) -> pd.DataFrame:
-    """Summarises reconstructions.
+class OfReconstructions(OfStage):
+    """A result of reconstructed networks."""
 
-    Args:
-        sources: Inputs of kind reconstruction.
+    needs: ClassVar = ("inputs", "published")
 
-    Returns:
-        zoo, variant, split of the networks, quantity (r2, mse; test accuracy: original,
-        reconstruction), layer ("all" for the whole network), networks, hyper_reps,
-        mean, std of accuracies over networks (ddof 0), ci_low, ci_high, published.
-    """
-    modes = load_published(sources.published, table="reconstruction")
-    paper = modes.set_index(["source", "method"])["value"].to_dict()
-    rows: list[tuple[Any, ...]] = []
-    for path in sources.inputs:
-        arrays, about = read_arrays(path, kind="reconstruction")
-        zoo, variant = about["zoo"], about["variant"]
-        for split in json.loads(about["splits"]):
-            numbers = _reconstructed(arrays, about, split, sources.statistics)
-            for quantity, layer, networks, hyper_reps, *values in numbers:
-                compared = {"original": quantity, "reconstruction": variant}
-                beside = paper.get((zoo, compared.get(quantity)), math.nan)
-                counts = networks, hyper_reps
-                key = zoo, variant, split, quantity, layer
-                rows.append((*key, *counts, *values, beside))
-    columns = (
-        "zoo variant split quantity layer networks hyper_reps mean std ci_low ci_high"
-        " published"
-    )
-    return pd.DataFrame(rows, columns=columns.split())
+    def frame(self) -> pd.DataFrame:
+        """Returns their summary.
+
+        Returns:
+            zoo, variant, split of the networks, quantity (r2, mse; test accuracy:
+            original, reconstruction), layer ("all" for the whole network), networks,
+            hyper_reps, mean, std of accuracies over networks (ddof 0), ci_low, ci_high,
+            published.
+        """
+        modes = load_published(self.sources.published, table="reconstruction")
+        paper = modes.set_index(["source", "method"])["value"].to_dict()
+        rows: list[tuple[Any, ...]] = []
+        for path in self.sources.inputs:
+            arrays, about = read_arrays(path, kind="reconstruction")
+            zoo, variant = about["zoo"], about["variant"]
+            for split in json.loads(about["splits"]):
+                numbers = _reconstructed(arrays, about, split, self.sources.statistics)
+                for quantity, layer, networks, hyper_reps, *values in numbers:
+                    compared = {"original": quantity, "reconstruction": variant}
+                    beside = paper.get((zoo, compared.get(quantity)), math.nan)
+                    counts = networks, hyper_reps
+                    key = zoo, variant, split, quantity, layer
+                    rows.append((*key, *counts, *values, beside))
+        columns = (
+            "zoo variant split quantity layer networks hyper_reps mean std ci_low"
+            " ci_high published"
+        )
+        return pd.DataFrame(rows, columns=columns.split())
 
 
 def _reconstructed(
@@ -138,42 +139,44 @@ def _reconstructed(
         )
 
 
-def properties(sources: Sources) -> pd.DataFrame:
-    """Summarises linear probes on held-out networks.
+class OfProbes(OfStage):
+    """A result of linear probes on held-out networks, each with all its epochs."""
 
-    Args:
-        sources: Inputs of kind properties; a network goes with all its epochs.
+    needs: ClassVar = ("inputs", "published")
 
-    Returns:
-        zoo, features, inputs (their number), property, metric (r2 and tau of numbers,
-        accuracy of categories), networks, rows (networks x epochs), hyper_reps, mean,
-        ci_low, ci_high, published.
-    """
-    paper = load_published_properties(sources.published)
-    statistics = sources.statistics
-    rows: list[tuple[Any, ...]] = []
-    for path in sources.inputs:
-        arrays, about = read_arrays(path, kind="properties")
-        name = about["zoo"], about["features"]
-        held_out = arrays["split"] == HELD_OUT
-        models = arrays["model"][held_out]
-        weights = left_out_weights(models)
-        for target, kind in json.loads(about["kinds"]).items():
-            truth = arrays[f"truth/{target}"][held_out]
-            predicted = arrays[f"predicted/{target}"][:, held_out]
-            counts = len(set(models)), len(models), len(predicted)
-            for metric, score in SCORES[kind].items():
-                values = [score(truth, guess, weights) for guess in predicted]
-                estimate = crossed_estimate(
-                    np.stack(values, axis=1),
-                    confidence=statistics.confidence,
-                    limits=LIMITS[metric],
-                )
-                beside = paper.get((*name, target, metric), math.nan)
-                key = (*name, int(about["inputs"]), target, metric)
-                rows.append((*key, *counts, *estimate, beside))
-    columns = (
-        "zoo features inputs property metric networks rows hyper_reps mean ci_low"
-        " ci_high published"
-    )
-    return pd.DataFrame(rows, columns=columns.split())
+    def frame(self) -> pd.DataFrame:
+        """Returns their summary.
+
+        Returns:
+            zoo, features, inputs (their number), property, metric (r2 and tau of
+            numbers, accuracy of categories), networks, rows (networks x epochs),
+            hyper_reps, mean, ci_low, ci_high, published.
+        """
+        paper = load_published_properties(self.sources.published)
+        statistics = self.sources.statistics
+        rows: list[tuple[Any, ...]] = []
+        for path in self.sources.inputs:
+            arrays, about = read_arrays(path, kind="properties")
+            name = about["zoo"], about["features"]
+            held_out = arrays["split"] == HELD_OUT
+            models = arrays["model"][held_out]
+            weights = left_out_weights(models)
+            for target, kind in json.loads(about["kinds"]).items():
+                truth = arrays[f"truth/{target}"][held_out]
+                predicted = arrays[f"predicted/{target}"][:, held_out]
+                counts = len(set(models)), len(models), len(predicted)
+                for metric, score in SCORES[kind].items():
+                    values = [score(truth, guess, weights) for guess in predicted]
+                    estimate = crossed_estimate(
+                        np.stack(values, axis=1),
+                        confidence=statistics.confidence,
+                        limits=LIMITS[metric],
+                    )
+                    beside = paper.get((*name, target, metric), math.nan)
+                    key = (*name, int(about["inputs"]), target, metric)
+                    rows.append((*key, *counts, *estimate, beside))
+        columns = (
+            "zoo features inputs property metric networks rows hyper_reps mean ci_low"
+            " ci_high published"
+        )
+        return pd.DataFrame(rows, columns=columns.split())

@@ -98,13 +98,11 @@ class Table(Result):
         words: YAML file in results/tables: title, caption and notes, in which settings
             and signs stand in double braces.
         levels: Of the rows of the page. A zoo as the first has a table of its own in
-            plain text and, unless it is long, in LaTeX.
-        long: Whether LaTeX may break it over pages.
+            plain text and in LaTeX.
     """
 
     words: ClassVar[str]
     levels: ClassVar[tuple[str, ...]] = ("zoo", "block", "name")
-    long: ClassVar[bool] = False
 
     @abstractmethod
     def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -155,12 +153,8 @@ class Table(Result):
         return "\n\n".join(parts)
 
     def latex(self, frame: pd.DataFrame) -> str:
-        """Returns the table as LaTeX: floats, or one that may break over pages."""
+        """Returns the table as LaTeX floats."""
         caption = self.said("caption", LATEX, page=False)
-        if self.long:
-            styler = styled(self.cells(frame, LATEX), levels=self.levels)
-            tabular = _longtable(styler, caption)
-            return LATEX_PAGES.get_template("longtable.tex").render(tabular=tabular)
         parts = []
         for title, cells in self.floats(frame, LATEX):
             levels = [level for level in self.levels if level != "zoo"]
@@ -197,6 +191,44 @@ class Table(Result):
             with replacing(output.with_suffix(suffix)) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         return self.text(frame)
+
+
+# zoo, name and the texts of a row by their headings
+Row = tuple[str, str, dict[str, str]]
+
+
+class LongTable(Table):
+    """A table with a row for each of many names, which LaTeX may break over pages."""
+
+    levels: ClassVar = ("zoo", "name")
+
+    @abstractmethod
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields the rows."""
+
+    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+        """Returns the cells of the rows; none is marked as the best."""
+        cells = [
+            (zoo, name, heading, text, False)
+            for zoo, name, texts in self.rows(frame, layout)
+            for heading, text in texts.items()
+        ]
+        return pd.DataFrame(cells, columns=[*self.levels, "heading", "text", "best"])
+
+    def latex(self, frame: pd.DataFrame) -> str:
+        """Returns the table as one longtable."""
+        caption = self.said("caption", LATEX, page=False)
+        styler = styled(self.cells(frame, LATEX), levels=self.levels)
+        tabular = styler.to_latex(
+            environment="longtable",
+            hrules=True,
+            multirow_align="naive",
+            column_format=_column_format(styler),
+            caption=caption,
+        )
+        again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
+        page = LATEX_PAGES.get_template("longtable.tex")
+        return page.render(tabular=again.strip())
 
 
 def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
@@ -279,16 +311,3 @@ def _tabular(styler: Styler) -> str:
     # \cline touches booktabs' rules, and none is wanted above the last of those
     tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
     return re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular).strip()
-
-
-def _longtable(styler: Styler, caption: str) -> str:
-    tabular = styler.to_latex(
-        environment="longtable",
-        hrules=True,
-        convert_css=True,
-        multirow_align="naive",
-        column_format=_column_format(styler),
-        caption=caption,
-    )
-    again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
-    return again.strip()

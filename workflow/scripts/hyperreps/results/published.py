@@ -80,15 +80,8 @@ def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ..
                 value, std = (float(x / percent) for x in _parse(str(printed), key))
                 if not 0 <= value <= 1:
                     raise SettingsError(f"{key}: {printed!r} is no {table.unit}")
-                yield (
-                    source,
-                    target or source,
-                    method,
-                    epoch,
-                    table.statistic,
-                    value,
-                    std,
-                )
+                about = source, target or source, method, epoch, table.statistic
+                yield *about, value, std
 
 
 def _parse(text: str, key: str) -> tuple[Decimal, Decimal]:

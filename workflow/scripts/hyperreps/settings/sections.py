@@ -139,7 +139,7 @@ class Transfer(Comparison):
 class Ensembles(Section):
     """Ensembles of sampled networks beside ensembles of the zoo's own."""
 
-    tables: ClassVar = {"ensembles": "ensembles.Ensembles"}
+    tables: ClassVar = {"ensembles": "experiments.Ensembles"}
     figures: ClassVar = {
         "ensembles": "ensembles.Ensembles",
         "calibration": "ensembles.Calibration",
@@ -189,14 +189,14 @@ class OfVariants(Section):
 class Reconstruction(OfVariants):
     """Networks beside their reconstructions, layer by layer."""
 
-    tables: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
+    tables: ClassVar = {"reconstruction": "experiments.Reconstruction"}
     figures: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
 
 
 class Properties(OfVariants):
     """What linear probes read from weights, their statistics and latents."""
 
-    tables: ClassVar = {"properties": "properties.Properties"}
+    tables: ClassVar = {"properties": "experiments.Properties"}
     figures: ClassVar = {"latents": "latents.Latents"}
     variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from .. import experiments
 from ..accuracies import display_name
 from ..drawing import (
     GREY,
@@ -22,6 +21,7 @@ from ..drawing import (
     shown_name,
     unique,
 )
+from ..experiments import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"
@@ -33,7 +33,7 @@ METRIC_NAMES = {
 }
 
 
-class OverSize(experiments.OfStage, Drawing):
+class OverSize(OfEnsembles, Drawing):
     """A curve over size per method with the range of ensembles, a row per zoo."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class Ensembles(OverSize):
 
     def frame(self) -> pd.DataFrame:
         """Returns the accuracies of ensembles of every size."""
-        data = experiments.ensembles(self.sources)
+        data = super().frame()
         return data[data["metric"] == "accuracy"]
 
     def columns(self, data: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
@@ -106,7 +106,7 @@ class Calibration(OverSize):
 
     def frame(self) -> pd.DataFrame:
         """Returns all but the accuracies of ensembles of every size."""
-        data = experiments.ensembles(self.sources)
+        data = super().frame()
         last = data["epoch"].max()
         return data[(data["epoch"] == last) & (data["metric"] != "accuracy")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,58 +19,50 @@ from ..drawing import GREY, NARROW, Drawing, method_colours, panels, shown_name
 MARKERS = "osD^v<>PX*hd"
 
 
+class Look(NamedTuple):
+    """How a population is drawn; references, whose novelty is known, are hollow."""
+
+    colour: str
+    marker: str
+    known: bool
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """Colour and marker for lines."""
+        face = "white" if self.known else None
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face}
+
+
 class OverPanels(OfAudits, Drawing):
     """A figure with a panel per zoo and its coordinates."""
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """Gives each method a colour, each reference a grey and a marker."""
+        first = self.networks.groupby("population", sort=False)["reference"].first()
+        methods, others = (list(first.index[first == known]) for known in (False, True))
+        looks = {m: Look(c, "o", False) for m, c in method_colours(methods).items()}
+        greys = np.linspace(0.25, 0.72, max(len(others), 1))
+        for k, (name, grey) in enumerate(zip(others, greys, strict=False)):
+            looks[name] = Look(str(grey), MARKERS[1 + k % (len(MARKERS) - 1)], True)
+        return looks
 
     def panels(
         self, data: pd.DataFrame, *, height: float
     ) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
         """Returns the figure, its panels and their rows, with a legend below."""
-        figure, drawn = panels(
-            data,
-            PANEL,
-            height=height,
-            title=panel_name,
-            narrow=1.3 * NARROW,
-            legend=(0.8, 0.8),
-            pad=10,
-        )
-        colours, markers = self.looks
-        known = self.known
+        shape: dict[str, Any] = {
+            "narrow": 1.3 * NARROW,
+            "legend": (0.8, 0.8),
+            "pad": 10,
+        }
+        figure, drawn = panels(data, PANEL, height=height, title=panel_name, **shape)
         handles = [
-            Line2D(
-                [],
-                [],
-                color=colours[name],
-                marker=markers[name],
-                markerfacecolor="white" if known[name] else None,
-                linestyle="",
-                label=shown_name(name),
-            )
-            for name in sorted(known, key=known.__getitem__)
+            Line2D([], [], linestyle="", label=shown_name(name), **look.marks)
+            for name, look in self.looks.items()
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return figure, drawn
-
-    @cached_property
-    def known(self) -> dict[str, bool]:
-        """Whether each population is a reference, whose novelty is known."""
-        first = self.networks.groupby("population", sort=False)["reference"].first()
-        return {str(name): bool(known) for name, known in first.items()}
-
-    @cached_property
-    def looks(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Colours and markers: methods have colours, references greys and markers."""
-        methods = [name for name, known in self.known.items() if not known]
-        others = [name for name, known in self.known.items() if known]
-        greys = np.linspace(0.25, 0.72, max(len(others), 1))
-        colours = method_colours(methods)
-        colours |= {name: str(grey) for name, grey in zip(others, greys, strict=False)}
-        markers = dict.fromkeys(methods, "o")
-        markers |= {
-            name: MARKERS[1 + k % (len(MARKERS) - 1)] for k, name in enumerate(others)
-        }
-        return colours, markers
 
 
 class Novelty(OverPanels):
@@ -93,21 +86,19 @@ class Novelty(OverPanels):
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a point per network, and the limits."""
         figure, drawn = self.panels(data, height=3.0)
-        colours, markers = self.looks
         for axes, shown in drawn:
             # references below, so that no method hides behind them
             for name, rows in reversed(list(shown.groupby("population", sort=False))):
-                known = bool(rows["reference"].iloc[0])
+                look = self.looks[str(name)]
                 axes.scatter(
-                    rows["distance"],
-                    rows["accuracy"],
+                    *(rows["distance"], rows["accuracy"]),
                     s=13,
-                    marker=markers[str(name)],
-                    facecolors="none" if known else colours[str(name)],
-                    edgecolors=colours[str(name)] if known else "none",
-                    alpha=0.5 if known else 0.75,
-                    linewidths=0.7 if known else 0,
-                    zorder=2 if known else 3,
+                    marker=look.marker,
+                    facecolors="none" if look.known else look.colour,
+                    edgecolors=look.colour if look.known else "none",
+                    alpha=0.5 if look.known else 0.75,
+                    linewidths=0.7 if look.known else 0,
+                    zorder=2 if look.known else 3,
                 )
             limits = shown.iloc[0]
             for text in ("copy", "new"):
@@ -152,7 +143,6 @@ class NovelAndPerformant(OverPanels):
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the share over all multiples, and the numbers on it."""
         figure, drawn = self.panels(self.networks, height=2.7)
-        colours, markers = self.looks
         for axes, panel in drawn:
             scale = self.scale(panel)
             key = panel[PANEL].iloc[0]
@@ -161,38 +151,27 @@ class NovelAndPerformant(OverPanels):
             end = min(max(1.25, 1.1 * good.max()), max(self.sources.settings.multiples))
             grid = np.linspace(0, end, 501)
             for name, rows in panel.groupby("population", sort=False):
-                known = bool(rows["reference"].iloc[0])
+                look = self.looks[str(name)]
                 good = rows.loc[rows["accuracy"] >= scale.bar, "aligned"] / scale.unit
                 share = (good.to_numpy() > grid[:, None]).sum(1) / len(rows)
                 axes.plot(
-                    grid,
-                    share,
-                    color=colours[str(name)],
-                    linestyle="--" if known else "-",
-                    linewidth=1 if known else 1.6,
-                    marker=markers[str(name)],
+                    *(grid, share),
+                    linestyle="--" if look.known else "-",
+                    linewidth=1 if look.known else 1.6,
                     markevery=[int((share > share[0] / 2).sum())],
-                    markerfacecolor="white" if known else None,
-                    zorder=2 if known else 3,
+                    zorder=2 if look.known else 3,
+                    **look.marks,
                 )
                 points = data[(data[PANEL] == key).all(axis=1)]
                 points = points[points["population"] == name]
-                spread = np.stack(
-                    [
-                        points["value"] - points["ci_low"],
-                        points["ci_high"] - points["value"],
-                    ]
-                )
+                value = points["value"]
+                spread = np.stack([value - points["ci_low"], points["ci_high"] - value])
                 axes.errorbar(
-                    points["multiple"],
-                    points["value"],
-                    np.nan_to_num(spread).clip(0),
+                    *(points["multiple"], value, np.nan_to_num(spread).clip(0)),
                     linestyle="",
-                    marker=markers[str(name)],
-                    markerfacecolor="white" if known else None,
                     elinewidth=0.8,
-                    color=colours[str(name)],
-                    zorder=3 if known else 4,
+                    zorder=3 if look.known else 4,
+                    **look.marks,
                 )
             axes.set_xlim(0, end)
             axes.set_ylim(-0.02, 1.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,34 +15,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from .. import experiments
 from ..accuracies import display_name
 from ..drawing import GREY, PALETTES, Drawing, grid, percent, unique
-from ..experiments import HELD_OUT
+from ..experiments import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
 
 
-class Reconstruction(experiments.OfStage, Drawing):
+class Reconstruction(OfReconstructions, Drawing):
     """Accuracy, R² by layer and spread of weights; a row per zoo."""
-
-    needs: ClassVar = (*experiments.OfStage.needs, "published")
 
     def frame(self) -> pd.DataFrame:
         """Returns R² by layer, accuracies, and densities of weights."""
-        return pd.concat(
-            [
-                self._r2_numbers(),
-                *(_accuracies_and_spreads(path) for path in self.sources.inputs),
-            ],
-            ignore_index=True,
-        ).drop_duplicates(ignore_index=True)
-
-    def _r2_numbers(self) -> pd.DataFrame:
-        summary = experiments.reconstruction(self.sources)
+        summary = super().frame()
         chosen = (summary["quantity"] == "r2") & (summary["split"] == HELD_OUT)
         columns = ["zoo", "variant", "quantity", "layer", "mean", "ci_low", "ci_high"]
-        return summary.loc[chosen, columns].rename(columns={"mean": "value"})
+        r2 = summary.loc[chosen, columns].rename(columns={"mean": "value"})
+        others = [_accuracies_and_spreads(path) for path in self.sources.inputs]
+        both = pd.concat([r2, *others], ignore_index=True)
+        return both.drop_duplicates(ignore_index=True)
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the three panels of each zoo."""

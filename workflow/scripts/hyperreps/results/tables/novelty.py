@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import pandas as pd
 
 from ..audits import PANEL, OfAudits, panel_name
-from ..layout import NOT_KNOWN, Layout, Table
+from ..layout import NOT_KNOWN, Layout, LongTable, Row
 
 
 class Column(NamedTuple):
@@ -47,12 +47,10 @@ COLUMNS = (
 )
 
 
-class Novelty(OfAudits, Table):
+class Novelty(OfAudits, LongTable):
     """Distances, verdicts and diversity: a row per population, methods first."""
 
     words: ClassVar = "novelty.yaml"
-    levels: ClassVar = ("zoo", "name")
-    long: ClassVar = True
 
     def frame(self) -> pd.DataFrame:
         """Returns what is said of every population."""
@@ -64,16 +62,13 @@ class Novelty(OfAudits, Table):
         bar = f"{100 * settings.accuracy_bar:g}"
         return {"bar": bar, "multiple": f"{settings.multiples[0]:g}"}
 
-    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-        """Sets a row per population, methods first, a block per zoo."""
-        return pd.DataFrame(self._cells(frame, layout))
-
-    def _cells(self, summary: pd.DataFrame, layout: Layout) -> Iterator[dict[str, Any]]:
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields a row per population, methods first, a block per zoo."""
         first = f"{self.sources.settings.multiples[0]:g}"
-        other = (summary["measure"] == "novel_and_performant") & (
-            summary["against"] != first
+        other = (frame["measure"] == "novel_and_performant") & (
+            frame["against"] != first
         )
-        order = summary[~other].sort_values("reference", kind="stable")
+        order = frame[~other].sort_values("reference", kind="stable")
         key: Any
         for key, part in order.groupby([*PANEL, "population"], sort=False):
             numbers = {row.measure: row for row in part.itertuples()}
@@ -82,13 +77,7 @@ class Novelty(OfAudits, Table):
             texts |= {c.heading: _cell(numbers[c.measure], c, layout) for c in COLUMNS}
             if numbers["nearer"].value in (0, 1):
                 texts["ZU"] += " saturated"
-            row = {
-                "zoo": layout.heading(panel_name(*key[:2])),
-                "name": layout.name(key[2]),
-                "best": False,
-            }
-            for heading, text in texts.items():
-                yield {**row, "heading": heading, "text": text}
+            yield layout.heading(panel_name(*key[:2])), layout.name(key[2]), texts
 
 
 def _cell(row: Any, column: Column, layout: Layout) -> str:

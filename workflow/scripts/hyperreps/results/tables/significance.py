@@ -10,16 +10,14 @@ import pandas as pd
 
 from ...audit.significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED, compare
 from ..accuracies import OfAccuracies, display_name
-from ..layout import NOT_KNOWN, Layout, Table
+from ..layout import NOT_KNOWN, Layout, LongTable, Row
 
 
-class Significance(OfAccuracies, Table):
+class Significance(OfAccuracies, LongTable):
     """Differences of the methods of a table of accuracies, a row per pair."""
 
     needs: ClassVar = ("zoos",)
     words: ClassVar = "significance.yaml"
-    levels: ClassVar = ("zoo", "name")
-    long: ClassVar = True
 
     def frame(self) -> pd.DataFrame:
         """Returns all pairs; see significance.compare()."""
@@ -40,24 +38,16 @@ class Significance(OfAccuracies, Table):
             "power": f"{100 * POWER:g}",
         }
 
-    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-        """Sets a row per pair, a block per pair of zoos and epoch."""
-        return pd.DataFrame(self._cells(frame, layout))
-
-    def _cells(self, pairs: pd.DataFrame, layout: Layout) -> Iterator[dict[str, Any]]:
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields a row per pair, a block per pair of zoos and epoch."""
         row: Any
-        for row in pairs.itertuples():
+        for row in frame.itertuples():
             block = f"epoch {row.epoch}"
             if row.block == "references":
                 block += ", references"
             title = f"{display_name(row.source, row.target)}, {block}"
-            about = {
-                "zoo": layout.heading(title),
-                "name": " vs ".join(map(layout.name, (row.method, row.other))),
-                "best": False,
-            }
-            for heading, text in _texts(row, layout).items():
-                yield {**about, "heading": heading, "text": text}
+            names = " vs ".join(map(layout.name, (row.method, row.other)))
+            yield layout.heading(title), names, _texts(row, layout)
 
 
 def _texts(row: Any, layout: Layout) -> dict[str, str]:
