@@ -4,7 +4,8 @@
 # make fuzz   new cases of bad settings and files, ten times as many, for some minutes
 # make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, numbers, dry runs: the quick part of make test
-# make numbers       writes the numbers of README.md and docs/ from their CSV files
+# make numbers       writes the numbers of README.md and docs/ from their CSV files, and
+#                    the picture of the architecture
 # make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
 # make format mends formatting
 # make slurm-packages   for root on Debian: the programs that tests/slurm needs
@@ -51,13 +52,13 @@ demo: env
 record-demo: env
 	cp $(patsubst %,results/demo/tables/%.csv,$(DEMO_TABLES)) docs/demo
 	cp $(patsubst %,results/demo/figures/%.png,$(DEMO_FIGURES)) docs/demo
-	$(RUN) python bench/costs.py --config config/config.yaml config/demo.yaml \
+	$(RUN) python bench/costs.py --config config/demo.yaml \
 		--logs logs/demo --output docs/demo/costs.csv
 	$(MAKE) numbers
 
 numbers: env
-	$(RUN) python bench/costs.py --config config/config.yaml \
-		--output docs/measurements/estimate.csv >/dev/null
+	$(RUN) python bench/costs.py --output docs/measurements/estimate.csv >/dev/null
+	$(RUN) python bench/architecture.py
 	$(RUN) python workflow/scripts/make_numbers.py
 
 bench: env
@@ -96,6 +97,7 @@ check: env
 	$(RUN) mypy
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
+	$(RUN) python bench/architecture.py --check
 	$(RUN) python workflow/scripts/make_numbers.py --check
 
 format: env
@@ -103,6 +105,7 @@ format: env
 	$(RUN) ruff check --fix $(SOURCES)
 	$(RUN) snakefmt Snakefile rules
 	$(RUN) python workflow/scripts/make_schema.py
+	$(RUN) python workflow/scripts/make_kernel_reference.py
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """Generative hyper-representations, from images to tables and figures.
 
-Stages and their rules: rules/*.smk. Settings: config/config.yaml. Every target below can
-be asked for by name, for example `snakemake zoos`.
+Stages and their rules: rules/*.smk. Settings: config/config.yaml and methods.yaml. Every
+target below can be asked for by name, for example `snakemake zoos`.
 """
 
 from snakemake.utils import min_version
@@ -13,16 +13,16 @@ include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/datasets.smk"
 include: "rules/zoos.smk"
+include: "rules/imported.smk"
 include: "rules/hyper_reps.smk"
 include: "rules/generators.smk"
 include: "rules/samples.smk"
 include: "rules/finetuned.smk"
-include: "rules/results.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
+include: "rules/results.smk"
 include: "rules/novelty.smk"
-include: "rules/imported.smk"
 
 
 report: "workflow/report/workflow.rst"

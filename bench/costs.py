@@ -1,7 +1,7 @@
 """The estimate of what a configuration takes, and what the jobs of a run took.
 
-    python bench/costs.py --config config/config.yaml
-    python bench/costs.py --config config/config.yaml config/demo.yaml --logs logs/demo
+    python bench/costs.py
+    python bench/costs.py --config config/demo.yaml --logs logs/demo
 
 One line per rule, zoo and method. Measured is the CPU time in the last line of each
 job's log; jobs that have not all ended, or work on images of unknown number, are left
@@ -17,24 +17,16 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
-import yaml
-from snakemake.utils import update_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.config.costs import Jobs, Speeds, Work
 
-MEASUREMENTS = Path(__file__).parents[1] / "docs" / "measurements"
+ROOT = Path(__file__).parents[1]
+MEASUREMENTS = ROOT / "docs" / "measurements"
 DONE = re.compile(r"done: ([\d.]+) s of CPU time$")
-
-
-def read_settings(paths: tuple[Path, ...]) -> Settings:
-    """Reads a configuration and what changes it, as snakemake does."""
-    config: dict = {}
-    for path in paths:
-        update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
-    return load_settings(config)
 
 
 def measured(logs: Path, jobs: Jobs) -> float:
@@ -65,16 +57,17 @@ def compared(settings: Settings, logs: Path | None) -> pd.DataFrame:
 
 
 def main(
-    config: tuple[Path, ...], logs: Path | None = None, output: Path | None = None
+    config: tuple[Path, ...] = (), logs: Path | None = None, output: Path | None = None
 ) -> None:
     """Prints the sums of each rule.
 
     Args:
-        config: config.yaml and its overlays, in their order.
+        config: Overlays of config/config.yaml, in their order; none: the paper's run.
         logs: Folder of a finished run's logs, such as logs/demo; none: no comparison.
         output: CSV file to write, a line for each rule, zoo and method.
     """
-    table = compared(read_settings(config), logs).dropna()
+    settings = load_settings(read_over_shipped(ROOT / "config", *config))
+    table = compared(settings, logs).dropna()
     sums = table.groupby("rule", sort=False).sum(numeric_only=True)
     sums.loc["sum"] = sums.sum()
     if logs:

@@ -134,7 +134,7 @@ def _engine_epoch(
     rows = rows.to(CUDA).requires_grad_()
     optimizer = engine.optimizer(rows, recipe)
     order = batch_order(
-        torch.arange(models, device=CUDA), epoch=1, images=len(images.labels)
+        torch.arange(models, device=CUDA), epoch=1, count=len(images.labels)
     )
 
     def train() -> object:

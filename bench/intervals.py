@@ -25,8 +25,8 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.audit.auditor import nearer
 from hyperreps.audit.significance import difference_interval
+from hyperreps.audit.verdicts import nearer
 from hyperreps.numbers.statistics import (
     Ends,
     crossed_estimate,

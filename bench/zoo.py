@@ -50,7 +50,7 @@ def engine_run(name: str, images: Images, recipe: Recipe, *, models: int) -> Run
     for rows in weights.split(size):
         leaf = rows.clone().requires_grad_()
         launches.append((leaf, engine.optimizer(leaf, recipe)))
-    order = batch_order(seeds, epoch=1, images=len(images.labels))
+    order = batch_order(seeds, epoch=1, count=len(images.labels))
 
     def run() -> int:
         for (rows, optimizer), part in zip(launches, order.split(size), strict=True):

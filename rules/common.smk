@@ -27,11 +27,13 @@ SCRIPTS = PROJECT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from hyperreps.config.config_files import (
+    SHIPPED,
     check_options,
     config_text,
     merged,
     nested_arguments,
     read_config,
+    read_over_shipped,
 )
 from hyperreps.config.costs import Speeds, estimate
 from hyperreps.files.fingerprint import code_fingerprint
@@ -56,20 +58,21 @@ def project_path(*parts):
     return str(path.relative_to(Path.cwd()) if inside else path)
 
 
-BASE = project_path("config", "config.yaml")
+BASE = [project_path("config", name) for name in SHIPPED]
 
 
 def check_config():
     """Refuses what snakemake would lose of the files and options of a run."""
     check_options(sys.argv[1:])
-    for file in dict.fromkeys([BASE, *map(str, workflow.configfiles)]):
+    for file in dict.fromkeys([*BASE, *map(str, workflow.configfiles)]):
         read_config(Path(file))
 
 
 def get_settings():
-    """Returns the settings: config.yaml, over it what the run or a module gives."""
+    """Returns the settings: the shipped ones, over them what the run or a module gives."""
     if workflow.modifier.skip_configfile:
-        return load_settings(merged(read_config(Path(BASE)), config))
+        folder = Path(project_path("config"))
+        return load_settings(merged(read_over_shipped(folder), config))
     arguments = workflow.config_settings.config_args or []
     return load_settings(merged(config, nested_arguments(arguments)))
 
@@ -89,7 +92,9 @@ with refusing():
         check_config()
 
 
-configfile: BASE
+for file in BASE:
+
+    configfile: file
 
 
 with refusing():
@@ -155,7 +160,7 @@ def fingerprint(script, *files, modules=()):
     code = code_fingerprint(
         SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
     )
-    return "-".join([code, *(content_digest(Path(file)) for file in files)])
+    return "-".join([code, *contents(files)])
 
 
 def unrecorded(text):
@@ -181,6 +186,11 @@ def outside(name, path):
     # a missing one is left as it is, to be named in full
     known = sourcecache_entry(path, name) if Path(path).exists() else path
     return ancient(known)
+
+
+def contents(files):
+    """Returns a parameter that changes with what files hold."""
+    return [content_digest(Path(file)) for file in files]
 
 
 PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))

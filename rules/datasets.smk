@@ -10,7 +10,7 @@ rule datasets:
 rule prepare_dataset:
     """Loads, verifies, resizes and splits one image set."""
     input:
-        get_own_images,
+        lambda w: get_own_file("datasets", w.dataset, "path"),
     output:
         "<results>/datasets/{dataset}.h5",
     log:
@@ -26,7 +26,7 @@ rule prepare_dataset:
     params:
         code=fingerprint("prepare_dataset.py"),
         command=command("prepare_dataset.py"),
-        contents=contents(get_own_images),
+        contents=lambda w: contents(get_own_file("datasets", w.dataset, "path")),
         flags=lambda w: flags(
             settings=SETTINGS.datasets[w.dataset], name=w.dataset, without=("path",)
         ),

@@ -1,16 +1,26 @@
 """Networks and images -> <results>/ensembles/{zoo}/{population}.h5."""
 
+ENSEMBLES = files_of("ensembles", needs.ensembles(SETTINGS))
+# where the networks of a population are
+NETWORKS = {
+    "zoo": "<results>/zoos/{zoo}.h5",
+    "finetuned": "<results>/finetuned/{zoo}-{zoo}/{population}.h5",
+    "samples": "<results>/samples/{zoo}/{population}.h5",
+}
+
 
 rule ensembles:
     """Evaluates the ensembles of the config."""
     input:
-        get_ensembles(),
+        ENSEMBLES,
 
 
 rule ensemble:
     """Evaluates random ensembles of one population at each size and epoch."""
     input:
-        networks=get_population,
+        networks=lambda w: expand(
+            NETWORKS[needs.population_kind(SETTINGS, w.population)], **w
+        ),
         dataset=lambda w: get_dataset(w.zoo),
     output:
         "<results>/ensembles/{zoo}/{population}.h5",
@@ -19,7 +29,7 @@ rule ensemble:
     benchmark:
         "<benchmarks>/ensembles/{zoo}/{population}.tsv"
     wildcard_constraints:
-        population="|".join((*ZOO_POPULATIONS, *SETTINGS.methods)),
+        population=one_of((*ZOO_POPULATIONS, *SETTINGS.methods)),
     conda:
         ENVIRONMENT
     threads: SETTINGS.compute.threads
@@ -29,7 +39,16 @@ rule ensemble:
     params:
         code=fingerprint("ensembles.py"),
         command=command("ensembles.py"),
-        flags=ensemble_flags,
+        flags=lambda w: flags(
+            kind=needs.population_kind(SETTINGS, w.population),
+            method=w.population,
+            zoo=w.zoo,
+            activation=SETTINGS.zoos[w.zoo].recipe.activation,
+            sizes=SETTINGS.ensembles.sizes,
+            epochs=needs.ensemble_epochs(SETTINGS, w.population),
+            subsets=SETTINGS.ensembles.subsets,
+            seed=SETTINGS.seed,
+        ),
         where=where(),
     shell:
         """

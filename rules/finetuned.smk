@@ -31,7 +31,11 @@ rule finetune:
     params:
         code=fingerprint("finetune.py"),
         command=command("finetune.py"),
-        flags=finetuning_flags,
+        flags=lambda w: flags(
+            target=w.target,
+            **SETTINGS.finetuning(w.source, w.target, w.method)._asdict(),
+            seed=SETTINGS.seed,
+        ),
         where=where(engine=SETTINGS.compute.engine),
     shell:
         """

@@ -5,7 +5,7 @@ rule import_zoo:
     """Turns an npz file of networks into a zoo and evaluates them."""
     input:
         dataset=lambda w: get_dataset(w.zoo),
-        weights=get_own_networks,
+        weights=lambda w: get_own_file("zoos", w.zoo, "weights"),
     output:
         "<results>/zoos/{zoo}.h5",
     log:
@@ -23,7 +23,7 @@ rule import_zoo:
     params:
         code=fingerprint("import_zoo.py"),
         command=command("import_zoo.py"),
-        contents=contents(get_own_networks),
+        contents=lambda w: contents(get_own_file("zoos", w.zoo, "weights")),
         flags=lambda w: flags(
             name=w.zoo,
             settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),

@@ -4,7 +4,7 @@
 rule novelty:
     """Audits the samples of the config's methods: how new are they?"""
     input:
-        get_audits(),
+        files_of("novelty", needs.audits(SETTINGS)),
         result_files(AUDIT),
 
 
@@ -56,7 +56,7 @@ rule audit:
     input:
         zoo=get_pool,
         dataset=lambda w: get_dataset(w.zoo),
-        references=get_audit_references,
+        references=lambda w: get_pool(w, stage="novelty"),
         samples="<results>/samples/{zoo}/{method}.h5",
     output:
         "<results>/novelty/{zoo}/{method}.h5",

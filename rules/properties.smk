@@ -1,17 +1,21 @@
 """Zoo, hyper-representations -> <results>/properties/{zoo}/{features}.h5."""
 
+PROBES = files_of("properties", needs.probes(SETTINGS))
+
 
 rule properties:
     """Fits the probes of the config."""
     input:
-        get_probes(),
+        PROBES,
 
 
 rule probe:
     """Fits linear probes to the latents of one variant, to weights or their statistics."""
     input:
-        zoo=get_probed_zoo,
-        hyper_reps=get_probed_hyper_reps,
+        zoo=lambda w: zoo_file(
+            w.zoo, needs.probe_alignment(SETTINGS, w.zoo, w.features)
+        ),
+        hyper_reps=lambda w: get_hyper_reps(w.zoo, needs.probed_variant(w.features)),
     output:
         "<results>/properties/{zoo}/{features}.h5",
     log:
@@ -19,7 +23,7 @@ rule probe:
     benchmark:
         "<benchmarks>/properties/{zoo}/{features}.tsv"
     wildcard_constraints:
-        features="|".join((*PLAIN_FEATURES, *SETTINGS.variants)),
+        features=one_of((*PLAIN_FEATURES, *SETTINGS.variants)),
     conda:
         ENVIRONMENT
     threads: SETTINGS.compute.threads
@@ -29,7 +33,14 @@ rule probe:
     params:
         code=fingerprint("probe.py"),
         command=command("probe.py"),
-        flags=probe_flags,
+        # weights are those of the networks that the first variant sees
+        flags=lambda w: flags(
+            features=w.features,
+            weight_threshold=SETTINGS.variant(
+                needs.probed_variant(w.features) or SETTINGS.properties.variants[0],
+                zoo=w.zoo,
+            ).weight_threshold,
+        ),
         where=where(),
     shell:
         """

@@ -1,10 +1,12 @@
 """Zoo, hyper-representations -> <results>/reconstructions/{zoo}/{variant}.h5."""
 
+RECONSTRUCTIONS = files_of("reconstructions", needs.reconstructions(SETTINGS))
+
 
 rule reconstructions:
     """Reconstructs the networks of the config."""
     input:
-        get_reconstructions(),
+        RECONSTRUCTIONS,
 
 
 rule reconstruct:

@@ -10,6 +10,12 @@ SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 AUDIT = [result for result in RESULTS if result.section == "novelty"]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
+# what the results of a section with a stage of its own are made from
+STAGES = {
+    "ensembles": ENSEMBLES,
+    "reconstruction": RECONSTRUCTIONS,
+    "properties": PROBES,
+}
 
 
 def result_file(result, suffix):
@@ -44,13 +50,14 @@ def get_sources(result):
     section = SETTINGS.sections[result.section]
     if result in AUDIT:
         references = needs.audit_references(SETTINGS)
-        files = [zoo_file(*pair).replace("zoos", "novelty", 1) for pair in references]
-        return {"references": files, "audits": get_audits()}
+        return {
+            "references": [zoo_file(*pair, stage="novelty") for pair in references],
+            "audits": files_of("novelty", needs.audits(SETTINGS)),
+        }
     if result.section in SETTINGS.comparisons:
         found = get_compared(section)
     else:
-        stages = {"ensembles": get_ensembles, "reconstruction": get_reconstructions}
-        found = {"inputs": stages.get(result.section, get_probes)()}
+        found = {"inputs": STAGES[result.section]}
     if result not in SIGNIFICANCE:
         found["published"] = PUBLISHED
     return {flag: files for flag, files in found.items() if files}

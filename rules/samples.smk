@@ -4,11 +4,7 @@
 rule samples:
     """Draws the samples of all methods of the config."""
     input:
-        [
-            path
-            for zoo, method in needs.samples(SETTINGS)
-            for path in get_samples(zoo, method)
-        ],
+        files_of("samples", needs.samples(SETTINGS)),
 
 
 rule sample:
@@ -16,7 +12,7 @@ rule sample:
     input:
         zoo=get_pool,
         dataset=lambda w: get_dataset(w.zoo),
-        hyper_reps=get_latent_space,
+        hyper_reps=lambda w: get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep),
         generators=lambda w: get_generators(w.zoo, w.method),
     output:
         "<results>/samples/{zoo}/{method}.h5",
@@ -37,7 +33,9 @@ rule sample:
             method=SETTINGS.methods[w.method],
             name=w.method,
             seed=SETTINGS.seed,
-            weight_threshold=pool_threshold(w.zoo, w.method),
+            weight_threshold=SETTINGS.variant(
+                SETTINGS.methods[w.method].hyper_rep, zoo=w.zoo
+            ).weight_threshold,
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:

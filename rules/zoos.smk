@@ -48,7 +48,10 @@ rule train_zoo:
 rule merge_zoo:
     """Puts the shards of a zoo into one file and splits its models."""
     input:
-        get_shards,
+        lambda w: [
+            f"<results>/zoos/{w.zoo}/seeds_{first}_{last}.h5"
+            for first, last in SETTINGS.zoos[w.zoo].shards(SETTINGS.compute.shard_size)
+        ],
     output:
         "<results>/zoos/{zoo}.h5",
     log:

@@ -20,13 +20,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import import_zoo
 from hyperreps.data.datasets import load_images
 from hyperreps.data.sources import SOURCES
 from hyperreps.files.storage import DataFileError
 from hyperreps.networks.architectures import build
 from hyperreps.results.published import load_published, load_published_properties
 from hyperreps.settings.stages import Recipe, SettingsError, Zoo
+from hyperreps.zoo.imported import read_imported
 
 from ..image_files import FORMATS, Trap, example, npz_bytes, settings, write
 from ..workflow.project import CHECKOUT
@@ -154,7 +154,7 @@ def networks() -> dict[str, np.ndarray]:
 
 def read_networks(path: Path) -> None:
     """Reads networks as import_zoo.py does, and checks what comes of it."""
-    weights, epochs, seeds = import_zoo._read(path, IMPORTED, CNN)
+    weights, epochs, seeds = read_imported(path, IMPORTED, CNN)
     assert weights.dtype == np.float32
     assert weights.shape == (4, len(epochs), CNN.parameters)
     assert np.isfinite(weights).all()

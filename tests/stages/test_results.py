@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from docutils.core import publish_parts
 
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import write_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -443,8 +443,7 @@ class TestFigure:
 @pytest.mark.parametrize("whole", [True, False])
 def test_captions_render(path, whole):
     """Captions are valid reStructuredText for the paper's config and for none."""
-    text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
-    config = yaml.safe_load(text) if whole else {}
+    config = read_over_shipped(ROOT / "config") if whole else {}
     # as snakemake does
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(path.read_text(encoding="utf-8"))

@@ -7,7 +7,9 @@ import sys
 from graphlib import TopologicalSorter
 
 import pytest
+from bench import architecture
 from bench.architecture import LAYERS, SCRIPTS, imports, modules, package
+from bench.layered import direct, picture, spots
 
 EDGES = [
     (module, target)
@@ -61,3 +63,63 @@ def test_settings_import_no_torch():
         check=True,
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_table_picture_and_page_are_those_of_the_source():
+    assert architecture.problems() == []
+
+
+def test_what_is_no_longer_so_is_named(tmp_path, monkeypatch):
+    was = architecture.recorded()
+    one = was[2]._replace(lines=2 * was[2].lines, modules=("storage",), imports=())
+    table, page = tmp_path / "architecture.csv", tmp_path / "architecture.md"
+    table.write_text(architecture.table([*was[:2], one, *was[3:]]))
+    stop = "[`{}`](../workflow/scripts/hyperreps/networks/architectures.py#L{})\n"
+    page.write_text(stop.format("ARCHITECTURES", 1) + stop.format("cnnn", 9))
+    monkeypatch.setattr(architecture, "TABLE", table)
+    monkeypatch.setattr(architecture, "PAGE", page)
+    found = "\n".join(architecture.problems())
+    for part in (
+        "modules of files are now fingerprint, ",
+        "imports of files are now settings",
+        f"files has {was[2].lines} lines, not ",
+        "architecture.svg: is not drawn from architecture.csv",
+        "architectures.py: ARCHITECTURES has moved by ",
+        "architectures.py has no cnnn",
+    ):
+        assert part in found
+
+
+def test_the_page_is_told_the_lines_of_what_it_points_to():
+    path = SCRIPTS / "hyperreps" / "settings" / "stages.py"
+    line = architecture.line_of(path, "Zoo.recipe_of")
+    assert path.read_text().splitlines()[line - 1].startswith("    def recipe_of(")
+    assert architecture.line_of(path, "stages") == 1
+    page = "[`Zoo.half`](../workflow/scripts/hyperreps/settings/stages.py#L9)"
+    with pytest.raises(ValueError, match=r"stages\.py has no Zoo\.half"):
+        architecture.walked(page)
+
+
+def test_arrows_go_down_and_say_all_that_is_imported():
+    """What is left out of the picture follows from what is drawn."""
+    found = architecture.recorded()
+    arrows = direct(found)
+    placed, paths = spots(arrows)
+    assert len(paths) == sum(map(len, arrows.values()))
+    for path in paths:
+        tops = [placed[name].top for name in path]
+        assert tops == sorted(tops)
+        assert len(set(tops)) == len(tops)
+    reached: dict[str, set[str]] = {}
+    for name, _, _, others in found:
+        reached[name] = {*arrows[name]}.union(*(reached[x] for x in arrows[name]))
+        assert {*others} <= reached[name]
+
+
+def test_boxes_do_not_touch():
+    placed, _ = spots(direct(architecture.recorded()))
+    for name, one in placed.items():
+        for other, two in placed.items():
+            if name < other and one.top == two.top:
+                assert abs(one.x - two.x) > (one.width + two.width) / 2
+    assert picture(architecture.recorded()).count('class="box"') == len(LAYERS)

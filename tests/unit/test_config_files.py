@@ -6,11 +6,13 @@ import yaml
 from snakemake.utils import update_config
 
 from hyperreps.config.config_files import (
+    SHIPPED,
     check_options,
     config_text,
     merged,
     nested_arguments,
     read_config,
+    read_over_shipped,
 )
 from hyperreps.config.configuration import load_settings
 from hyperreps.files.places import content_digest, data_folder, expanded
@@ -83,21 +85,46 @@ def test_shipped_files_are_read_as_yaml_reads_them(path):
 
 
 def test_overlays_are_merged_as_snakemake_merges_them():
-    names = ("config", "demo", "smoke", "novelty")
-    files = [read_config(CONFIG / f"{name}.yaml") for name in names]
+    names = (*SHIPPED, "demo.yaml", "smoke.yaml", "novelty.yaml")
+    files = [read_config(CONFIG / name) for name in names]
     expected: dict = {}
     for file in files:
         update_config(expected, json.loads(json.dumps(file)))
     assert merged(*files) == expected
+    overlays = [CONFIG / name for name in names[len(SHIPPED) :]]
+    assert read_over_shipped(CONFIG, *overlays) == expected
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_is_wrong_with_a_shipped_file_is_said_by_line(tmp_path, name):
+    for shipped in SHIPPED:
+        (tmp_path / shipped).write_bytes((CONFIG / shipped).read_bytes())
+    path = tmp_path / name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
+    message = refusal(read_over_shipped, tmp_path)
+    assert message.startswith(f"config: {path}, line {len(lines) + 1}")
+    path.unlink()
+    assert str(path) in refusal(read_over_shipped, tmp_path)
+
+
+def test_a_configuration_in_one_file_goes_before_the_catalogue(tmp_path):
+    """As it was before methods had a file of their own: its keys win."""
+    (tmp_path / "methods.yaml").write_bytes((CONFIG / "methods.yaml").read_bytes())
+    whole = read_over_shipped(CONFIG)
+    whole["methods"]["S_KDE30"] |= {"samples": 7}
+    whole["methods"]["mine"] = {"sampler": "identity"}
+    text = yaml.safe_dump(whole)
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    assert read_over_shipped(tmp_path) == whole
 
 
 @pytest.mark.parametrize("overlay", ["config", "demo", "smoke", "novelty"])
 def test_the_written_configuration_is_the_same_as_the_given(tmp_path, overlay):
-    files = (CONFIG / "config.yaml", CONFIG / f"{overlay}.yaml")
-    settings = load_settings(merged(*map(read_config, files)))
+    settings = load_settings(read_over_shipped(CONFIG, CONFIG / f"{overlay}.yaml"))
     path = tmp_path / "config.yaml"
     path.write_text(config_text(settings), encoding="utf-8")
-    again = load_settings(merged(read_config(files[0]), read_config(path)))
+    again = load_settings(read_over_shipped(CONFIG, path))
     assert again == settings
     assert config_text(again) == config_text(settings)
 
@@ -164,7 +191,7 @@ def test_all_paths_of_a_configuration_are_checked(monkeypatch):
         "zoos": {"mnist": {"weights": wrong}},
         "pathvars": {"results": wrong},
     }
-    config = merged(read_config(CONFIG / "config.yaml"), overlay)
+    config = merged(read_over_shipped(CONFIG), overlay)
     with pytest.raises(SettingsError) as caught:
         load_settings(config)
     keys = ("data_dir", "datasets.mnist.path", "zoos.mnist.weights", "pathvars.results")

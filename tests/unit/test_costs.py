@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from snakemake.utils import update_config
 
+from hyperreps.config.config_files import merged, read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.config.costs import Speeds, Work, estimate
 
@@ -20,12 +19,9 @@ FACTOR = 1.3
 
 
 def settings(*overlays: str, **changes: object) -> Settings:
-    config: dict = {}
-    for name in ("config.yaml", *overlays):
-        text = (ROOT / "config" / name).read_text(encoding="utf-8")
-        update_config(config, yaml.safe_load(text))
-    update_config(config, changes)
-    return load_settings(config)
+    folder = ROOT / "config"
+    config = read_over_shipped(folder, *(folder / name for name in overlays))
+    return load_settings(merged(config, changes))
 
 
 def hours(config: Settings) -> dict[str, float]:

@@ -132,7 +132,7 @@ class TestDrawing:
 
     def test_more_than_there_are(self):
         rng = numpy_generator("test", 0)
-        with pytest.raises(ValueError, match="at most 3 members, got 4"):
+        with pytest.raises(ValueError, match="at most 3 networks, got 4"):
             ensembles.draw_members(3, ensembles=1, largest=4, rng=rng)
 
 
@@ -176,20 +176,16 @@ class TestMembers:
     """Networks read from files."""
 
     def test_zoo_populations(self, zoo_file):
-        weights, _ = read_networks(
-            zoo_file, kind="zoo", population="B_T", epochs=(0, 1)
-        )
+        weights, _ = read_networks(zoo_file, kind="zoo", name="B_T", epochs=(0, 1))
         assert weights[:, :, 0].tolist() == [[8, 9], [108, 109]]
-        weights, _ = read_networks(
-            zoo_file, kind="zoo", population="B_T30", epochs=(0, 1)
-        )
+        weights, _ = read_networks(zoo_file, kind="zoo", name="B_T30", epochs=(0, 1))
         # 30 % of 7, by validation accuracy of the epoch
         assert weights[:, :, 0].tolist() == [[5, 6], [100, 101]]
 
-    @pytest.mark.parametrize("population", ["B_T", "B_T30"])
-    def test_an_epoch_is_not_its_column(self, zoo_file, population):
+    @pytest.mark.parametrize("name", ["B_T", "B_T30"])
+    def test_an_epoch_is_not_its_column(self, zoo_file, name):
         """An imported zoo has some epochs only, and says which."""
-        read = {"kind": "zoo", "population": population}
+        read = {"kind": "zoo", "name": name}
         by_column, _ = read_networks(zoo_file, epochs=(0, 1), **read)
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
         arrays["epochs"] = [21, 25]
@@ -203,13 +199,11 @@ class TestMembers:
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
         arrays["weights"][8, 1, 0] = np.nan
         write_arrays(zoo_file, arrays, attributes=attributes)
-        weights, _ = read_networks(
-            zoo_file, kind="zoo", population="B_T", epochs=(0, 1)
-        )
+        weights, _ = read_networks(zoo_file, kind="zoo", name="B_T", epochs=(0, 1))
         assert weights[:, :, 0].tolist() == [[9], [109]]
 
     def test_errors(self, zoo_file, tmp_path):
-        read = {"kind": "zoo", "population": "B_T"}
+        read = {"kind": "zoo", "name": "B_T"}
         with pytest.raises(DataFileError, match=r"no epoch 2; .* there are 0, 1"):
             read_networks(zoo_file, epochs=(0, 2), **read)
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
@@ -218,7 +212,7 @@ class TestMembers:
         with pytest.raises(DataFileError, match="no network is finite"):
             read_networks(zoo_file, epochs=(0, 1), **read)
         with pytest.raises(SettingsError, match="epoch 0 only"):
-            read_networks(zoo_file, kind="samples", population="S", epochs=(0, 1))
+            read_networks(zoo_file, kind="samples", name="S", epochs=(0, 1))
 
     def test_finetuned_epochs(self, tmp_path):
         path = tmp_path / "tuned.h5"
@@ -226,7 +220,7 @@ class TestMembers:
         weights = (samples + 100 * epochs).astype(np.float32)
         arrays = {"weights": weights[:, :, None], "epochs": [0, 1, 5]}
         write_arrays(path, arrays, attributes={"kind": "finetuned"})
-        read = {"kind": "finetuned", "population": "S"}
+        read = {"kind": "finetuned", "name": "S"}
         weights, _ = read_networks(path, epochs=(1, 5), **read)
         assert weights[:, :, 0].tolist() == [[100, 101, 102, 103], [200, 201, 202, 203]]
         with pytest.raises(DataFileError, match=r"no epoch 25; .* 0, 1, 5"):

@@ -22,8 +22,9 @@ STAGES |= {
 PACKAGE = SCRIPTS / "hyperreps"
 LIBRARY = sorted(
     path.relative_to(PACKAGE).as_posix()
-    for path in PACKAGE.rglob("*")
-    if path.is_file() and path.parent.name != "__pycache__"
+    for path in PACKAGE.rglob("*.*")
+    # names and types for other projects: no script uses them
+    if path.name not in ("__init__.pyi", "py.typed") and path.suffix != ".pyc"
 )
 MODULES = [name for name in LIBRARY if name.endswith(".py")]
 # where keys of the config are declared

@@ -6,6 +6,7 @@ The kernel compiles once per number of channels and machine; later runs load it.
 import numpy as np
 import pytest
 
+import make_kernel_reference
 from hyperreps.engines.fused import engine as fused
 from hyperreps.networks.architectures import Architecture, Convolution, build
 from hyperreps.networks.initialisation import initial_weights
@@ -249,3 +250,10 @@ def test_bad_input_is_refused():
         )
     with pytest.raises(ValueError, match="expected int32"):
         train(weights, order.astype(np.int64), data)
+
+
+def test_the_kernel_shown_in_the_docs_is_the_one_that_is_written():
+    shown = make_kernel_reference.REFERENCE.read_text(encoding="utf-8")
+    assert shown == make_kernel_reference.reference(), (
+        "run workflow/scripts/make_kernel_reference.py"
+    )

@@ -206,7 +206,7 @@ def test_epoch_equals_the_generic_engine(emulated):
         engine="grouped",
     )
     training.run_epoch()
-    order = batch_order(torch.tensor([3, 4]), epoch=1, images=IMAGES).int()
+    order = batch_order(torch.tensor([3, 4]), epoch=1, count=IMAGES).int()
     pixels = torch.from_numpy(arrays["train/images"])
     labels = torch.from_numpy(arrays["train/labels"])
     data |= {"pixels": pixels, "labels": labels}

@@ -29,8 +29,8 @@ def test_random_numbers_are_equal():
     states = torch.arange(-1000, 1000) * 12345678912345
     assert (mix(states) == mix(states.cuda()).cpu()).all()
     seeds = torch.arange(50)
-    on_cpu = batch_order(seeds, epoch=3, images=5000)
-    assert (on_cpu == batch_order(seeds.cuda(), epoch=3, images=5000).cpu()).all()
+    on_cpu = batch_order(seeds, epoch=3, count=5000)
+    assert (on_cpu == batch_order(seeds.cuda(), epoch=3, count=5000).cpu()).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -168,7 +168,7 @@ def test_fused_cuda_epoch_equals_the_generic_engine(channels, device):
         engine="grouped",
     )
     training.run_epoch()
-    order = batch_order(torch.arange(5), epoch=1, images=emulated.IMAGES).int()
+    order = batch_order(torch.arange(5), epoch=1, count=emulated.IMAGES).int()
     data["pixels"] = torch.from_numpy(arrays["train/images"])
     data["labels"] = torch.from_numpy(arrays["train/labels"])
     after, *_, loss, correct = emulated.train(

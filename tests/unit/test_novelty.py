@@ -11,16 +11,9 @@ import pytest
 import scipy.stats
 import torch
 
-from hyperreps.audit.auditor import (
-    Auditor,
-    Corpus,
-    Population,
-    auditor_for,
-    effective_number,
-    nearer,
-    references,
-    z_u,
-)
+from hyperreps.audit.auditor import Audit, Auditor, Candidates, Corpus, auditor_for
+from hyperreps.audit.references import references
+from hyperreps.audit.verdicts import effective_number, nearer, z_u
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
@@ -89,10 +82,10 @@ def auditor(zoo, images) -> Auditor:
     return auditor_for(zoo, images["test"])
 
 
-def frame_of(found: dict, name: str, *, reference: bool) -> pd.DataFrame:
+def frame_of(audit: Audit, name: str, *, reference: bool) -> pd.DataFrame:
     """Returns an audit as read_audits() would."""
-    columns = {k: v for k, v in found.items() if not k.endswith("_weights")}
-    rows = np.arange(len(found["raw"]))
+    columns = {k: v for k, v in audit.arrays().items() if not k.endswith("_weights")}
+    rows = np.arange(len(audit.accuracy))
     about = {"zoo": "toy", "coordinates": "none", "population": name}
     groups = [f"sample {row}" for row in rows]
     return pd.DataFrame(
@@ -104,8 +97,8 @@ def frame_of(found: dict, name: str, *, reference: bool) -> pd.DataFrame:
 def known(zoo, auditor) -> pd.DataFrame:
     """All references, audited."""
     frames = [
-        frame_of(auditor(population), name, reference=True)
-        for name, population in references(zoo, SETTINGS, seed=0)
+        frame_of(auditor(candidates), name, reference=True)
+        for name, candidates in references(zoo, SETTINGS, seed=0)
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -131,18 +124,17 @@ def copies(zoo: ZooData, kind: str) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["exact", "permuted", "flipped", "noisy"])
 def test_copies_are_called_copies(zoo, auditor, known, kind):
     sources = np.repeat(np.arange(12), 2)[:, None]
-    found = auditor(Population(copies(zoo, kind), sources))
-    assert (found["nearest_model"] == sources[:, 0]).all()
-    assert (found["nearest_epoch"] == np.tile([5, 6], 12)).all()
+    found = auditor(Candidates(copies(zoo, kind), sources))
+    assert (found.nearest.model == sources[:, 0]).all()
+    assert (found.nearest.epoch == np.tile([5, 6], 12)).all()
     if kind != "noisy":
-        np.testing.assert_array_equal(found["aligned"], 0)
-        np.testing.assert_allclose(found["bound"], 0, atol=1e-6)
-        np.testing.assert_array_equal(
-            found["matched_weights"], found["nearest_weights"]
-        )
+        np.testing.assert_array_equal(found.all.aligned, 0)
+        np.testing.assert_allclose(found.all.bound, 0, atol=1e-6)
+        np.testing.assert_array_equal(found.nearest.matched, found.nearest.weights)
         # rounding may turn a close decision
-        assert (found["disagreement"] < 0.02).all()
-    assert ((found["raw"] > 1) == (kind in ("permuted", "flipped"))).all()
+        assert (found.all.disagreement < 0.02).all()
+        assert (found.all.overlap > 0.9).all()
+    assert ((found.all.raw > 1) == (kind in ("permuted", "flipped"))).all()
     frame = pd.concat([known, frame_of(found, kind, reference=False)])
     summary = summarised(frame).loc[kind]
     assert summary.loc["copies", "value"] == 1
@@ -155,7 +147,7 @@ def test_copies_are_called_copies(zoo, auditor, known, kind):
 
 def test_independent_networks_are_not(zoo, auditor, known):
     """Held-out networks that made no reference; their Z_U is that of chance."""
-    val = Population(zoo.weights[12:14, -1], np.full((2, 1), -1))
+    val = Candidates(zoo.weights[12:14, -1], np.full((2, 1), -1))
     frame = pd.concat([known, frame_of(auditor(val), "val", reference=False)])
     summary = summarised(frame)
     for name in ("val", "held_out", "leave_one_out"):
@@ -236,7 +228,7 @@ def test_summary_by_hand(known):
 
 
 def test_one_network_has_no_interval(known, auditor, zoo):
-    mean = Population(zoo.weights[:12, -1].mean(0, keepdims=True), np.array([[-1]]))
+    mean = Candidates(zoo.weights[:12, -1].mean(0, keepdims=True), np.array([[-1]]))
     frame = pd.concat([known, frame_of(auditor(mean), "mean", reference=False)])
     summary = summarised(frame).loc["mean"]
     assert summary[["ci_low", "ci_high"]].isna().all(axis=None)
@@ -361,8 +353,8 @@ def test_hidden_networks_are_not_seen(auditor):
     corpus: Corpus = auditor.corpus
     hidden = np.zeros((1, 24), bool)
     hidden[0, 5] = True
-    first = Population(corpus.weights[5:6], corpus.model[5:6, None], hidden)
+    first = Candidates(corpus.weights[5:6], corpus.model[5:6, None], hidden)
     found = auditor(first)
-    assert found["nearest_model"][0] == corpus.model[5]
-    assert found["nearest_epoch"][0] != corpus.epoch[5]
-    assert found["aligned"][0] > 0
+    assert found.nearest.model[0] == corpus.model[5]
+    assert found.nearest.epoch[0] != corpus.epoch[5]
+    assert found.all.aligned[0] > 0

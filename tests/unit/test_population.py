@@ -71,17 +71,17 @@ def test_mix_is_splitmix64():
 
 def test_batch_order_depends_on_seed_and_epoch_only():
     seeds = torch.tensor([5, 6, 5])
-    order = batch_order(seeds, epoch=1, images=100)
+    order = batch_order(seeds, epoch=1, count=100)
     assert (order.sort(1).values == torch.arange(100)).all()
     assert (order[0] == order[2]).all()
     assert (order[0] != order[1]).any()
-    assert (batch_order(seeds, epoch=2, images=100)[0] != order[0]).any()
-    assert (batch_order(seeds[1:2], epoch=1, images=100)[0] == order[1]).all()
+    assert (batch_order(seeds, epoch=2, count=100)[0] != order[0]).any()
+    assert (batch_order(seeds[1:2], epoch=1, count=100)[0] == order[1]).all()
 
 
 def test_batch_orders_are_uniform():
     """The first image of the order is every image equally often (chi-squared)."""
-    order = batch_order(torch.arange(4000), epoch=3, images=10)
+    order = batch_order(torch.arange(4000), epoch=3, count=10)
     counts = torch.bincount(order[:, 0], minlength=10).double()
     assert ((counts - 400) ** 2 / 400).sum() < 27.9  # 0.1 % quantile, 9 degrees
 
@@ -153,7 +153,7 @@ def loop_oracle(training, seed, row, *, recipe, channels):
     for epoch in range(1, recipe.epochs + 1):
         total, correct = 0.0, 0
         order = batch_order(
-            torch.tensor([seed]), epoch=epoch, images=len(train_images.labels)
+            torch.tensor([seed]), epoch=epoch, count=len(train_images.labels)
         )[0]
         for index in order.split(recipe.batch_size):
             scores = model(train_images.normalized(index))
@@ -233,7 +233,7 @@ def test_every_layer_goes_the_way_it_goes_in_float64(zoo, engine, limit):
     optimizer = torch.optim.Adam(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    order = batch_order(torch.tensor([5]), epoch=1, images=600)[0]
+    order = batch_order(torch.tensor([5]), epoch=1, count=600)[0]
     for index in order.split(recipe.batch_size):
         images, labels = batch(data, index)
         optimizer.zero_grad()
@@ -424,7 +424,7 @@ def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
     monkeypatch.setattr(TorchEngine, "evaluate", scarce(evaluation))
     with caplog.at_level("INFO"):
         parts = train(range(11))
-    assert [len(launch.rows) for launch in parts.launches] == [3, 3, 3, 2]
+    assert [len(launch.rows) for launch in parts.launches.parts] == [3, 3, 3, 2]
     assert "out of memory; training 3 models at a time" in caplog.text
     assert (parts.recorded == whole.recorded).all()
     np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from scipy.spatial import Delaunay
 from scipy.stats import kstest
 from sklearn.neighbors import KernelDensity
 
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.numbers.seeds import numpy_generator
 from hyperreps.sampling import samplers
@@ -261,8 +261,7 @@ def test_a_registered_function_is_a_sampler(monkeypatch):
     )
     np.testing.assert_allclose(np.cov(drawn.points.T), np.cov(POINTS.T), atol=0.06)
     methods = {"mine": {"sampler": "gaussian", "options": {"shrink": 0.5}}}
-    text = (CONFIG / "config.yaml").read_text(encoding="utf-8")
-    config = yaml.safe_load(text)
+    config = read_over_shipped(CONFIG)
     config["methods"] |= methods
     config["samplers"]["methods"] = ["mine"]
     assert load_settings(config).comparisons["samplers"].methods == ("mine",)

@@ -1,33 +1,23 @@
 import copy
 import json
 import re
-from functools import reduce
 from pathlib import Path
 
 import pytest
-import yaml
 
+from hyperreps.config.config_files import SHIPPED, merged, read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.settings.stages import SettingsError
 
 ROOT = Path(__file__).parents[2]
-PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-
-
-def merged(base, overlay):
-    """As snakemake merges config files: dictionaries by key, all else replaced."""
-    result = copy.deepcopy(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
+PAPER = read_over_shipped(ROOT / "config")
 
 
 def changed(path, value):
     overlay = value
     for key in reversed(path.split("/")):
         overlay = {key: overlay}
-    return merged(PAPER, overlay)
+    return merged(copy.deepcopy(PAPER), overlay)
 
 
 def test_the_papers_config_is_the_papers():
@@ -56,14 +46,14 @@ def test_the_papers_config_is_the_papers():
     ],
 )
 def test_overlays_are_valid_and_have_their_own_results(overlays):
-    texts = [(ROOT / f"config/{overlay}.yaml").read_text() for overlay in overlays]
-    settings = load_settings(reduce(merged, map(yaml.safe_load, texts), PAPER))
+    files = [ROOT / f"config/{overlay}.yaml" for overlay in overlays]
+    settings = load_settings(read_over_shipped(ROOT / "config", *files))
     assert settings.experiment == overlays[0]
 
 
-def test_every_key_is_explained_in_config_yaml():
-    """Each key of the models stands in config.yaml, as a value or as a comment."""
-    text = (ROOT / "config/config.yaml").read_text()
+def test_every_key_is_explained_in_the_shipped_files():
+    """Each key of the models stands in one of them, as a value or as a comment."""
+    text = "".join((ROOT / "config" / name).read_text() for name in SHIPPED)
     schema = Settings.model_json_schema()
     for name, model in {**schema["$defs"], "Settings": schema}.items():
         for key in model["properties"]:
@@ -87,7 +77,11 @@ def test_every_field_is_described():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("zoos/mnist/modles", 5, r"zoos\.mnist\.modles: unknown key"),
+        (
+            "zoos/mnist/modles",
+            5,
+            r"zoos\.mnist\.modles: unknown key; see config/config\.",
+        ),
         ("zoos/mnist/models", 2, r"zoos\.mnist\.models: .*greater than or equal to 3"),
         ("zoos/mnist/models", "many", r"zoos\.mnist\.models: .*integer.*'many'"),
         ("zoos/mnist/recipe/learning_rate", -1, r"learning_rate: .*greater than 0.*-1"),
@@ -114,6 +108,7 @@ def test_every_field_is_described():
         ),
         ("zoos/svhn/hyper_rep/hads", 2, r"zoos\.svhn\.hyper_rep\.hads: unknown key"),
         ("methods/S_KDE30/sampler", "kd", r"S_KDE30\.sampler: unknown 'kd'.*identity"),
+        ("methods/S_KDE30/topp", 1, r"topp: unknown key; see config/methods\.yaml"),
         ("methods/S_KDE30/top", 1.5, r"methods\.S_KDE30\.top: .*less than or equal"),
         ("methods/S_KDE30/hyper_rep", "x", r"hyper_rep: unknown 'x'.*normalized"),
         ("methods/S_KDE30/bottom", 0.5, r"methods\.S_KDE30: top and bottom: leave one"),

@@ -6,6 +6,7 @@ import pytest
 from hyperreps.files.storage import DataFileError, write_arrays
 from hyperreps.representation.latents import pool_points
 from hyperreps.representation.probes import targets
+from hyperreps.sampling.networks import draw_networks, in_architecture
 from hyperreps.settings.stages import Method, Recipe, Zoo
 from hyperreps.zoo.zoos import (
     DIVERGED,
@@ -188,3 +189,33 @@ def test_diverged_models_are_in_no_pool(zoo):
     pool = select(replace(zoo, split=split.astype(str)), split="train")
     assert lost not in pool.model
     assert len(pool.model) == 3 * ((zoo.split == "train").sum() - 1)
+
+
+@pytest.fixture
+def untouched(zoo) -> Method:
+    """The zoo's own networks, as a method."""
+    return Method(sampler="identity", epochs="last", samples=4)
+
+
+def test_networks_drawn_in_weight_space_say_where_they_are_from(zoo, untouched):
+    drawn = draw_networks(zoo, untouched, [], seeds=(0, "toy", "B_F"))
+    np.testing.assert_array_equal(
+        drawn["weights"], zoo.weights[drawn["source_model"], -1]
+    )
+    assert set(drawn["source_epoch"]) == {5}
+    assert set(drawn["hyper_rep_seed"]) == {-1}
+    again = draw_networks(zoo, untouched, [], seeds=(1, "toy", "B_F"))
+    assert not np.array_equal(drawn["source_model"], again["source_model"])
+
+
+def test_random_layers_depend_on_the_samples_number_only(zoo, untouched):
+    weights = zoo.weights[:4, -1]
+    assert in_architecture(weights, zoo, untouched) == (zoo.architecture, weights)
+    other = untouched.model_copy(
+        update={"architecture": "cnn_4conv", "transplant": "none"}
+    )
+    network, moved = in_architecture(weights, zoo, other)
+    assert network.name == "cnn_4conv"
+    assert len(np.unique(moved, axis=0)) == len(moved) == 4
+    _, fewer = in_architecture(weights[1:3], zoo, other)
+    np.testing.assert_array_equal(fewer, moved[:2])

@@ -6,9 +6,8 @@ import re
 from fnmatch import fnmatchcase
 
 import pytest
-import yaml
-from snakemake.utils import update_config
 
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.config.costs import Speeds, Work
 
@@ -32,11 +31,9 @@ CONFIGS = {
 def test_no_job_is_forgotten_and_none_is_made_up(
     sources: Project, overlays: list[str]
 ) -> None:
-    config: dict = {}
-    for name in ("config.yaml", *overlays):
-        text = (CHECKOUT / "config" / name).read_text(encoding="utf-8")
-        update_config(config, yaml.safe_load(text))
-    settings = load_settings(config)
+    folder = CHECKOUT / "config"
+    files = [folder / name for name in overlays]
+    settings = load_settings(read_over_shipped(folder, *files))
     paths = [f"config/{name}" for name in overlays]
     options = ["--configfile", *paths] if paths else []
     # networks of others are inputs

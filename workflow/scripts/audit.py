@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from hyperreps.audit.auditor import Population, auditor_for, log_audit
+from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.running.commands import UNPREFIXED, run
@@ -55,12 +55,12 @@ def main(
         row = int(np.argmax(~np.isfinite(weights).all(1)))
         raise DataFileError(f"{samples}: network {row} has weights that are not finite")
     sources = models.reshape(len(models), -1)
-    audit = auditor(Population(weights, sources))
-    log_audit(str(origin["method"]), audit)
-    audit["group"] = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
+    audit = auditor(Candidates(weights, sources))
+    audit.log(str(origin["method"]))
+    group = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
     write_arrays(
         output,
-        audit,
+        {**audit.arrays(), "group": group},
         attributes={
             "kind": "novelty",
             "zoo": data.name,

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import numpy as np
 
-from hyperreps.audit.auditor import auditor_for, log_audit, references
+from hyperreps.audit.auditor import auditor_for
+from hyperreps.audit.references import references
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import read_arrays, write_arrays
 from hyperreps.running.commands import UNPREFIXED, run
@@ -44,16 +45,17 @@ def main(
     auditor = auditor_for(data, images)
     found: dict[str, np.ndarray] = {"predictions": auditor.corpus.predictions}
     names = []
-    for name, population in references(
+    for name, candidates in references(
         data, settings, seed=seed, weight_threshold=weight_threshold
     ):
-        audit = auditor(population)
-        log_audit(name, audit)
-        sources = population.sources
+        audit = auditor(candidates)
+        audit.log(name)
+        sources = candidates.sources
         nobody = np.full(len(sources), -1)
         single = sources[:, 0] if sources.shape[1] == 1 else sources
-        audit["group"] = sample_groups(nobody, single).astype(str)
-        found |= {f"{name}/{key}": values for key, values in audit.items()}
+        group = sample_groups(nobody, single).astype(str)
+        arrays = {**audit.arrays(), "group": group}
+        found |= {f"{name}/{key}": values for key, values in arrays.items()}
         names.append(name)
     write_arrays(
         output,

@@ -4,21 +4,20 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.config.config_files import merged, read_config
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.running.commands import run
 
-BASE = Path(__file__).parents[2] / "config" / "config.yaml"
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 def main(overlays: tyro.conf.Positional[tuple[Path, ...]]) -> None:
-    """Checks config/config.yaml with overlays over it.
+    """Checks config/config.yaml and config/methods.yaml with overlays over them.
 
     Args:
         overlays: Files, in the order in which they are given to --configfile.
     """
-    config = merged(*(read_config(path) for path in (BASE, *overlays)))
-    settings = load_settings(config)
+    settings = load_settings(read_over_shipped(CONFIG, *overlays))
     print(f"experiment {settings.experiment}: nothing is wrong with its settings")
 
 

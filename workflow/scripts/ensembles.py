@@ -53,9 +53,7 @@ def main(
     """
     place = machine.prepare()
     test = read_images(dataset).on(place)["test"]
-    weights, about = read_networks(
-        networks, kind=kind, population=method, epochs=epochs
-    )
+    weights, about = read_networks(networks, kind=kind, name=method, epochs=epochs)
     architecture = read_architecture(about, networks)
     count = weights.shape[1]
     fitting = [size for size in sizes if size <= count]

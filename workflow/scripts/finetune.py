@@ -12,7 +12,8 @@ from hyperreps.numbers.seeds import derived_seed
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
-from hyperreps.zoo.population import PopulationTraining, all_diverged
+from hyperreps.zoo.divergence import all_diverged
+from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import read_architecture
 
 
@@ -78,7 +79,7 @@ def main(
         ),
         pace=pace,
     )
-    if (training.diverged >= 0).all():
+    if training.divergence.all:
         raise all_diverged(f"{len(training.diverged)} networks")
     write_arrays(
         output,

@@ -13,8 +13,8 @@ from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.representation.reconstruction import (
     histogram_edges,
-    layer_histograms,
     layer_sums,
+    split_histograms,
 )
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
@@ -63,7 +63,7 @@ def main(
         accuracy.append(reached)
         reconstructed = networks.cpu().numpy()
         errors.append(layer_sums(reconstructed - pool.weights, layers))
-        counts.append(_histograms(reconstructed, split, layers, edges))
+        counts.append(split_histograms(reconstructed, split, layers, edges))
         held_out = accuracy[-1][split == "test"].mean()
         logging.info(
             "%s, seed %d: held-out accuracy %.4f", variant, model.seed, held_out
@@ -81,7 +81,7 @@ def main(
             "squared_deviation": layer_sums(deviation, layers),
             "layer_size": np.bincount(layers),
             "histogram/edges": edges,
-            "histogram/original": _histograms(pool.weights, split, layers, edges),
+            "histogram/original": split_histograms(pool.weights, split, layers, edges),
             "histogram/reconstruction": np.sum(counts, axis=0),
         },
         attributes={
@@ -92,14 +92,6 @@ def main(
             "splits": MODEL_SPLITS,
             "loss_normalization": models[0].settings.loss_normalization,
         },
-    )
-
-
-def _histograms(
-    values: np.ndarray, split: np.ndarray, layers: np.ndarray, edges: np.ndarray
-) -> np.ndarray:
-    return np.stack(
-        [layer_histograms(values[split == s], layers, edges) for s in MODEL_SPLITS]
     )
 
 

@@ -1,7 +1,6 @@
 """Draws new networks by one method and evaluates them untrained."""
 
 import logging
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -11,20 +10,14 @@ import torch
 from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
-from hyperreps.networks.architectures import Architecture, build
-from hyperreps.networks.initialisation import initial_weights
-from hyperreps.networks.transplant import transplant
-from hyperreps.numbers.seeds import derived_seed, numpy_generator
-from hyperreps.representation.autoencoder import HyperRepresentation, load
-from hyperreps.representation.latents import pool_points
+from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling import gan
-from hyperreps.sampling.samplers import draw, needs_generator
+from hyperreps.sampling.networks import draw_networks, in_architecture
+from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
-from hyperreps.zoo.zoos import Pool, ZooData, read_zoo
-
-Arrays = dict[str, np.ndarray]
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(
@@ -57,29 +50,22 @@ def main(
     """
     place = machine.prepare()
     data = read_zoo(zoo)
-    models = [load(path, device=place) for path in hyper_reps] or [None]
+    models = [load(path, device=place) for path in hyper_reps]
     trained = [gan.load(path, device=place) for path in generators]
-    if len(trained) != needs_generator(method.sampler) * len(models):
+    needed = needs_generator(method.sampler) * max(1, len(models))
+    if len(trained) != needed:
         raise SettingsError(
-            f"--generators: sampler {method.sampler} needs"
-            f" {needs_generator(method.sampler) * len(models)}, got {len(trained)}"
+            f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"
         )
-    seeds = (seed, data.name, name)
-    drawn = [
-        _draw(
-            *pool_points(data, method, model, weight_threshold=weight_threshold),
-            method=method,
-            model=model,
-            seeds=seeds,
-            generator=generator,
-        )
-        for model, generator in zip_longest(models, trained)
-    ]
-    arrays = {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
-    network = data.architecture
-    if method.architecture:
-        network = build(method.architecture, channels=network.channels)
-        arrays["weights"] = _transplanted(arrays["weights"], data, network, method)
+    arrays = draw_networks(
+        data,
+        method,
+        models,
+        generators=trained,
+        weight_threshold=weight_threshold,
+        seeds=(seed, data.name, name),
+    )
+    network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
     weights = torch.from_numpy(arrays["weights"]).to(place)
     images = read_images(dataset).on(place)
     for split in ("val", "test"):
@@ -111,59 +97,6 @@ def main(
             "dataset": data.settings.dataset,
         },
     )
-
-
-def _draw(
-    pool: Pool,
-    points: np.ndarray,
-    *,
-    method: Method,
-    model: HyperRepresentation | None,
-    seeds: tuple[int | str, ...],
-    generator: gan.Generator | None,
-) -> Arrays:
-    """Draws the samples of one hyper-representation, or those in weight space."""
-    seed = model.seed if model else -1
-    drawn = draw(
-        method.sampler,
-        points,
-        count=method.samples,
-        rng=numpy_generator("sample", *seeds, seed),
-        options=method.options,
-        generator=generator,
-    )
-    arrays = {
-        "source_model": np.where(drawn.rows < 0, -1, pool.model[drawn.rows]),
-        "source_epoch": np.where(drawn.rows < 0, -1, pool.epoch[drawn.rows]),
-        "hyper_rep_seed": np.full(len(drawn.points), seed),
-        "weights": drawn.points,
-    }
-    if model:
-        latents = torch.from_numpy(drawn.points).to(model.mean.device)
-        arrays["latents"] = drawn.points
-        arrays["weights"] = model.map("decode", latents).cpu().numpy()
-    return arrays
-
-
-def _transplanted(
-    weights: np.ndarray,
-    data: ZooData,
-    network: Architecture,
-    method: Method,
-) -> np.ndarray:
-    """Returns samples as networks of another architecture.
-
-    The k-th sample of every method starts with the same random layers.
-    """
-    start = initial_weights(
-        network,
-        initialization=data.settings.recipe.initialization,
-        seeds=[derived_seed("transplant", data.name, k) for k in range(len(weights))],
-    )
-    rows = torch.from_numpy(weights)
-    return transplant(
-        rows, data.architecture, network, how=method.transplant, start=start
-    ).numpy()
 
 
 if __name__ == "__main__":

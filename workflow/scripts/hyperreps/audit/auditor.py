@@ -1,38 +1,29 @@
 """Is it new? Networks against those that a hyper-representation was trained on.
 
-Every population, sampled or made as a reference, goes through the same audit: how far
-each network is from the nearest training network, in weights as they are, in weights
-after the best symmetry found (matching.py), and in answers (behaviour.py).
+All networks, sampled or made as a reference, go through the same audit: how far each is
+from the nearest training network, in weights as they are, in weights after the best
+symmetry found (matching.py), and in answers (behaviour.py).
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 
 from ..data.images import Images
 from ..networks.architectures import Architecture
-from ..networks.initialisation import initial_weights
-from ..numbers.seeds import derived_seed, numpy_generator
 from ..numbers.shapes import Bool, Float, Int, UInt8
-from ..settings.sections import Novelty
 from ..symmetry.matching import (
     Matcher,
     aligned_distances,
     pair_distances,
     raw_distances,
 )
-from ..symmetry.permutations import random_symmetries
 from ..zoo.behaviour import disagreement, error_overlap, predictions
 from ..zoo.zoos import Pool, ZooData, select
-
-# fraction of the training networks that references are made from, as in S_KDE30
-TOP = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,9 +33,9 @@ class Corpus:
     Attributes:
         weights: One network per row, epochs of a run in increasing order.
         model: Row of the zoo (the run) each belongs to.
-        epoch: Its epoch.
-        predictions: Its answers to the test images.
-        labels: Right answers.
+        epoch: Number of its epoch.
+        predictions: Classes it gives to the test images.
+        labels: Right classes.
     """
 
     weights: Float[np.ndarray, "networks parameters"]
@@ -55,7 +46,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Population:
+class Candidates:
     """Networks to audit.
 
     Attributes:
@@ -69,8 +60,142 @@ class Population:
     hidden: Bool[np.ndarray, "models networks"] | None = None
 
 
+@dataclass(frozen=True)
+class Nearness:
+    """How near each network comes to some training networks; NaN where there are none.
+
+    Each measure is that of the training network nearest by it.
+
+    Attributes:
+        raw: L2 distance of the weights as they are.
+        aligned: L2 distance of the weights after the best symmetry found.
+        bound: L2 distance that no symmetry can go below.
+        disagreement: Share of images answered differently, in [0, 1].
+        overlap: Intersection over union of the errors, in [0, 1]: the largest one.
+    """
+
+    raw: Float[np.ndarray, models]
+    aligned: Float[np.ndarray, models]
+    bound: Float[np.ndarray, models]
+    disagreement: Float[np.ndarray, models]
+    overlap: Float[np.ndarray, models]
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """The measures of Nearness for every pair of network and training network."""
+
+    raw: Float[np.ndarray, "models networks"]
+    aligned: Float[np.ndarray, "models networks"]
+    bound: Float[np.ndarray, "models networks"]
+    disagreement: Float[np.ndarray, "models networks"]
+    overlap: Float[np.ndarray, "models networks"]
+
+    def nearest(self, shown: Bool[np.ndarray, "models networks"]) -> Nearness:
+        """Returns the measures of the nearest among the training networks shown."""
+        return Nearness(
+            raw=_smallest(self.raw, shown),
+            aligned=_smallest(self.aligned, shown),
+            bound=_smallest(self.bound, shown),
+            disagreement=_smallest(self.disagreement, shown),
+            overlap=_largest(self.overlap, shown),
+        )
+
+
+def _smallest(
+    values: Float[np.ndarray, "models networks"],
+    shown: Bool[np.ndarray, "models networks"],
+) -> Float[np.ndarray, models]:
+    return _known(np.where(shown, values, np.inf).min(1))
+
+
+def _largest(
+    values: Float[np.ndarray, "models networks"],
+    shown: Bool[np.ndarray, "models networks"],
+) -> Float[np.ndarray, models]:
+    return _known(np.where(shown, values, -np.inf).max(1))
+
+
+def _known(values: Float[np.ndarray, models]) -> Float[np.ndarray, models]:
+    """Returns NaN for what nothing was shown of."""
+    return np.where(np.isinf(values), np.nan, values)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training network that each network is nearest to when aligned.
+
+    Attributes:
+        model: Row of the zoo (the run) it belongs to.
+        epoch: Number of its epoch.
+        accuracy: On the images, in [0, 1].
+        weights: Its own.
+        matched: Those of the audited network, in its coordinates.
+    """
+
+    model: Int[np.ndarray, models]
+    epoch: Int[np.ndarray, models]
+    accuracy: Float[np.ndarray, models]
+    weights: Float[np.ndarray, "models parameters"]
+    matched: Float[np.ndarray, "models parameters"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found of each network.
+
+    Attributes:
+        all: Nearness among all training networks that are not hidden.
+        same: Nearness among those of its source runs.
+        other: Nearness among those of all other runs.
+        nearest: The one it is nearest to.
+        accuracy: On the images, in [0, 1].
+        pair_distance: Mean L2 distance, aligned, to the other networks audited with it;
+            NaN if it is alone.
+        pair_disagreement: Mean share of images that it and another of them answer
+            differently, in [0, 1]; NaN if it is alone.
+    """
+
+    all: Nearness
+    same: Nearness
+    other: Nearness
+    nearest: Nearest
+    accuracy: Float[np.ndarray, models]
+    pair_distance: Float[np.ndarray, models]
+    pair_disagreement: Float[np.ndarray, models]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns everything by the names it has in files."""
+        groups = {"": self.all, "same_": self.same, "other_": self.other}
+        return {
+            **{
+                f"{prefix}{field.name}": getattr(nearness, field.name)
+                for prefix, nearness in groups.items()
+                for field in fields(nearness)
+            },
+            "nearest_model": self.nearest.model,
+            "nearest_epoch": self.nearest.epoch,
+            "nearest_accuracy": self.nearest.accuracy,
+            "nearest_weights": self.nearest.weights,
+            "matched_weights": self.nearest.matched,
+            "accuracy": self.accuracy,
+            "pair_distance": self.pair_distance,
+            "pair_disagreement": self.pair_disagreement,
+        }
+
+    def log(self, name: str) -> None:
+        """Logs medians in one line."""
+        medians = {
+            "accuracy": self.accuracy,
+            **{field.name: getattr(self.all, field.name) for field in fields(self.all)},
+        }
+        numbers = ", ".join(f"{k} {np.median(v):.4g}" for k, v in medians.items())
+        count = len(self.accuracy)
+        logging.info("%s: %d networks, medians %s", name, count, numbers)
+
+
 class Auditor:
-    """Compares populations with the training networks.
+    """Compares networks with the training networks.
 
     Args:
         corpus: The training networks.
@@ -93,81 +218,75 @@ class Auditor:
         self.images = images
         self.matcher = Matcher(architecture, activation=activation)
 
-    def __call__(self, population: Population) -> dict[str, np.ndarray]:
-        """Audits a population.
-
-        Returns:
-            One value per network. `raw`, `aligned`: L2 distance to the nearest training
-            network, as it is and after the best symmetry found; `bound`: what no
-            symmetry can go below; `overlap`: largest intersection over union of errors;
-            `disagreement`: smallest share of images answered differently; each also
-            with `same_` (nearest among the epochs of its source runs) and `other_`
-            (among all other runs), NaN where there are none. `nearest_model` and
-            `nearest_epoch`, by `aligned`, `nearest_accuracy` and `nearest_weights` of
-            that network, and `matched_weights`, the network in its coordinates;
-            `accuracy` on the images; `pair_distance` and `pair_disagreement`: mean over
-            the other networks of the population.
-        """
-        corpus = self.corpus
+    def __call__(self, candidates: Candidates) -> Audit:
+        """Audits networks."""
         answers = predictions(
             self.architecture,
-            torch.from_numpy(population.weights).to(self.images.pixels.device),
+            torch.from_numpy(candidates.weights).to(self.images.pixels.device),
             self.images,
             activation=self.activation,
         )
-        aligned, bound = aligned_distances(
-            self.matcher, population.weights, corpus.weights, run=corpus.model
+        pairwise = self._pairwise(candidates.weights, answers)
+        seen = np.ones(pairwise.aligned.shape, bool)
+        if candidates.hidden is not None:
+            seen = ~candidates.hidden
+        model = self.corpus.model
+        own = np.stack([np.isin(model, runs) for runs in candidates.sources])
+        closest = np.where(seen, pairwise.aligned, np.inf).argmin(1)
+        return Audit(
+            all=pairwise.nearest(seen),
+            same=pairwise.nearest(seen & own),
+            other=pairwise.nearest(seen & ~own),
+            nearest=self._nearest(candidates.weights, closest),
+            accuracy=(answers == self.corpus.labels).mean(1),
+            pair_distance=_mean_of_others(
+                pair_distances(self.matcher, candidates.weights)
+            ),
+            pair_disagreement=_mean_of_others(disagreement(answers, answers)),
         )
-        measures = {
-            "raw": raw_distances(population.weights, corpus.weights),
-            "aligned": aligned,
-            "bound": bound,
-            "disagreement": disagreement(answers, corpus.predictions),
-            # turned round: the nearest network has the largest
-            "overlap": -error_overlap(answers, corpus.predictions, corpus.labels),
-        }
-        seen = np.ones(aligned.shape, bool)
-        if population.hidden is not None:
-            seen = ~population.hidden
-        own = np.stack([np.isin(corpus.model, runs) for runs in population.sources])
-        groups = {"": seen, "same_": seen & own, "other_": seen & ~own}
-        found = {
-            f"{prefix}{name}": _smallest(values, shown)
-            for prefix, shown in groups.items()
-            for name, values in measures.items()
-        }
-        for prefix in groups:
-            found[f"{prefix}overlap"] *= -1
-        nearest = np.where(seen, aligned, np.inf).argmin(1)
-        right = corpus.predictions[nearest] == corpus.labels
-        weights = (population.weights, corpus.weights[nearest])
-        matched = self.matcher.match(*map(torch.from_numpy, weights))
-        return found | {
-            "nearest_model": corpus.model[nearest],
-            "nearest_epoch": corpus.epoch[nearest],
-            "nearest_accuracy": right.mean(1),
-            "nearest_weights": corpus.weights[nearest],
-            "matched_weights": matched.numpy(),
-            "accuracy": (answers == corpus.labels).mean(1),
-            **self._pairs(population.weights, answers),
-        }
 
-    def _pairs(self, weights: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
-        others = max(len(weights) - 1, 1)
-        alone = np.nan if len(weights) == 1 else 0.0
-        distances = np.nansum(pair_distances(self.matcher, weights), axis=1)
-        return {
-            "pair_distance": distances / others + alone,
-            "pair_disagreement": disagreement(answers, answers).sum(1) / others + alone,
-        }
+    def _pairwise(
+        self,
+        weights: Float[np.ndarray, "models parameters"],
+        answers: UInt8[np.ndarray, "models images"],
+    ) -> Pairwise:
+        corpus = self.corpus
+        aligned, bound = aligned_distances(
+            self.matcher, weights, corpus.weights, run=corpus.model
+        )
+        return Pairwise(
+            raw=raw_distances(weights, corpus.weights),
+            aligned=aligned,
+            bound=bound,
+            disagreement=disagreement(answers, corpus.predictions),
+            overlap=error_overlap(answers, corpus.predictions, corpus.labels),
+        )
+
+    def _nearest(
+        self,
+        weights: Float[np.ndarray, "models parameters"],
+        rows: Int[np.ndarray, models],
+    ) -> Nearest:
+        """Returns the training networks in these rows of the corpus."""
+        corpus = self.corpus
+        nearest = corpus.weights[rows]
+        matched = self.matcher.match(*map(torch.from_numpy, (weights, nearest)))
+        return Nearest(
+            model=corpus.model[rows],
+            epoch=corpus.epoch[rows],
+            accuracy=(corpus.predictions[rows] == corpus.labels).mean(1),
+            weights=nearest,
+            matched=matched.numpy(),
+        )
 
 
-def _smallest(
-    values: Float[np.ndarray, "models networks"],
-    shown: Bool[np.ndarray, "models networks"],
+def _mean_of_others(
+    pairs: Float[np.ndarray, "models models"],
 ) -> Float[np.ndarray, models]:
-    smallest = np.where(shown, values, np.inf).min(1)
-    return np.where(np.isinf(smallest), np.nan, smallest)
+    """Returns the mean of each row without its diagonal, which is 0 or NaN."""
+    if len(pairs) == 1:
+        return np.full(1, np.nan)
+    return np.nansum(pairs, axis=1) / (len(pairs) - 1)
 
 
 def auditor_for(
@@ -212,149 +331,3 @@ def training_networks(zoo: ZooData) -> Pool:
     Those above a weight_threshold are among them: variants may differ in it.
     """
     return select(zoo, split="train")
-
-
-def references(
-    zoo: ZooData, settings: Novelty, *, seed: int, weight_threshold: float = np.inf
-) -> Iterator[tuple[str, Population]]:
-    """Yields populations whose novelty is known, to read the others by.
-
-    held_out: test split, last epoch of the window. leave_one_out: training networks
-    against the other runs. other_epoch: training networks against the other epochs of
-    their own run. permuted_copy: training networks, units permuted and flipped.
-    random_init: untrained. noise, interpolation (the mean of two), soup (the mean of
-    several, matched to the first): made from the best 30 % of the training networks by
-    validation accuracy.
-
-    Args:
-        zoo: Where the networks come from.
-        settings: Number of networks, noise, size of the soups.
-        seed: Base seed.
-        weight_threshold: As in select(), of the networks that others are made from.
-    """
-    held_out = select(zoo, split="test", epochs="last")
-    yield "held_out", Population(held_out.weights, held_out.model[:, None])
-    corpus = training_networks(zoo)
-    rng = numpy_generator("novelty", seed, zoo.name)
-    last = _picked(select(zoo, split="train", epochs="last"), settings.networks, rng)
-    own = corpus.model == last.model[:, None]
-    itself = own & (corpus.epoch == last.epoch[:, None])
-    sources = last.model[:, None]
-    yield "leave_one_out", Population(last.weights, sources, hidden=own)
-    if len(zoo.epochs) > 1:
-        yield "other_epoch", Population(last.weights, sources, hidden=~own | itself)
-    yield "permuted_copy", Population(_changed(zoo, last.weights, seed), sources)
-    best = select(zoo, split="train", top=TOP, weight_threshold=weight_threshold)
-    for sigma in settings.noise:
-        some = _rows(best, settings.networks, rng)
-        noise = sigma * rng.standard_normal((len(some), best.weights.shape[1]))
-        noisy = (best.weights[some] + noise).astype(np.float32)
-        yield f"noise_{sigma:g}", Population(noisy, best.model[some, None])
-    for name, size in (("interpolation", 2), (f"soup_{settings.soup}", settings.soup)):
-        if size <= len(np.unique(best.model)):
-            yield name, _soups(zoo, best, settings.networks, size, rng)
-    untrained = initial_weights(
-        zoo.architecture,
-        initialization=zoo.settings.recipe.initialization,
-        seeds=[derived_seed("novelty", seed, k) for k in range(settings.networks)],
-    )
-    none = np.full((settings.networks, 1), -1)
-    yield "random_init", Population(untrained.numpy(), none)
-
-
-def _rows(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws rows of a pool, no more often than needed."""
-    return rng.choice(len(pool.weights), count, replace=count > len(pool.weights))
-
-
-def _picked(pool: Pool, count: int, rng: np.random.Generator) -> Pool:
-    """Returns a random part of a pool, in its order."""
-    rows = np.arange(len(pool.weights))
-    if count < len(rows):
-        rows = np.sort(rng.choice(rows, count, replace=False))
-    return Pool(pool.weights[rows], pool.model[rows], pool.epoch[rows])
-
-
-def _changed(
-    zoo: ZooData, weights: Float[np.ndarray, "models parameters"], seed: int
-) -> Float[np.ndarray, "models parameters"]:
-    """Returns the same functions: units permuted and, where that is one, flipped."""
-    generator = torch.Generator().manual_seed(derived_seed("copies", seed, zoo.name))
-    changes = random_symmetries(
-        zoo.architecture,
-        len(weights),
-        activation=zoo.settings.recipe.activation,
-        generator=generator,
-    )
-    return changes.of(torch.from_numpy(weights)).numpy()
-
-
-def _soups(
-    zoo: ZooData, pool: Pool, count: int, size: int, rng: np.random.Generator
-) -> Population:
-    """Means of networks of different runs, each matched to the first of its soup."""
-    matcher = Matcher(zoo.architecture, activation=zoo.settings.recipe.activation)
-    weights, sources = [], []
-    for _ in range(count):
-        runs = rng.choice(np.unique(pool.model), size, replace=False)
-        rows = [rng.choice(np.flatnonzero(pool.model == run)) for run in runs]
-        parts = torch.from_numpy(pool.weights[rows])
-        weights.append(matcher.match(parts, parts[:1].expand(size, -1)).mean(0))
-        sources.append(runs)
-    return Population(torch.stack(weights).numpy(), np.stack(sources))
-
-
-def z_u(
-    distances: Float[np.ndarray, models], held_out: Float[np.ndarray, others]
-) -> float:
-    """Data-copying statistic: how much nearer to training than held-out networks.
-
-    The z-score of the Mann-Whitney U of distances to the nearest training network:
-    about N(0, 1) for samples that are distributed as held-out networks are, far below 0
-    for copies, far above 0 for samples that are unlike any. It grows with the number of
-    networks; nearer() does not.
-
-    Source: Z_U of Meehan, Chaudhuri and Dasgupta 2020.
-    """
-    return z_score(nearer(distances, held_out), len(distances), len(held_out))
-
-
-def z_score(nearer: float, models: int, others: int) -> float:
-    """Returns Z_U of a share nearer(); where that is 0 or 1 the scale ends."""
-    pairs = models * others
-    return (0.5 - nearer) * pairs / math.sqrt(pairs * (models + others + 1) / 12)
-
-
-def nearer(
-    distances: Float[np.ndarray, models], held_out: Float[np.ndarray, others]
-) -> float:
-    """Probability that a network is nearer to training than a held-out one.
-
-    0.5 for samples distributed as held-out networks; ties count half.
-    """
-    return float(placements(distances, held_out).mean())
-
-
-def placements(
-    values: Float[np.ndarray, models], others: Float[np.ndarray, others]
-) -> Float[np.ndarray, models]:
-    """Returns for each value the share of the others above it; ties count half."""
-    ordered = np.sort(others)
-    above = len(ordered) - np.searchsorted(ordered, values, side="right")
-    ties = len(ordered) - above - np.searchsorted(ordered, values, side="left")
-    return (above + ties / 2) / len(ordered)
-
-
-def effective_number(models: Int[np.ndarray, networks]) -> float:
-    """Exponential of the entropy of how often each run is the nearest."""
-    share = np.unique(models, return_counts=True)[1] / len(models)
-    return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def log_audit(name: str, found: Mapping[str, np.ndarray]) -> None:
-    """Logs the medians of an audit in one line."""
-    numbers = ", ".join(
-        f"{key} {np.median(found[key]):.4g}"
-        for key in ("accuracy", "raw", "aligned", "bound", "overlap", "disagreement")
-    )
-    logging.info("%s: %d networks, medians %s", name, len(found["raw"]), numbers)

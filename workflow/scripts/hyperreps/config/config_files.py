@@ -15,6 +15,8 @@ import yaml
 from ..settings.stages import SettingsError
 from .configuration import Settings
 
+# what every run starts from: the catalogue of methods and, over it, the paper's run
+SHIPPED = ("methods.yaml", "config.yaml")
 MERGE = "tag:yaml.org,2002:merge"
 ALIAS = "found undefined alias "
 # options of snakemake that take many values, and forget the first if given twice
@@ -112,6 +114,20 @@ def merged(base: Mapping[str, Any], *overlays: Mapping[str, Any]) -> dict[str, A
                 value = merged(below, value)
             result[key] = value
     return result
+
+
+def read_over_shipped(folder: Path, *overlays: Path) -> dict[str, Any]:
+    """Returns the shipped configuration with others over it.
+
+    Args:
+        folder: Of the shipped files, config/ of the project.
+        overlays: Files, in their order.
+
+    Raises:
+        SettingsError: As read_config().
+    """
+    files = (*(folder / name for name in SHIPPED), *overlays)
+    return merged(*map(read_config, files))
 
 
 def nested_arguments(arguments: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -45,6 +45,13 @@ ZOO_POPULATIONS = ("B_T", "B_T30")
 PLAIN_FEATURES = ("weights", "weights_aligned", "statistics")
 
 Folder = Annotated[Text, Field(min_length=1)]
+
+
+class Finetuning(NamedTuple):
+    """How samples are finetuned, and the epochs whose weights are kept."""
+
+    recipe: Recipe
+    epochs: tuple[int, ...]
 
 
 class Settings(Strict):
@@ -119,9 +126,7 @@ class Settings(Strict):
         own = self.variants[name] if name else {}
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
 
-    def finetuning(
-        self, source: str, target: str, method: str
-    ) -> tuple[Recipe, tuple[int, ...]]:
+    def finetuning(self, source: str, target: str, method: str) -> Finetuning:
         """Returns how samples are finetuned, and the epochs that are kept.
 
         The recipe is the target's, but for the activation: that is part of the network.
@@ -137,7 +142,7 @@ class Settings(Strict):
             and method in table.methods
             for epoch in table.epochs
         }
-        return recipe, tuple(sorted(epochs))
+        return Finetuning(recipe, tuple(sorted(epochs)))
 
     def _hyper_rep(self, changes: Mapping[str, Any]) -> HyperRep:
         return HyperRep(**{**self.hyper_rep.model_dump(), **changes})

@@ -394,7 +394,7 @@ class Work:
         source = SOURCES[dataset.source]
         if not source.channels:
             return math.nan
-        train, test = source.images
+        train, test = source.counts
         sizes = {"train": train - dataset.validation, "val": dataset.validation}
         return sizes.get(split, test)
 

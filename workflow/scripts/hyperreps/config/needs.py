@@ -7,13 +7,14 @@ estimate of what a run takes both go by these lists, so that neither forgets a t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..sampling.samplers import needs_generator
 from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings
 
 # name of a zoo, and of a method, variant or population of it
 OfZoo = tuple[str, str]
+PopulationKind = Literal["zoo", "finetuned", "samples"]
 
 
 class Result(NamedTuple):
@@ -137,6 +138,18 @@ def probes(settings: Settings) -> list[OfZoo]:
     return [pair for zoo in wanted.zoos for pair in _probes_of(settings, zoo)]
 
 
+def probed_variant(features: str) -> str:
+    """Returns the variant whose latents are probed; empty: plain features."""
+    return "" if features in PLAIN_FEATURES else features
+
+
+def probe_alignment(settings: Settings, zoo: str, features: str) -> str:
+    """Returns the coordinates of the networks that are probed."""
+    if probed_variant(features):
+        return settings.variant(features, zoo=zoo).alignment
+    return "weight_matching" if features == "weights_aligned" else "none"
+
+
 def _probes_of(settings: Settings, zoo: str) -> Iterable[OfZoo]:
     names = settings.properties.variants
     variants = [settings.variant(name, zoo=zoo) for name in names]
@@ -154,6 +167,20 @@ def ensembles(settings: Settings) -> list[OfZoo]:
         for zoo in wanted.zoos
         for population in ZOO_POPULATIONS + wanted.methods
     ]
+
+
+def population_kind(settings: Settings, population: str) -> PopulationKind:
+    """Returns what the networks are that ensembles of a population are made of."""
+    if population in ZOO_POPULATIONS:
+        return "zoo"
+    finetuned = population in settings.in_distribution.methods
+    return "finetuned" if finetuned else "samples"
+
+
+def ensemble_epochs(settings: Settings, population: str) -> tuple[int, ...]:
+    """Returns the epochs at which ensembles of a population are evaluated."""
+    samples_only = population_kind(settings, population) == "samples"
+    return (0,) if samples_only else settings.ensembles.epochs
 
 
 def reconstructions(settings: Settings) -> list[OfZoo]:

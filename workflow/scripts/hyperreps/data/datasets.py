@@ -83,11 +83,11 @@ def prepare(raw: RawImages, settings: Dataset) -> dict[str, np.ndarray]:
     order = np.random.default_rng(settings.split_seed).permutation(number)
     val = order[: settings.validation]
     train = np.sort(order[settings.validation :])
-    images = _fit(raw.x_train, settings)
+    pixels = _fit(raw.x_train, settings)
     return {
-        "train/images": images[train],
+        "train/images": pixels[train],
         "train/labels": raw.y_train[train],
-        "val/images": images[val],
+        "val/images": pixels[val],
         "val/labels": raw.y_train[val],
         "test/images": _fit(raw.x_test, settings),
         "test/labels": raw.y_test,
@@ -95,18 +95,18 @@ def prepare(raw: RawImages, settings: Dataset) -> dict[str, np.ndarray]:
 
 
 def normalization(
-    images: UInt8[np.ndarray, "images channels height width"], settings: Dataset
+    pixels: UInt8[np.ndarray, "images channels height width"], settings: Dataset
 ) -> tuple[list[float], list[float]]:
     """Returns mean and standard deviation per channel of pixels scaled to [0, 1].
 
     Args:
-        images: The training images.
+        pixels: Of the training images.
         settings: Its mean and std are returned if given, else they are measured.
 
     Raises:
         SettingsError: If their number is wrong or the standard deviation is 0.
     """
-    channels = images.shape[1]
+    channels = pixels.shape[1]
     if settings.mean:
         if len(settings.mean) != channels:
             raise SettingsError(
@@ -116,7 +116,7 @@ def normalization(
         return list(settings.mean), list(settings.std)
     levels = np.arange(256) / 255
     # exact, and in no need of a float copy of all images
-    counts = [np.bincount(images[:, c].ravel(), minlength=256) for c in range(channels)]
+    counts = [np.bincount(pixels[:, c].ravel(), minlength=256) for c in range(channels)]
     means = [float(np.average(levels, weights=n)) for n in counts]
     stds = [
         math.sqrt(np.average((levels - mean) ** 2, weights=n))
@@ -142,18 +142,18 @@ def _checked(raw: RawImages, where: str) -> RawImages:
 
 
 def _checked_part(
-    images: np.ndarray, labels: np.ndarray, part: str, where: str
+    pixels: np.ndarray, labels: np.ndarray, part: str, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images with a channel axis and labels as uint8, or says what is wrong."""
-    if images.dtype != np.uint8:
+    """Returns pixels with a channel axis and labels as uint8, or says what is wrong."""
+    if pixels.dtype != np.uint8:
         raise DataFileError(
-            f"{where}: x_{part} is {images.dtype}; images must be uint8, 0..255"
+            f"{where}: x_{part} is {pixels.dtype}; images must be uint8, 0..255"
         )
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:3]:
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or 0 in pixels.shape[1:3]:
         raise DataFileError(
-            f"{where}: x_{part} has shape {images.shape}; images must be [images,"
+            f"{where}: x_{part} has shape {pixels.shape}; images must be [images,"
             " height, width] or [images, height, width, channels] with 1 or 3 channels"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -161,9 +161,9 @@ def _checked_part(
             f"{where}: y_{part} is {labels.dtype} {labels.shape}; labels must be"
             " integers [images]"
         )
-    if not 0 < len(images) == len(labels):
+    if not 0 < len(pixels) == len(labels):
         raise DataFileError(
-            f"{where}: {len(images)} images in x_{part} and {len(labels)} labels in"
+            f"{where}: {len(pixels)} images in x_{part} and {len(labels)} labels in"
             f" y_{part}; there must be as many, at least one"
         )
     low, high = int(labels.min()), int(labels.max())
@@ -172,17 +172,17 @@ def _checked_part(
             f"{where}: labels in y_{part} are {low}..{high}; they must be"
             f" 0..{CLASSES - 1}"
         )
-    return images, labels.astype(np.uint8)
+    return pixels, labels.astype(np.uint8)
 
 
-def _size(images: np.ndarray) -> str:
-    return " x ".join(str(n) for n in images.shape[1:])
+def _size(pixels: np.ndarray) -> str:
+    return " x ".join(str(n) for n in pixels.shape[1:])
 
 
 def _fit(
-    images: UInt8[np.ndarray, "images height width channels"], settings: Dataset
+    pixels: UInt8[np.ndarray, "images height width channels"], settings: Dataset
 ) -> UInt8[np.ndarray, "images kept_channels 28 28"]:
-    number, height, width, channels = images.shape
+    number, height, width, channels = pixels.shape
     if settings.fit == "crop" and min(height, width) < IMAGE_SIZE:
         raise SettingsError(
             f"fit: crop needs images of at least {IMAGE_SIZE} x {IMAGE_SIZE} pixels,"
@@ -193,7 +193,7 @@ def _fit(
         (number, 1 if gray else channels, IMAGE_SIZE, IMAGE_SIZE), np.uint8
     )
     for start in range(0, number, CHUNK):
-        chunk = images[start : start + CHUNK]
+        chunk = pixels[start : start + CHUNK]
         chunk = (_luma(chunk) if gray else chunk).transpose(0, 3, 1, 2)
         chunk = _crop(chunk) if settings.fit == "crop" else _resize(chunk)
         fitted[start : start + CHUNK] = chunk
@@ -201,23 +201,23 @@ def _fit(
 
 
 def _luma(
-    images: UInt8[np.ndarray, "images height width 3"],
+    pixels: UInt8[np.ndarray, "images height width 3"],
 ) -> UInt8[np.ndarray, "images height width 1"]:
     """ITU-R 601 luma, 0.299 R + 0.587 G + 0.114 B, in the integers that Pillow uses."""
-    red, green, blue = np.moveaxis(images.astype(np.uint32), 3, 0)
+    red, green, blue = np.moveaxis(pixels.astype(np.uint32), 3, 0)
     luma = (19595 * red + 38470 * green + 7471 * blue + (1 << 15)) >> 16
     return luma.astype(np.uint8)[..., np.newaxis]
 
 
 def _crop(
-    images: UInt8[np.ndarray, "images channels height width"],
+    pixels: UInt8[np.ndarray, "images channels height width"],
 ) -> UInt8[np.ndarray, "images channels 28 28"]:
-    top, left = (round((size - IMAGE_SIZE) / 2) for size in images.shape[2:])
-    return images[:, :, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+    top, left = (round((size - IMAGE_SIZE) / 2) for size in pixels.shape[2:])
+    return pixels[:, :, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
 
 
 def _resize(
-    images: UInt8[np.ndarray, "images channels height width"],
+    pixels: UInt8[np.ndarray, "images channels height width"],
 ) -> UInt8[np.ndarray, "images channels 28 28"]:
     """Antialiased bilinear resize, bit for bit Pillow's for square images.
 
@@ -225,10 +225,10 @@ def _resize(
     Weights are integers and so are all sums, far below 2**53: exact in float64 on any
     machine and with any number of threads.
     """
-    height, width = images.shape[2:]
+    height, width = pixels.shape[2:]
     if height == width == IMAGE_SIZE:
-        return images
-    narrow = _rounded(images.astype(np.float64) @ _bilinear(width).T)
+        return pixels
+    narrow = _rounded(pixels.astype(np.float64) @ _bilinear(width).T)
     return _rounded(_bilinear(height) @ narrow).astype(np.uint8)
 
 

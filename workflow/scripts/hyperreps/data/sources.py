@@ -38,7 +38,7 @@ class Source:
         read: Makes images and labels (integers of any type) from the files' content by
             unpacked name; load_images() checks them.
         channels: Of its images; 0 if only the file tells.
-        images: Training and test images; 0 if only the file tells.
+        counts: Of training and test images; 0 if only the file tells.
         files: What it needs.
         folders: Where files may lie below data_dir; downloads go to the first.
         instead: Files that serve as well, used if they are there.
@@ -47,7 +47,7 @@ class Source:
 
     read: Callable[[Mapping[str, Content]], RawImages]
     channels: int
-    images: tuple[int, int]
+    counts: tuple[int, int]
     files: Sequence[File] = ()
     folders: Sequence[str] = (".",)
     instead: Sequence[File] = ()
@@ -282,7 +282,7 @@ SOURCES: dict[str, Source] = {
     "mnist": Source(
         _mnist,
         channels=1,
-        images=(60_000, 10_000),
+        counts=(60_000, 10_000),
         files=_idx_files(MNIST_URL, MNIST_DIGESTS, MNIST_UNPACKED),
         folders=("mnist", ".", "MNIST/raw"),
     ),
@@ -290,14 +290,14 @@ SOURCES: dict[str, Source] = {
     "fashion_mnist": Source(
         _mnist,
         channels=1,
-        images=(60_000, 10_000),
+        counts=(60_000, 10_000),
         files=_idx_files(FASHION_URL, FASHION_DIGESTS, FASHION_UNPACKED),
         folders=("fashion_mnist", "FashionMNIST/raw"),
     ),
     "svhn": Source(
         _svhn,
         channels=3,
-        images=(73_257, 26_032),
+        counts=(73_257, 26_032),
         files=(
             _file(
                 SVHN_URL,
@@ -315,7 +315,7 @@ SOURCES: dict[str, Source] = {
     "cifar10": Source(
         _cifar10,
         channels=3,
-        images=(50_000, 10_000),
+        counts=(50_000, 10_000),
         files=(
             _file(
                 CIFAR10_URL,
@@ -334,7 +334,7 @@ SOURCES: dict[str, Source] = {
     "stl10": Source(
         _stl10,
         channels=3,
-        images=(5_000, 8_000),
+        counts=(5_000, 8_000),
         files=(
             _file(
                 STL10_URL,
@@ -348,7 +348,7 @@ SOURCES: dict[str, Source] = {
     "usps": Source(
         _usps,
         channels=1,
-        images=(7_291, 2_007),
+        counts=(7_291, 2_007),
         files=(
             _file(
                 USPS_URL,
@@ -366,6 +366,6 @@ SOURCES: dict[str, Source] = {
         folders=("usps", "."),
         instead=(File("usps.h5"),),
     ),
-    "digits": Source(_digits, channels=1, images=(1_400, 397)),
-    "npz": Source(_npz, channels=0, images=(0, 0), takes_path=True),
+    "digits": Source(_digits, channels=1, counts=(1_400, 397)),
+    "npz": Source(_npz, channels=0, counts=(0, 0), takes_path=True),
 }

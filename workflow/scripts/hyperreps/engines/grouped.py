@@ -285,8 +285,8 @@ class TorchEngine:
         training and an evaluation batch, their gradients and as much work space.
         """
         per_image = sum(self.architecture.feature_sizes)
-        images = max(batch_size, EVALUATION_BATCH)
-        return 4 * (5 * self.architecture.parameters + 3 * images * per_image)
+        count = max(batch_size, EVALUATION_BATCH)
+        return 4 * (5 * self.architecture.parameters + 3 * count * per_image)
 
     def optimizer(self, rows: Tensor, recipe: Recipe) -> torch.optim.Optimizer:
         """Returns the recipe's optimiser, one fused update for the whole launch."""

@@ -98,13 +98,13 @@ class Plan(Sizes):
     registers: int
 
     @property
-    def weight(self) -> list[int]:
-        """Where the weights of each layer start."""
+    def weights_at(self) -> list[int]:
+        """Offsets of the weights of each layer."""
         return [item.weight.start for item in self.architecture.weighted]
 
     @property
-    def bias(self) -> list[int]:
-        """Where the biases of each layer start."""
+    def biases_at(self) -> list[int]:
+        """Offsets of the biases of each layer."""
         return [item.bias.start for item in self.architecture.weighted]
 
     @property
@@ -118,24 +118,30 @@ class Plan(Sizes):
         return self.lanes // 8
 
     @property
-    def row_vectors(self) -> int:
-        """Vectors that hold a kernel row of the second convolution."""
+    def vectors_per_tap_row(self) -> int:
+        """Vectors that hold a tap row of the second convolution."""
         return -(-self.kernels[1] * 8 // self.lanes)
 
     @property
-    def frame(self) -> int:
-        """Entries of such a row when it may be moved by a column."""
+    def table_row(self) -> int:
+        """Entries of such a row in the table, where it may be moved by a column."""
         return -(-(self.kernels[1] + 1) * 8 // self.lanes) * self.lanes
 
     def constants(self) -> dict[str, int]:
-        """Returns what fused/steps.py calls by names in capitals."""
-        first, second, _ = self.kernels
+        """Returns what fused/steps.py calls by names in capitals.
+
+        Counts of entries, unless the name says otherwise; docs/fused_kernel.md draws
+        the arrays.
+        """
+        taps_1, taps_2, _ = self.kernels
         side_1, side_2, side_3 = self.sides
+        units_2, units_3, units_4 = self.units[1:4]
         plane = IMAGE_SIZE * ROW
         # the second copy of an image starts half a cache line later
         copy = self.architecture.channels * plane + 8
-        rows_1 = first + self.rows_per_vector - 1
-        shifted = (second + 2) * self.frame
+        table_taps_1 = taps_1 + self.rows_per_vector - 1
+        shift = (taps_2 + 2) * self.table_row
+        sums_row_2 = self.vectors_per_tap_row * self.lanes
         return {
             "PLANES": self.architecture.channels,
             "SIDE": IMAGE_SIZE,
@@ -145,24 +151,24 @@ class Plan(Sizes):
             "LANES": self.lanes,
             "PARAMETERS": self.architecture.parameters,
             "PADDED_PARAMETERS": -(-self.architecture.parameters // 16) * 16,
-            "KERNEL_1": first,
-            "TABLE_ROWS_1": rows_1,
-            "TABLE_1": self.architecture.channels * rows_1 * first * self.lanes,
-            "SUMS_1": self.architecture.channels * 8 * first * 8,
+            "TAPS_1": taps_1,
+            "TABLE_TAPS_1": table_taps_1,
+            "TABLE_1": self.architecture.channels * table_taps_1 * taps_1 * self.lanes,
+            "SUMS_1": self.architecture.channels * 8 * taps_1 * 8,
             "FEATURES_1": side_1**2 * 8,
-            "KERNEL_2": second,
-            "UNITS_2": self.units[1],
-            "WEIGHT_2": self.weight[1],
-            "FRAME": self.frame,
-            "SHIFTED_2": shifted,
-            "UNIT_2": 2 * shifted,
-            "TABLE_2": self.units[1] * 2 * shifted,
-            "SUMS_ROW_2": self.row_vectors * self.lanes,
-            "SUMS_2": self.units[1] * second * self.row_vectors * self.lanes,
+            "TAPS_2": taps_2,
+            "UNITS_2": units_2,
+            "WEIGHTS_2": self.weights_at[1],
+            "TABLE_ROW_2": self.table_row,
+            "TABLE_SHIFT_2": shift,
+            "TABLE_UNIT_2": 2 * shift,
+            "TABLE_2": units_2 * 2 * shift,
+            "SUMS_ROW_2": sums_row_2,
+            "SUMS_2": units_2 * taps_2 * sums_row_2,
             "POSITIONS_2": side_2**2,
-            "ROWS_2": self.units[1] * side_2**2 * 16,
-            "ROWS_3": self.units[2] * side_3**2 * 16,
-            "ROWS_4": self.units[3] * 16,
+            "FEATURES_2": units_2 * side_2**2 * 16,
+            "FEATURES_3": units_3 * side_3**2 * 16,
+            "FEATURES_4": units_4 * 16,
             "CLASSES": CLASSES,
             "SCORES": CLASSES * 16,
             **{name.upper(): i for i, name in enumerate(ACTIVATIONS)},

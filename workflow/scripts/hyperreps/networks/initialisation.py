@@ -26,28 +26,28 @@ def initial_weights(
     """
     rows = []
     for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         row = torch.full((architecture.parameters,), INITIAL_BIAS)
         for key, shape in architecture.shapes().items():
             layer, kind = key.split(".")
             if kind == "weight":
                 item = next(w for w in architecture.weighted if w.name == layer)
                 name = "kaiming_uniform" if item.shortcut else initialization
-                drawn = _draw(name, shape, item.fan_in, generator)
+                drawn = _draw(name, shape, item.fan_in, rng)
                 row[item.weight] = drawn.flatten()
         rows.append(row)
     return torch.stack(rows)
 
 
 def _draw(
-    name: str, shape: tuple[int, ...], fan_in: int, generator: torch.Generator
+    name: str, shape: tuple[int, ...], fan_in: int, rng: torch.Generator
 ) -> Tensor:
     weight = torch.empty(shape)
     if name == "uniform":
-        return weight.uniform_(0, 1, generator=generator)
+        return weight.uniform_(0, 1, generator=rng)
     if name == "uniform_fan_in":
-        return weight.uniform_(0, fan_in**-0.5, generator=generator)
+        return weight.uniform_(0, fan_in**-0.5, generator=rng)
     if name == "normal":
-        return weight.normal_(0, 1, generator=generator)
+        return weight.normal_(0, 1, generator=rng)
     initialize = getattr(torch.nn.init, f"{name}_")
-    return initialize(weight, generator=generator)
+    return initialize(weight, generator=rng)

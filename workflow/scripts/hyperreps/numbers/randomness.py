@@ -1,6 +1,6 @@
 """Random numbers on devices that are functions of seeds and epochs alone.
 
-A counter-based generator (the finalizer of SplitMix64, Steele et al. 2014) in int64
+A counter-based source (the finalizer of SplitMix64, Steele et al. 2014) in int64
 arithmetic, which wraps around alike on every device: the same keys on CPU and GPU.
 """
 
@@ -35,7 +35,7 @@ def mix(x: Int[Tensor, ...]) -> Int[Tensor, ...]:
 
 
 def batch_order(
-    seeds: Int[Tensor, models], *, epoch: int, images: int
+    seeds: Int[Tensor, models], *, epoch: int, count: int
 ) -> Int[Tensor, "models images"]:
     """Returns in which order each model sees the images in an epoch.
 
@@ -44,18 +44,18 @@ def batch_order(
     Args:
         seeds: One per model; the result is on their device.
         epoch: Counted from 1.
-        images: Number of images.
+        count: Number of images.
     """
     keys = mix(mix(seeds) + epoch)[:, None]
-    position = torch.arange(images, device=seeds.device)
+    position = torch.arange(count, device=seeds.device)
     return mix(keys + position).argsort(dim=1, stable=True)
 
 
 @contextmanager
 def torch_seeded(*parts: int | str, device: torch.device) -> Iterator[None]:
-    """Seeds torch's own generators inside the block and restores them afterwards.
+    """Seeds torch's own random numbers inside the block and restores them afterwards.
 
-    For modules such as dropout, which take no generator.
+    For modules such as dropout, which take no torch.Generator.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

@@ -14,5 +14,5 @@ def derived_seed(*parts: int | str) -> int:
 
 
 def numpy_generator(*parts: int | str) -> np.random.Generator:
-    """Returns a NumPy generator seeded by derived_seed(*parts)."""
+    """Returns an rng seeded by derived_seed(*parts)."""
     return np.random.default_rng(derived_seed(*parts))

@@ -118,37 +118,38 @@ def fit_probe(
 def r_squared(
     truth: Float[np.ndarray, "models"],
     predicted: Float[np.ndarray, "models"],
-    weights: Float[np.ndarray, "weightings models"],
+    weightings: Float[np.ndarray, "weightings models"],
 ) -> Float[np.ndarray, "weightings"]:
     """Returns the explained variance for each weighting of the networks.
 
     Args:
         truth: Values.
         predicted: Their predictions.
-        weights: Rows that sum to 1; NaN is returned where they leave no variance.
+        weightings: How much each network counts; rows that sum to 1. NaN is returned
+            where they leave no variance.
     """
     # differences from one number first: sums of squares would cancel otherwise
     centred = truth - truth.mean()
-    variance = weights @ centred**2 - (weights @ centred) ** 2
-    error = weights @ (truth - predicted) ** 2
+    variance = weightings @ centred**2 - (weightings @ centred) ** 2
+    error = weightings @ (truth - predicted) ** 2
     return 1 - error / np.where(variance > 1e-12 * np.ptp(truth) ** 2, variance, np.nan)
 
 
 def kendall_tau(
     truth: Float[np.ndarray, "models"],
     predicted: Float[np.ndarray, "models"],
-    weights: Float[np.ndarray, "weightings models"],
+    weightings: Float[np.ndarray, "weightings models"],
 ) -> Float[np.ndarray, "weightings"]:
     """Returns Kendall's tau-b for each weighting of the networks.
 
-    A pair counts with the product of its weights, as it would if rows were repeated;
-    NaN where all are tied.
+    A pair counts with the product of what its networks count, as it would if rows were
+    repeated; NaN where all are tied.
     """
     order = np.sign(np.subtract.outer(truth, truth))
     guess = np.sign(np.subtract.outer(predicted, predicted))
 
     def pairs(matrix: np.ndarray) -> np.ndarray:
-        return ((weights @ matrix) * weights).sum(axis=1)
+        return ((weightings @ matrix) * weightings).sum(axis=1)
 
     untied = pairs(order**2) * pairs(guess**2)
     return pairs(order * guess) / np.sqrt(np.where(untied > 0, untied, np.nan))
@@ -157,10 +158,10 @@ def kendall_tau(
 def accuracy(
     truth: np.ndarray,
     predicted: np.ndarray,
-    weights: Float[np.ndarray, "weightings models"],
+    weightings: Float[np.ndarray, "weightings models"],
 ) -> Float[np.ndarray, "weightings"]:
     """Returns the fraction of right names for each weighting of the networks."""
-    return weights @ (truth == predicted).astype(np.float64)
+    return weightings @ (truth == predicted).astype(np.float64)
 
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..numbers.shapes import Float, Int
+from ..zoo.zoos import MODEL_SPLITS
 
 HISTOGRAM_BINS = 40
 
@@ -25,38 +26,38 @@ def layer_sums(
 def explained_variance(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     squared_deviation: Float[np.ndarray, "models layers"],
-    weights: Float[np.ndarray, "weightings models"],
+    weightings: Float[np.ndarray, "weightings models"],
 ) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
     """Returns R2 of each layer against predicting the training mean.
 
     Args:
         squared_error: Of each reconstruction, summed over the entries of a layer.
         squared_deviation: Of each network from the mean training network.
-        weights: Of the networks: equal ones for the estimate itself, others for its
-            uncertainty; see statistics.left_out_weights().
+        weightings: How much each network counts: equally for the estimate itself,
+            else for its uncertainty; see statistics.left_out_weights().
 
     Returns:
         1 - SSE / SSE of the mean; 1 is perfect, 0 is the mean. The last column is for
         all layers together.
     """
-    error = np.einsum("rm,hml->rhl", weights, _with_total(squared_error))
-    deviation = weights @ _with_total(squared_deviation)
+    error = np.einsum("rm,hml->rhl", weightings, _with_total(squared_error))
+    deviation = weightings @ _with_total(squared_deviation)
     return 1 - error / deviation[:, None]
 
 
 def mean_squared_error(
     squared_error: Float[np.ndarray, "hyper_reps models layers"],
     sizes: Int[np.ndarray, "layers"],
-    weights: Float[np.ndarray, "weightings models"],
+    weightings: Float[np.ndarray, "weightings models"],
 ) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
     """Returns the mean squared error per weight of each layer, and last of all.
 
     Args:
         squared_error: As in explained_variance().
         sizes: Entries of each layer.
-        weights: As in explained_variance(); each row sums to 1.
+        weightings: As in explained_variance(); each row sums to 1.
     """
-    error = np.einsum("rm,hml->rhl", weights, _with_total(squared_error))
+    error = np.einsum("rm,hml->rhl", weightings, _with_total(squared_error))
     return error / _with_total(sizes)
 
 
@@ -75,6 +76,18 @@ def layer_histograms(
             np.histogram(values[:, layers == layer].clip(ends[0], ends[-1]), ends)[0]
             for layer, ends in enumerate(edges)
         ]
+    )
+
+
+def split_histograms(
+    values: Float[np.ndarray, "rows parameters"],
+    split: np.ndarray,
+    layers: Int[np.ndarray, "parameters"],
+    edges: Float[np.ndarray, "layers edges"],
+) -> Int[np.ndarray, "splits layers bins"]:
+    """Counts as layer_histograms(), for the networks of each of MODEL_SPLITS."""
+    return np.stack(
+        [layer_histograms(values[split == s], layers, edges) for s in MODEL_SPLITS]
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..audit.auditor import effective_number, placements, z_score
+from ..audit.verdicts import effective_number, placements, z_score
 from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
@@ -83,7 +83,7 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
 
     Returns:
         One row per network: zoo, coordinates, population, reference, sample, and
-        COLUMNS; see novelty.Auditor.
+        COLUMNS; see audit.auditor.Audit.
 
     Raises:
         DataFileError: If a file is damaged, or a method has no references.
@@ -175,7 +175,7 @@ def novelty_summary(
         One row per zoo, coordinates, population and measure: reference, against (a
         reference or a multiple), n, groups (hyper-representations or runs that
         intervals rest on; 1: they hold for its networks only), value, ci_low, ci_high.
-        Measures are: medians of the distances of novelty.Auditor; means of accuracy
+        Measures are: medians of the distances of audit.auditor.Audit; means of accuracy
         and of pair_distance and pair_disagreement; `relative`, the median distance in
         the unit of Scale; shares `copies`, `new`, `performant`, `novel_and_performant`
         against each multiple; `within_aligned` and `within_overlap`, the share between

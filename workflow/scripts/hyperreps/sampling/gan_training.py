@@ -77,10 +77,10 @@ class GanTraining:
         self.epoch += 1
         device = self.points.device
         seed = derived_seed("gan steps", self.seed, self.epoch)
-        source = torch.Generator(device).manual_seed(seed)
+        rng = torch.Generator(device).manual_seed(seed)
         sums = torch.zeros(2, device=device)
         for _ in range(STEPS_PER_EPOCH):
-            sums += self._step(source)
+            sums += self._step(rng)
         critic, generator = (sums / STEPS_PER_EPOCH).tolist()
         require_finite(
             [critic, generator],
@@ -90,13 +90,11 @@ class GanTraining:
         )
         return {"critic": critic, "generator": generator}
 
-    def _step(self, source: torch.Generator) -> Tensor:
+    def _step(self, rng: torch.Generator) -> Tensor:
         settings, device = self.settings, self.points.device
         shape = (settings.batch_size, settings.noise)
-        rows = torch.randint(
-            len(self.points), shape[:1], generator=source, device=device
-        )
-        noise = torch.randn(2, *shape, generator=source, device=device)
+        rows = torch.randint(len(self.points), shape[:1], generator=rng, device=device)
+        noise = torch.randn(2, *shape, generator=rng, device=device)
         real = self.points[rows].requires_grad_()
         judged = self.critic(real)
         (slope,) = torch.autograd.grad(judged.sum(), real, create_graph=True)

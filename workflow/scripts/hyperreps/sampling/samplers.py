@@ -2,7 +2,7 @@
 
 A sampler is a function in SAMPLERS. It gets the pool as a matrix, the number of samples
 and a source of randomness, and returns new points together with the rows of the pool it
-drew from. Its further keyword arguments are the options of a method in config.yaml,
+drew from. Its further keyword arguments are the options of a method in methods.yaml,
 except `generator`: a sampler that has it gets a model trained in a stage of its own.
 """
 

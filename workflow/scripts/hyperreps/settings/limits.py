@@ -61,11 +61,12 @@ def problem_lines(
     """Yields one line per problem: the key's path, what is wrong and what was given."""
     for problem in error.errors(include_url=False):
         path = ".".join(shown_key(part) for part in (*prefix, *problem["loc"]))
+        file = f"config/{'methods' if path.startswith('methods.') else 'config'}.yaml"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "unknown key; see config/config.yaml for the known ones"
+            message = f"unknown key; see {file} for the known ones"
         elif problem["type"] == "missing":
-            message = "missing key; see config/config.yaml for an example"
+            message = f"missing key; see {file} for an example"
         elif problem["type"] != "value_error":
             message += f", got {_shown(problem['input'])}"
             if problem["type"] == "float_type" and _is_number(problem["input"]):

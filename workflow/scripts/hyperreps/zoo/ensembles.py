@@ -31,7 +31,7 @@ def member_probabilities(
 
 
 def draw_members(
-    members: int, *, ensembles: int, largest: int, rng: np.random.Generator
+    networks: int, *, ensembles: int, largest: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "ensembles largest"]:
     """Draws random ensembles without replacement; the first k of a row are one of k.
 
@@ -39,16 +39,16 @@ def draw_members(
     the mean of all networks.
 
     Args:
-        members: Networks to choose from.
-        ensembles: Rows wanted; rounded up to a multiple of members.
-        largest: Size of the largest ensemble, at most members.
+        networks: How many there are to choose from.
+        ensembles: Rows wanted; rounded up to a multiple of networks.
+        largest: Size of the largest ensemble, at most networks.
         rng: Source of randomness.
     """
-    if largest > members:
-        raise ValueError(f"largest must be at most {members} members, got {largest}")
-    rows = np.arange(-(-ensembles // members) * members)
-    keys = rng.random((len(rows), members))
-    keys[rows, rows % members] = -1
+    if largest > networks:
+        raise ValueError(f"largest must be at most {networks} networks, got {largest}")
+    rows = np.arange(-(-ensembles // networks) * networks)
+    keys = rng.random((len(rows), networks))
+    keys[rows, rows % networks] = -1
     return keys.argsort(axis=1)[:, :largest]
 
 

@@ -21,15 +21,15 @@ ZOO_POPULATIONS = {"B_T": ("test", 1.0), "B_T30": ("train", 0.3)}
 
 
 def read_networks(
-    path: Path, *, kind: str, population: str, epochs: Sequence[int]
+    path: Path, *, kind: str, name: str, epochs: Sequence[int]
 ) -> tuple[Float[np.ndarray, "epochs models parameters"], dict[str, Any]]:
     """Reads a population of networks at some epochs of its training.
 
     Args:
         path: File of a zoo, of finetuned networks or of samples.
         kind: zoo, finetuned or samples.
-        population: Of a zoo, a key of ZOO_POPULATIONS; the best ones are chosen anew
-            at each epoch.
+        name: Of the population; in a zoo, a key of ZOO_POPULATIONS, whose best ones
+            are chosen anew at each epoch.
         epochs: Wanted, increasing. Samples are known at epoch 0 only.
 
     Returns:
@@ -40,7 +40,7 @@ def read_networks(
         DataFileError: If an epoch or a dataset is missing, or no network is left.
     """
     if kind == "zoo":
-        weights, attributes = _zoo_networks(path, population, epochs)
+        weights, attributes = _zoo_networks(path, name, epochs)
     elif kind == "finetuned":
         arrays, attributes = read_arrays(path, "weights", "epochs", kind=kind)
         columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
@@ -80,9 +80,9 @@ def sound_networks(
 
 
 def _zoo_networks(
-    path: Path, population: str, epochs: Sequence[int]
+    path: Path, name: str, epochs: Sequence[int]
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    part, top = ZOO_POPULATIONS[population]
+    part, top = ZOO_POPULATIONS[name]
     arrays, attributes = read_arrays(path, "split", "accuracy/val", kind="zoo")
     accuracy = arrays["accuracy/val"]
     models = np.flatnonzero(arrays["split"] == part)

@@ -43,6 +43,28 @@ def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.nda
     return names
 
 
+def split_counts(split: np.ndarray) -> str:
+    """Returns "15 test, 70 train, 15 val", for logs."""
+    return ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
+
+
+def zoo_attributes(
+    name: str, settings: Zoo, network: Architecture, *, dataset: str
+) -> dict[str, Any]:
+    """Returns the attributes of a zoo's file, as docs/data_format.md describes them."""
+    return {
+        "kind": "zoo",
+        "zoo": name,
+        "settings": settings.model_dump(),
+        "layout": {
+            item.name: [item.start, item.bias.stop] for item in network.weighted
+        },
+        "dataset": dataset,
+        "architecture": network.name,
+        "channels": network.channels,
+    }
+
+
 @dataclass(frozen=True)
 class ZooData:
     """A zoo in memory.

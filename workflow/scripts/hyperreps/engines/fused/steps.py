@@ -4,8 +4,8 @@ Its text is copied to the head of a generated module, which adds the constants i
 capitals and the functions that are not defined here. It is never imported: type
 checkers that wrap every function of the package would break numba.
 
-Samples go through in chunks of 16. Convolutions and their gradients work on one sample
-at a time; after the second pooling the 16 samples lie side by side in the lanes of a
+Images go through in chunks of 16. Convolutions and their gradients work on one image
+at a time; after the second pooling the 16 images lie side by side in the lanes of a
 vector, which suits layers that are too small to fill vectors by themselves.
 """
 # mypy: ignore-errors
@@ -193,7 +193,7 @@ def aligned(count):
 
 
 @njit
-def normalize(pixels, image, scale, shift, x, start, copies):
+def normalize(pixels, image, scale, shift, inputs, inputs_at, copies):
     """Writes an image as float rows of ROW entries; with copies, twice.
 
     The second copy starts half a cache line later. A window that crosses a line in
@@ -203,42 +203,44 @@ def normalize(pixels, image, scale, shift, x, start, copies):
         factor = filled(scale[plane], 16)
         offset = filled(shift[plane], 16)
         for row in range(SIDE):
-            source = ((image * PLANES + plane) * SIDE + row) * SIDE
-            target = start + (plane * SIDE + row) * ROW
-            left = fma(load_bytes(pixels, source, 16), factor, offset)
-            right = fma(load_bytes(pixels, source + SIDE - 16, 16), factor, offset)
-            store(x, target, left)
-            store(x, target + SIDE - 16, right)
+            pixels_at = ((image * PLANES + plane) * SIDE + row) * SIDE
+            row_at = inputs_at + (plane * SIDE + row) * ROW
+            left = fma(load_bytes(pixels, pixels_at, 16), factor, offset)
+            right = fma(load_bytes(pixels, pixels_at + SIDE - 16, 16), factor, offset)
+            store(inputs, row_at, left)
+            store(inputs, row_at + SIDE - 16, right)
             if copies:
-                store(x, target + COPY, left)
-                store(x, target + COPY + SIDE - 16, right)
+                store(inputs, row_at + COPY, left)
+                store(inputs, row_at + COPY + SIDE - 16, right)
 
 
 @njit
-def fill_tables(w, table_1, table_2):
-    """Copies convolution weights to where vectors of them are read.
+def fill_tables(weights, table_1, table_2):
+    """Copies the taps of both pooled convolutions to where vectors of them are read.
 
-    First convolution: [plane, row, column, lane]. In vectors of 16 lanes the upper 8
-    compute the next row of the output, so their kernel lies one row lower.
-    Second: [unit, column shift, row, entry] with a row of zeros above and below, so
-    that a kernel moved by up to one row and column is read from a fixed frame.
+    First: [plane, tap row, tap column, lane]. In vectors of 16 lanes the upper 8
+    compute the next row of the output, so their taps lie one tap row lower.
+    Second: [unit, column shift, tap row, entry] with a row of zeros above and below, so
+    that taps moved by up to one row and column are read from one place.
     """
     for plane in range(PLANES):
-        for row in range(KERNEL_1):
-            for column in range(KERNEL_1):
-                v = load(w, ((plane * KERNEL_1 + row) * KERNEL_1 + column) * 8, 8)
-                target = (plane * TABLE_ROWS_1 + row) * KERNEL_1 + column
-                store(table_1, target * LANES, v)
+        for tap_row in range(TAPS_1):
+            for tap_column in range(TAPS_1):
+                tap = load(
+                    weights, ((plane * TAPS_1 + tap_row) * TAPS_1 + tap_column) * 8, 8
+                )
+                vector = (plane * TABLE_TAPS_1 + tap_row) * TAPS_1 + tap_column
+                store(table_1, vector * LANES, tap)
                 if LANES == 16:
-                    store(table_1, (target + KERNEL_1) * LANES + 8, v)
+                    store(table_1, (vector + TAPS_1) * LANES + 8, tap)
     for unit in range(UNITS_2):
-        for row in range(KERNEL_2):
-            source = WEIGHT_2 + (unit * KERNEL_2 + row) * KERNEL_2 * 8
-            target = unit * UNIT_2 + (row + 1) * FRAME
-            for column in range(KERNEL_2):
-                v = load(w, source + column * 8, 8)
-                store(table_2, target + column * 8, v)
-                store(table_2, target + SHIFTED_2 + (column + 1) * 8, v)
+        for tap_row in range(TAPS_2):
+            weights_at = WEIGHTS_2 + (unit * TAPS_2 + tap_row) * TAPS_2 * 8
+            table_at = unit * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2
+            for tap_column in range(TAPS_2):
+                tap = load(weights, weights_at + tap_column * 8, 8)
+                store(table_2, table_at + tap_column * 8, tap)
+                store(table_2, table_at + TABLE_SHIFT_2 + (tap_column + 1) * 8, tap)
 
 
 @njit
@@ -246,24 +248,26 @@ def collect_sums(sums_1, sums_2, gradient):
     """Moves the gradients of both pooled convolutions to the order of the weights."""
     for plane in range(PLANES):
         for unit in range(8):
-            for row in range(KERNEL_1):
-                source = ((plane * 8 + unit) * KERNEL_1 + row) * 8
-                target = (plane * KERNEL_1 + row) * KERNEL_1 * 8 + unit
-                for column in range(KERNEL_1):
-                    gradient[target + column * 8] = sums_1[source + column]
-    for row in range(UNITS_2 * KERNEL_2):
-        for column in range(KERNEL_2):
-            v = load(sums_2, row * SUMS_ROW_2 + column * 8, 8)
-            store(gradient, WEIGHT_2 + (row * KERNEL_2 + column) * 8, v)
+            for tap_row in range(TAPS_1):
+                sums_at = ((plane * 8 + unit) * TAPS_1 + tap_row) * 8
+                gradient_at = (plane * TAPS_1 + tap_row) * TAPS_1 * 8 + unit
+                for tap_column in range(TAPS_1):
+                    gradient[gradient_at + tap_column * 8] = sums_1[
+                        sums_at + tap_column
+                    ]
+    for row in range(UNITS_2 * TAPS_2):
+        for tap_column in range(TAPS_2):
+            total = load(sums_2, row * SUMS_ROW_2 + tap_column * 8, 8)
+            store(gradient, WEIGHTS_2 + (row * TAPS_2 + tap_column) * 8, total)
 
 
 @njit
 def spread_channels(pooled, features, lane):
-    """Moves [position, channel] of one sample into its lane of the features."""
+    """Moves [position, channel] of one image into its lane of the features."""
     for channel in range(UNITS_2):
         for position in range(POSITIONS_2):
-            row = channel * POSITIONS_2 + position
-            features[row * 16 + lane] = pooled[position * 8 + channel]
+            feature = channel * POSITIONS_2 + position
+            features[feature * 16 + lane] = pooled[position * 8 + channel]
 
 
 @njit
@@ -271,8 +275,8 @@ def gather_channels(features, pooled, lane):
     """The way back of spread_channels."""
     for channel in range(UNITS_2):
         for position in range(POSITIONS_2):
-            row = channel * POSITIONS_2 + position
-            pooled[position * 8 + channel] = features[row * 16 + lane]
+            feature = channel * POSITIONS_2 + position
+            pooled[position * 8 + channel] = features[feature * 16 + lane]
 
 
 @njit
@@ -280,10 +284,10 @@ def score(scores, classes, count, share):
     """Turns scores into the gradient of the mean loss.
 
     Args:
-        scores: [CLASSES, 16 samples]; overwritten.
-        classes: The class of each sample, as float32 [16].
-        count: Samples that exist; the gradient of the others is zero.
-        share: Weight of a sample in the mean, one over the batch size.
+        scores: [CLASSES, 16 images]; overwritten.
+        classes: The class of each image, as float32 [16].
+        count: Images that exist; the gradient of the others is zero.
+        share: What an image counts in the mean, one over the batch size.
 
     Returns:
         The summed cross-entropy and the number of correct answers.
@@ -365,91 +369,109 @@ def train_model(
 
     Weights and moments are in kernel order.
     """
-    w, first, second = (
-        aligned(PADDED_PARAMETERS),
-        aligned(PADDED_PARAMETERS),
-        aligned(PADDED_PARAMETERS),
-    )
-    gradient = aligned(PADDED_PARAMETERS)
-    copy(model_weights, w)
+    weights, gradient = aligned(PADDED_PARAMETERS), aligned(PADDED_PARAMETERS)
+    first, second = aligned(PADDED_PARAMETERS), aligned(PADDED_PARAMETERS)
+    copy(model_weights, weights)
     copy(first_moment, first)
     copy(second_moment, second)
 
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
     sums_1, sums_2 = aligned(SUMS_1), aligned(SUMS_2)
-    x = aligned(CHUNK * IMAGE)
-    a, slope_a = aligned(CHUNK * FEATURES_1), aligned(CHUNK * FEATURES_1)
-    delta_a = aligned(FEATURES_1)
-    chosen_1 = np.zeros(CHUNK * FEATURES_1, np.int32)
-    chosen_2 = np.zeros(CHUNK * POSITIONS_2 * 8 + 8, np.int32)
+    inputs = aligned(CHUNK * IMAGE)
+    features_1, slopes_1 = aligned(CHUNK * FEATURES_1), aligned(CHUNK * FEATURES_1)
+    deltas_1 = aligned(FEATURES_1)
+    winners_1 = np.zeros(CHUNK * FEATURES_1, np.int32)
+    winners_2 = np.zeros(CHUNK * POSITIONS_2 * 8 + 8, np.int32)
     pooled = aligned(POSITIONS_2 * 8)
-    b, slope_b, delta_b = aligned(ROWS_2), aligned(ROWS_2), aligned(ROWS_2)
-    c, slope_c, delta_c = aligned(ROWS_3), aligned(ROWS_3), aligned(ROWS_3)
-    d, slope_d, delta_d = aligned(ROWS_4), aligned(ROWS_4), aligned(ROWS_4)
+    features_2, slopes_2 = aligned(FEATURES_2), aligned(FEATURES_2)
+    deltas_2 = aligned(FEATURES_2)
+    features_3, slopes_3 = aligned(FEATURES_3), aligned(FEATURES_3)
+    deltas_3 = aligned(FEATURES_3)
+    features_4, slopes_4 = aligned(FEATURES_4), aligned(FEATURES_4)
+    deltas_4 = aligned(FEATURES_4)
     scores = aligned(SCORES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
 
-    images = len(order)
-    for batch in range(0, images, batch_size):
-        stop = min(batch + batch_size, images)
-        fill_tables(w, table_1, table_2)
+    visits = len(order)
+    for batch in range(0, visits, batch_size):
+        stop = min(batch + batch_size, visits)
+        fill_tables(weights, table_1, table_2)
         clear(gradient)
         clear(sums_1)
         clear(sums_2)
         for chunk in range(batch, stop, CHUNK):
             count = min(CHUNK, stop - chunk)
             if count < CHUNK:
-                clear(b)
+                clear(features_2)
             for lane in range(count):
                 image = np.int64(order[chunk + lane])
                 classes[lane] = labels[image]
-                normalize(pixels, image, scale, shift, x, lane * IMAGE, True)
-                at = lane * FEATURES_1
-                convolve_1(x, lane * IMAGE, table_1, w, a, at, chosen_1)
-                activate(activation, a, slope_a, at, FEATURES_1)
-                convolve_2(a, at, table_2, w, pooled, chosen_2, lane * POSITIONS_2 * 8)
-                spread_channels(pooled, b, lane)
-            activate(activation, b, slope_b, FIRST, ROWS_2)
-            convolve_3(w, b, c)
-            activate(activation, c, slope_c, FIRST, ROWS_3)
-            linear_1(w, c, d)
-            activate(activation, d, slope_d, FIRST, ROWS_4)
-            linear_2(w, d, scores)
+                inputs_at, features_at = lane * IMAGE, lane * FEATURES_1
+                winners_at = lane * POSITIONS_2 * 8
+                normalize(pixels, image, scale, shift, inputs, inputs_at, True)
+                convolve_1(
+                    inputs,
+                    inputs_at,
+                    table_1,
+                    weights,
+                    features_1,
+                    features_at,
+                    winners_1,
+                )
+                activate(activation, features_1, slopes_1, features_at, FEATURES_1)
+                convolve_2(
+                    features_1,
+                    features_at,
+                    table_2,
+                    weights,
+                    pooled,
+                    winners_2,
+                    winners_at,
+                )
+                spread_channels(pooled, features_2, lane)
+            activate(activation, features_2, slopes_2, FIRST, FEATURES_2)
+            convolve_3(weights, features_2, features_3)
+            activate(activation, features_3, slopes_3, FIRST, FEATURES_3)
+            linear_1(weights, features_3, features_4)
+            activate(activation, features_4, slopes_4, FIRST, FEATURES_4)
+            linear_2(weights, features_4, scores)
             share = F(1 / (stop - batch))
             chunk_loss, chunk_correct = score(scores, classes, count, share)
             loss += chunk_loss
             correct += chunk_correct
 
-            linear_2_gradient(w, d, scores, gradient, delta_d)
-            multiply(delta_d, slope_d, FIRST, ROWS_4)
-            linear_1_gradient(w, c, delta_d, gradient, delta_c)
-            multiply(delta_c, slope_c, FIRST, ROWS_3)
-            convolve_3_gradient(w, b, delta_c, gradient, delta_b)
-            multiply(delta_b, slope_b, FIRST, ROWS_2)
+            linear_2_gradient(weights, features_4, scores, gradient, deltas_4)
+            multiply(deltas_4, slopes_4, FIRST, FEATURES_4)
+            linear_1_gradient(weights, features_3, deltas_4, gradient, deltas_3)
+            multiply(deltas_3, slopes_3, FIRST, FEATURES_3)
+            convolve_3_gradient(weights, features_2, deltas_3, gradient, deltas_2)
+            multiply(deltas_2, slopes_2, FIRST, FEATURES_2)
             for lane in range(count):
-                at = lane * FEATURES_1
-                gather_channels(delta_b, pooled, lane)
+                features_at, winners_at = lane * FEATURES_1, lane * POSITIONS_2 * 8
+                gather_channels(deltas_2, pooled, lane)
                 convolve_2_gradient(
-                    a,
-                    at,
+                    features_1,
+                    features_at,
                     table_2,
                     pooled,
-                    chosen_2,
-                    lane * POSITIONS_2 * 8,
+                    winners_2,
+                    winners_at,
                     sums_2,
                     gradient,
-                    delta_a,
+                    deltas_1,
                 )
-                for i in range(0, FEATURES_1, 16):
-                    slope = load(slope_a, at + i, 16)
-                    store(delta_a, i, load(delta_a, i, 16) * slope)
-                convolve_1_gradient(x, delta_a, chosen_1, at, sums_1, gradient)
+                for delta_at in range(0, FEATURES_1, 16):
+                    slope = load(slopes_1, features_at + delta_at, 16)
+                    store(deltas_1, delta_at, load(deltas_1, delta_at, 16) * slope)
+                convolve_1_gradient(
+                    inputs, deltas_1, winners_1, features_at, sums_1, gradient
+                )
         collect_sums(sums_1, sums_2, gradient)
         step += 1
-        adam(w, gradient, first, second, step, rate, decay)
+        adam(weights, gradient, first, second, step, rate, decay)
 
-    copy(w, model_weights)
+    copy(weights, model_weights)
     copy(first, first_moment)
     copy(second, second_moment)
     return loss, correct
@@ -458,13 +480,14 @@ def train_model(
 @njit(nogil=True, cache=True)
 def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
     """Returns summed loss and correct answers of one model; weights in kernel order."""
-    w = aligned(PADDED_PARAMETERS)
-    copy(model_weights, w)
+    weights = aligned(PADDED_PARAMETERS)
+    copy(model_weights, weights)
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
-    fill_tables(w, table_1, table_2)
-    x, a = aligned(IMAGE), aligned(FEATURES_1)
+    fill_tables(weights, table_1, table_2)
+    inputs, features_1 = aligned(IMAGE), aligned(FEATURES_1)
     pooled = aligned(POSITIONS_2 * 8)
-    b, c, d = aligned(ROWS_2), aligned(ROWS_3), aligned(ROWS_4)
+    features_2 = aligned(FEATURES_2)
+    features_3, features_4 = aligned(FEATURES_3), aligned(FEATURES_4)
     scores = aligned(SCORES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
@@ -472,17 +495,17 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
         count = min(CHUNK, len(labels) - chunk)
         for lane in range(count):
             classes[lane] = labels[chunk + lane]
-            normalize(pixels, chunk + lane, scale, shift, x, FIRST, False)
-            convolve_1_only(x, FIRST, table_1, w, a)
-            activate(activation, a, None, FIRST, FEATURES_1)
-            convolve_2_only(a, FIRST, table_2, w, pooled)
-            spread_channels(pooled, b, lane)
-        activate(activation, b, None, FIRST, ROWS_2)
-        convolve_3(w, b, c)
-        activate(activation, c, None, FIRST, ROWS_3)
-        linear_1(w, c, d)
-        activate(activation, d, None, FIRST, ROWS_4)
-        linear_2(w, d, scores)
+            normalize(pixels, chunk + lane, scale, shift, inputs, FIRST, False)
+            convolve_1_only(inputs, FIRST, table_1, weights, features_1)
+            activate(activation, features_1, None, FIRST, FEATURES_1)
+            convolve_2_only(features_1, FIRST, table_2, weights, pooled)
+            spread_channels(pooled, features_2, lane)
+        activate(activation, features_2, None, FIRST, FEATURES_2)
+        convolve_3(weights, features_2, features_3)
+        activate(activation, features_3, None, FIRST, FEATURES_3)
+        linear_1(weights, features_3, features_4)
+        activate(activation, features_4, None, FIRST, FEATURES_4)
+        linear_2(weights, features_4, scores)
         chunk_loss, chunk_correct = score(scores, classes, count, F(1))
         loss += chunk_loss
         correct += chunk_correct

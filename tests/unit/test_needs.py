@@ -1,0 +1,52 @@
+"""What a configuration needs, of the paper's and of the demo's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyperreps.config import needs
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import PLAIN_FEATURES, Settings, load_settings
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Settings:
+    return load_settings(read_over_shipped(CONFIG, CONFIG / "demo.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("population", "kind", "epochs"),
+    [
+        ("B_T30", "zoo", (0, 1, 25)),
+        ("S_KDE30", "finetuned", (0, 1, 25)),
+        ("S_U", "samples", (0,)),
+    ],
+)
+def test_ensembles_are_of_finetuned_networks_where_there_are_any(
+    population: str, kind: str, epochs: tuple[int, ...]
+) -> None:
+    paper = load_settings(read_over_shipped(CONFIG))
+    assert needs.population_kind(paper, population) == kind
+    assert needs.ensemble_epochs(paper, population) == epochs
+
+
+def test_probes_see_the_networks_as_their_variant_does(demo: Settings) -> None:
+    found = {
+        features: needs.probe_alignment(demo, "digits", features)
+        for zoo, features in needs.probes(demo)
+        if zoo == "digits"
+    }
+    assert found == {
+        "weights": "none",
+        "weights_aligned": "weight_matching",
+        "statistics": "none",
+        "normalized": "weight_matching",
+        "baseline": "weight_matching",
+    }
+    assert [name for name in found if not needs.probed_variant(name)] == [
+        *PLAIN_FEATURES
+    ]

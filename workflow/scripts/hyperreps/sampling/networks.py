@@ -1,0 +1,117 @@
+"""From a zoo to sampled networks: a pool, its points, new points, their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import zip_longest
+
+import numpy as np
+import torch
+
+from ..networks.architectures import Architecture, build
+from ..networks.initialisation import initial_weights
+from ..networks.transplant import transplant
+from ..numbers.seeds import derived_seed, numpy_generator
+from ..numbers.shapes import Float
+from ..representation.autoencoder import HyperRepresentation
+from ..representation.latents import pool_points
+from ..settings.stages import Method
+from ..zoo.zoos import ZooData
+from .gan import Generator
+from .samplers import draw
+
+Arrays = dict[str, np.ndarray]
+
+
+def draw_networks(
+    zoo: ZooData,
+    method: Method,
+    models: Iterable[HyperRepresentation],
+    *,
+    generators: Iterable[Generator] = (),
+    weight_threshold: float = np.inf,
+    seeds: tuple[int | str, ...],
+) -> Arrays:
+    """Draws the samples of a method, one hyper-representation after another.
+
+    Args:
+        zoo: Where the pool comes from.
+        method: Pool and sampler.
+        models: In whose latent spaces is sampled; none: in weight space.
+        generators: For sampler gan, one per hyper-representation.
+        weight_threshold: As in pool_points().
+        seeds: What the draws depend on, beside the seed of the hyper-representation.
+
+    Returns:
+        weights [samples, parameters], latents [samples, latent] where there are any,
+        and for each sample the seed of its hyper-representation and the model and epoch
+        that it was drawn from, -1 for none.
+    """
+    spaces: list[HyperRepresentation | None] = [*models] or [None]
+    drawn = [
+        _draw(
+            zoo,
+            method,
+            model,
+            generator=generator,
+            weight_threshold=weight_threshold,
+            seeds=seeds,
+        )
+        for model, generator in zip_longest(spaces, generators)
+    ]
+    return {key: np.concatenate([part[key] for part in drawn]) for key in drawn[0]}
+
+
+def _draw(
+    zoo: ZooData,
+    method: Method,
+    model: HyperRepresentation | None,
+    *,
+    generator: Generator | None,
+    weight_threshold: float,
+    seeds: tuple[int | str, ...],
+) -> Arrays:
+    """Draws the samples of one hyper-representation, or those in weight space."""
+    pool, points = pool_points(zoo, method, model, weight_threshold=weight_threshold)
+    seed = model.seed if model else -1
+    drawn = draw(
+        method.sampler,
+        points,
+        count=method.samples,
+        rng=numpy_generator("sample", *seeds, seed),
+        options=method.options,
+        generator=generator,
+    )
+    arrays = {
+        "source_model": np.where(drawn.rows < 0, -1, pool.model[drawn.rows]),
+        "source_epoch": np.where(drawn.rows < 0, -1, pool.epoch[drawn.rows]),
+        "hyper_rep_seed": np.full(len(drawn.points), seed),
+        "weights": drawn.points,
+    }
+    if model:
+        latents = torch.from_numpy(drawn.points).to(model.mean.device)
+        arrays["latents"] = drawn.points
+        arrays["weights"] = model.map("decode", latents).cpu().numpy()
+    return arrays
+
+
+def in_architecture(
+    weights: Float[np.ndarray, "samples parameters"], zoo: ZooData, method: Method
+) -> tuple[Architecture, Float[np.ndarray, "samples target_parameters"]]:
+    """Returns samples of a zoo as networks of the architecture that a method names.
+
+    The k-th sample of every method starts with the same random layers.
+    """
+    if not method.architecture:
+        return zoo.architecture, weights
+    target = build(method.architecture, channels=zoo.architecture.channels)
+    start = initial_weights(
+        target,
+        initialization=zoo.settings.recipe.initialization,
+        seeds=[derived_seed("transplant", zoo.name, k) for k in range(len(weights))],
+    )
+    rows = torch.from_numpy(weights)
+    moved = transplant(
+        rows, zoo.architecture, target, how=method.transplant, start=start
+    )
+    return target, moved.numpy()

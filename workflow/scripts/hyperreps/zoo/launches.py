@@ -1,0 +1,208 @@
+"""Launches: the networks of a population that are trained together.
+
+How many go together is a matter of memory alone; results do not depend on it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.images import Images
+from ..engines.interface import Engine, Sums, padded
+from ..numbers.randomness import batch_order
+from ..numbers.shapes import Bool, Float, Int
+from ..settings.stages import Recipe, SettingsError
+
+log = logging.getLogger(__name__)
+
+
+class Launch(NamedTuple):
+    """Models that are trained together: their weights and the optimiser of these.
+
+    Rows beyond the number of models are padding.
+    """
+
+    rows: Float[Tensor, "padded parameters"]
+    optimizer: torch.optim.Optimizer
+    models: int
+
+
+class Trained(NamedTuple):
+    """A launch after an epoch.
+
+    Attributes:
+        launch: The networks.
+        before: Their rows as they were before the epoch.
+        models: Which of the population they are.
+        sums: Loss and correct answers over the epoch, of the padding too.
+    """
+
+    launch: Launch
+    before: Float[Tensor, "padded parameters"]
+    models: slice
+    sums: Sums
+
+    @property
+    def weights(self) -> Float[Tensor, "models parameters"]:
+        """The weights after the epoch, without padding."""
+        return self.launch.rows.detach()[: self.launch.models]
+
+    def undo(self, chosen: Bool[np.ndarray, models]) -> None:
+        """Puts chosen models back to where they were; padding is the first model."""
+        rows, count = self.launch.rows.detach(), self.launch.models
+        index = torch.from_numpy(chosen).to(rows.device)
+        rows[:count][index] = self.before[:count][index]
+        if count < len(rows):
+            rows[count:] = rows[:1]
+
+
+class Launches:
+    """A population in launches, each as large as memory allows.
+
+    One that runs out of memory in training is halved, and stays so.
+
+    Attributes:
+        parts: The launches, in the order of the population.
+    """
+
+    def __init__(
+        self,
+        weights: Float[Tensor, "models parameters"],
+        *,
+        engine: Engine,
+        recipe: Recipe,
+        device: torch.device,
+    ) -> None:
+        """Copies the weights to the device, a launch at a time.
+
+        Args:
+            weights: Where training starts; not changed.
+            engine: What trains them.
+            recipe: Optimiser and batch size.
+            device: Where.
+        """
+        self.engine = engine
+        self.recipe = recipe
+        self.device = device
+        size = engine.launch_size(device, batch_size=recipe.batch_size)
+        self.parts = [
+            self._launch(padded(engine, rows), models=len(rows))
+            for rows in weights.to(device).split(size)
+        ]
+
+    @property
+    def weights(self) -> Float[Tensor, "models parameters"]:
+        """The current weights, without padding."""
+        return torch.cat([x.rows.detach()[: x.models] for x in self.parts])
+
+    def train_epoch(
+        self, images: Images, *, seeds: Int[Tensor, models], epoch: int
+    ) -> Iterator[Trained]:
+        """Trains every model for one epoch; yields each launch when it is done.
+
+        Args:
+            images: What is trained on.
+            seeds: One per model, for its batch order.
+            epoch: From 1 on.
+
+        Raises:
+            SettingsError: If one model alone needs more memory than there is.
+        """
+        waiting, self.parts = self.parts[::-1], []
+        start = 0
+        while waiting:
+            launch = waiting.pop()
+            before = copy.deepcopy(
+                (launch.rows.detach(), launch.optimizer.state_dict())
+            )
+            models = slice(start, start + launch.models)
+            try:
+                sums = self._train(launch, images, seeds[models], epoch)
+            except torch.OutOfMemoryError:
+                # the memory of the attempt is free again only behind this block
+                sums = None
+            if sums is None:
+                waiting += self._halves(*before, models=launch.models)[::-1]
+                continue
+            self.parts.append(launch)
+            start = models.stop
+            yield Trained(launch, before[0], models, sums)
+
+    def _train(
+        self, launch: Launch, images: Images, seeds: Int[Tensor, models], epoch: int
+    ) -> Sums:
+        order = batch_order(seeds, epoch=epoch, count=len(images.labels))
+        return self.engine.train_epoch(
+            launch.rows,
+            launch.optimizer,
+            images,
+            order=order.expand(len(launch.rows), -1),
+            recipe=self.recipe,
+        )
+
+    def _launch(
+        self,
+        rows: Float[Tensor, "padded parameters"],
+        *,
+        models: int,
+        optimizer_state: dict[str, Any] | None = None,
+    ) -> Launch:
+        leaf = rows.to(self.device).clone().requires_grad_()
+        optimizer = self.engine.optimizer(leaf, self.recipe)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        return Launch(leaf, optimizer, models)
+
+    def _halves(
+        self, rows: Tensor, optimizer_state: dict[str, Any], *, models: int
+    ) -> list[Launch]:
+        if models == 1:
+            raise SettingsError(
+                "out of memory with one model; lower recipe.batch_size or use device"
+                " cpu"
+            )
+        half = -(-models // 2)
+        log.info("out of memory; training %d models at a time", half)
+        halves = []
+        for index in torch.arange(models).split(half):
+            part = padded(self.engine, rows[index])
+            state = _part(optimizer_state, index.expand(len(part)))
+            launch = self._launch(part, models=len(index), optimizer_state=state)
+            halves.append(launch)
+        return halves
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Returns weights and optimiser of every launch."""
+        return [
+            {
+                "rows": launch.rows.detach(),
+                "models": launch.models,
+                "optimizer_state": launch.optimizer.state_dict(),
+            }
+            for launch in self.parts
+        ]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Takes over launches of the same population."""
+        self.parts = [self._launch(**saved) for saved in state]
+
+
+def _part(
+    optimizer_state: dict[str, Any], models: Int[Tensor, models]
+) -> dict[str, Any]:
+    """Returns the state of the optimiser of some models of a launch."""
+    state = {
+        key: {
+            name: value[models] if torch.is_tensor(value) and value.dim() else value
+            for name, value in values.items()
+        }
+        for key, values in optimizer_state["state"].items()
+    }
+    return {**optimizer_state, "state": state}
