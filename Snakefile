@@ -21,7 +21,6 @@ include: "rules/finetuned.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
-include: "rules/experiments.smk"
 include: "rules/results.smk"
 include: "rules/novelty.smk"
 

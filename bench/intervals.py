@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.audit.significance import difference_interval
 from hyperreps.audit.verdicts import nearer
-from hyperreps.novelty_results import nearer_mean
 from hyperreps.numbers.statistics import (
     Ends,
     crossed_estimate,
@@ -38,6 +37,7 @@ from hyperreps.numbers.statistics import (
     share_interval,
 )
 from hyperreps.representation.reconstruction import explained_variance
+from hyperreps.results.audits import nearer_mean
 
 CONFIDENCE = 0.95
 UNBOUNDED = (-math.inf, math.inf)
@@ -188,7 +188,7 @@ def explained(design: Design) -> float:
 
 
 def explained_interval(drawn: Any) -> Ends:
-    """The interval of R2 as experiments.reconstruction() takes it."""
+    """The interval of R2 as OfReconstructions takes it."""
     error, deviation = drawn
     weights = left_out_weights(np.arange(len(deviation)))
     values = explained_variance(error[:, :, None], deviation, weights)[:, :, 0]

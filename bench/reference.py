@@ -19,8 +19,9 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.evaluations import load_published
+
 from hyperreps.numbers.statistics import grouped_mean, mean_interval
+from hyperreps.results.published import load_published
 
 PUBLISHED = Path(__file__).parents[1] / "config" / "published.yaml"
 CONFIDENCE = 0.95

@@ -149,14 +149,18 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def fingerprint(script, *files):
+def fingerprint(script, *files, modules=()):
     """Returns a hash of a script's logic, to put among a rule's parameters.
 
     Args:
         script: Its name.
         *files: What else of the project decides what it makes.
+        modules: Files of the library that it imports by a name it is given.
     """
-    return "-".join([code_fingerprint(SCRIPTS / script), *contents(files)])
+    code = code_fingerprint(
+        SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
+    )
+    return "-".join([code, *contents(files)])
 
 
 def unrecorded(text):
@@ -190,7 +194,6 @@ def contents(files):
 
 
 PUBLISHED = outside("config/published.yaml", project_path("config", "published.yaml"))
-STYLE = SCRIPTS / "hyperreps" / "paper.mplstyle"
 
 
 def flags(*, without=(), **values):

@@ -1,120 +1,154 @@
-"""Zoos, samples and finetuned networks -> <results>/tables and <results>/figures."""
+"""What the stages made -> <results>/tables and <results>/figures.
 
-# the figures that show the populations of each table
-FIGURES_OF = {
-    "in_distribution": ("finetuning", "epoch_zero", "zoo"),
-    "samplers": ("samplers",),
-    "transfer": ("transfer",),
-    "architectures": ("architectures",),
+Sections of the config declare their tables and figures (settings/sections.py); a class
+in results/tables or results/figures makes each.
+"""
+
+RESULTS = needs.results(SETTINGS)
+SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
+# targets of their own
+AUDIT = [result for result in RESULTS if result.section == "novelty"]
+SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
+# what the results of a section with a stage of its own are made from
+STAGES = {
+    "ensembles": ENSEMBLES,
+    "reconstruction": RECONSTRUCTIONS,
+    "properties": PROBES,
 }
-TABLES = tuple(SETTINGS.comparisons)
-FIGURES = {figure: table for table in TABLES for figure in FIGURES_OF[table]}
+
+
+def result_file(result, suffix):
+    """Returns the path of one file of a table or figure."""
+    return f"<results>/{result.kind}s/{result.name}.{suffix}"
+
+
+def result_files(results):
+    """Returns the paths of all files of tables and figures."""
+    return [result_file(r, suffix) for r in results for suffix in SUFFIXES[r.kind]]
+
+
+def get_compared(section):
+    """Returns the populations of a table of accuracies, by flag."""
+    sources = dict.fromkeys(source for source, _ in section.pairs)
+    targets = dict.fromkeys(target for _, target in section.pairs)
+    finetuned = [
+        f"<results>/finetuned/{source}-{target}/{method}.h5"
+        for source, target in section.pairs
+        for method in section.methods
+    ]
+    return {
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
+        "finetuned": finetuned if section.finetunes else [],
+        "samples": [] if section.finetunes else get_samples(sources, section.methods),
+        "references": get_samples(sources, section.references),
+    }
+
+
+def get_sources(result):
+    """Returns the files that a table or figure is made from, by flag."""
+    section = SETTINGS.sections[result.section]
+    if result in AUDIT:
+        references = needs.audit_references(SETTINGS)
+        return {
+            "references": [zoo_file(*pair, stage="novelty") for pair in references],
+            "audits": files_of("novelty", needs.audits(SETTINGS)),
+        }
+    if result.section in SETTINGS.comparisons:
+        found = get_compared(section)
+    else:
+        found = {"inputs": STAGES[result.section]}
+    if result not in SIGNIFICANCE:
+        found["published"] = PUBLISHED
+    return {flag: files for flag, files in found.items() if files}
+
+
+def result_flags(result):
+    """Returns which table or figure it is and the settings it depends on, as flags."""
+    section = SETTINGS.sections[result.section]
+    named = {"figure": result.name, "table": result.section}
+    return flags(
+        **({"table": result.name} if result.kind == "table" else named),
+        **{flag: getattr(section, key) for flag, key in section.shown.items()},
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )
+
+
+def result_code(result):
+    """Returns the hash of what makes a table or figure: script, class, given numbers."""
+    made_by = f"results/{result.kind}s/{result.made_by.partition('.')[0]}.py"
+    published = [PUBLISHED] if "published" in get_sources(result) else []
+    return fingerprint(f"make_{result.kind}.py", *published, modules=[made_by])
+
+
+def result_outputs(result):
+    """Returns the files of a table or figure by suffix, one with its caption."""
+    names = (result.name, result.made_by.partition(".")[0])
+    captions = [f"workflow/report/{result.kind}_{name}.rst" for name in names]
+    written = [f"../{path}" for path in captions if (PROJECT / path).exists()]
+    files = {suffix: result_file(result, suffix) for suffix in SUFFIXES[result.kind]}
+    reported = "html" if result.kind == "table" else "png"
+    files[reported] = report(
+        files[reported],
+        # of its own, else of its class
+        caption=written[0] if written else None,
+        category=f"{result.kind}s".capitalize(),
+        labels={result.kind: result.name},
+    )
+    return files
 
 
 rule tables:
-    """Makes all tables."""
+    """Makes all tables, but those of the audit and of significance."""
     input:
-        expand(
-            "<results>/tables/{table}.{suffix}",
-            table=[*TABLES, *EXPERIMENT_TABLES],
-            suffix=("csv", "tex", "html"),
-        ),
+        result_files(result for result in REST if result.kind == "table"),
 
 
 rule figures:
-    """Makes all figures."""
+    """Makes all figures, but those of the audit."""
     input:
-        expand(
-            "<results>/figures/{figure}.{suffix}",
-            figure=[*FIGURES, *EXPERIMENT_FIGURES],
-            suffix=("pdf", "png", "csv"),
-        ),
+        result_files(result for result in REST if result.kind == "figure"),
+
+
+rule significance:
+    """Says which differences of the tables of accuracies are more than chance."""
+    input:
+        result_files(SIGNIFICANCE),
 
 
 # one rule per table and figure: the caption of a report cannot contain a wildcard
-for table in TABLES:
+for result in RESULTS:
 
     rule:
         name:
-            f"table_{table}"
+            f"{result.kind}_{result.name}"
         input:
-            **get_result_inputs(table),
+            **get_sources(result),
         output:
-            csv=f"<results>/tables/{table}.csv",
-            tex=f"<results>/tables/{table}.tex",
-            html=report(
-                f"<results>/tables/{table}.html",
-                caption=f"../workflow/report/table_{table}.rst",
-                category="Tables",
-                labels={"table": table},
-            ),
+            **result_outputs(result),
         log:
-            f"<logs>/tables/{table}.log",
+            f"<logs>/{result.kind}s/{result.name}.log",
         benchmark:
-            f"<benchmarks>/tables/{table}.tsv"
+            f"<benchmarks>/{result.kind}s/{result.name}.tsv"
         conda:
             ENVIRONMENT
         threads: 1
         resources:
             mem_mb=growing(4000),
-            runtime=longer(30),
+            runtime=longer(60),
         params:
-            code=fingerprint("make_table.py", PUBLISHED),
-            command=command("make_table.py"),
-            flags=result_flags(table),
+            code=result_code(result),
+            command=command(f"make_{result.kind}.py"),
+            sources=lambda wildcards, input: flags(**dict(input.items())),
+            flags=result_flags(result),
+            # the first, which names the others
+            output=lambda wildcards, output: output[0],
         shell:
             """
             {params.command} \
-                --zoos {input.zoos:q} \
-                --finetuned {input.finetuned:q} \
-                --samples {input.samples:q} \
-                --references {input.references:q} \
-                --published {input.published:q} \
+                {params.sources} \
                 {params.flags} \
-                --output {output.csv:q} \
-                >{log:q} 2>&1
-            """
-
-
-for figure, table in FIGURES.items():
-
-    rule:
-        name:
-            f"figure_{figure}"
-        input:
-            **get_result_inputs(table),
-        output:
-            pdf=f"<results>/figures/{figure}.pdf",
-            png=report(
-                f"<results>/figures/{figure}.png",
-                caption=f"../workflow/report/{figure}.rst",
-                category="Figures",
-                labels={"figure": figure},
-            ),
-            csv=f"<results>/figures/{figure}.csv",
-        log:
-            f"<logs>/figures/{figure}.log",
-        benchmark:
-            f"<benchmarks>/figures/{figure}.tsv"
-        conda:
-            ENVIRONMENT
-        threads: 1
-        resources:
-            mem_mb=growing(4000),
-            runtime=longer(30),
-        params:
-            code=fingerprint("make_figure.py", PUBLISHED, STYLE),
-            command=command("make_figure.py"),
-            flags=result_flags(table, figure=figure),
-        shell:
-            """
-            {params.command} \
-                --zoos {input.zoos:q} \
-                --finetuned {input.finetuned:q} \
-                --samples {input.samples:q} \
-                --references {input.references:q} \
-                --published {input.published:q} \
-                {params.flags} \
-                --output {output.pdf:q} \
+                --output {params.output:q} \
                 >{log:q} 2>&1
             """

@@ -22,10 +22,9 @@ from hypothesis import strategies as st
 
 from hyperreps.data.datasets import load_images
 from hyperreps.data.sources import SOURCES
-from hyperreps.evaluations import load_published
-from hyperreps.experiments import load_published_properties
 from hyperreps.files.storage import DataFileError
 from hyperreps.networks.architectures import build
+from hyperreps.results.published import load_published, load_published_properties
 from hyperreps.settings.stages import Recipe, SettingsError, Zoo
 from hyperreps.zoo.imported import read_imported
 

@@ -211,12 +211,12 @@ def tables(files, folder) -> dict[str, pd.DataFrame]:
     for name, inputs in files.items():
         output = folder / "tables" / f"{name}.csv"
         flags = ["--table", name, "--inputs", *inputs, "--output", output]
-        assert run("make_experiment_table.py", *flags, *common)
+        assert run("make_table.py", *flags, *common)
     return {name: pd.read_csv(folder / f"tables/{name}.csv") for name in files}
 
 
 class TestTables:
-    """make_experiment_table.py."""
+    """make_table.py."""
 
     def test_ensembles_of_one_are_single_networks(self, tables, files, folder):
         table = tables["ensembles"].query("metric == 'accuracy' and size == 1")
@@ -275,8 +275,10 @@ class TestTables:
     def test_unknown_table(self, files, tmp_path):
         flags = ["--inputs", *files["ensembles"], "--published", PUBLISHED]
         flags += ["--table", "ensemble", "--output", tmp_path / "x.csv"]
-        message = run("make_experiment_table.py", *flags, fails=True)
-        assert "unknown 'ensemble'; experiment_tables.py has ensembles" in message
+        message = run("make_table.py", *flags, fails=True)
+        assert (
+            "unknown 'ensemble'; settings/sections.py has in_distribution," in message
+        )
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_figures(name, files, folder):
     }.get(name, files.get(name))
     output = folder / "figures" / f"{name}.pdf"
     flags = ["--figure", name, "--inputs", *inputs, "--published", PUBLISHED]
-    run("make_experiment_figure.py", *flags, "--output", output)
+    run("make_figure.py", *flags, "--output", output)
     assert output.read_bytes().startswith(b"%PDF")
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     data = pd.read_csv(output.with_suffix(".csv"))
@@ -305,7 +307,7 @@ def test_figures(name, files, folder):
 
 
 def test_published_numbers_of_properties():
-    from hyperreps.experiments import load_published_properties
+    from hyperreps.results.published import load_published_properties
 
     numbers = load_published_properties(PUBLISHED)
     assert numbers["svhn", "statistics", "gap", "r2"] == 0.711

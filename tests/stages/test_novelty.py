@@ -103,7 +103,7 @@ def test_released_samples_are_copies_and_independent_ones_are_not(folder):
 
 def test_table(folder):
     flags = "--references references.h5 --audits aS.h5 aR.h5"
-    done = call(folder, f"make_novelty_table.py {flags} --output novelty.csv")
+    done = call(folder, f"make_table.py --table novelty {flags} --output novelty.csv")
     table = pd.read_csv(folder / "novelty.csv")
     value = table.set_index(["population", "measure"])["value"].sort_index()
     assert value["R", "copies"].item() == 1
@@ -121,7 +121,7 @@ def test_table(folder):
 @pytest.mark.parametrize("name", ["novelty", "novel_and_performant", "copies"])
 def test_figures(folder, name):
     flags = "--references references.h5 --audits aS.h5 aR.h5"
-    command = f"make_novelty_figure.py --figure {name} {flags} --output {name}.pdf"
+    command = f"make_figure.py --figure {name} {flags} --output {name}.pdf"
     call(folder, command)
     assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -133,15 +133,16 @@ def test_figures(folder, name):
 
 
 def test_significance(folder):
+    table = "make_table.py --table significance_in_distribution"
     flags = "--zoos zoo.h5 --references S.h5 R.h5 --epochs 0"
-    call(folder, f"make_significance.py {flags} --output s.csv")
-    table = pd.read_csv(folder / "s.csv")
-    assert list(table["method"]) == ["B_T", "B_T"]
-    assert list(table["other"]) == ["S", "R"]
+    call(folder, f"{table} {flags} --output s.csv")
+    pairs = pd.read_csv(folder / "s.csv")
+    assert list(pairs["method"]) == ["B_T", "B_T"]
+    assert list(pairs["other"]) == ["S", "R"]
     assert "Holm" in (folder / "s.html").read_text()
     assert "longtable" in (folder / "s.tex").read_text()
     flags = "--zoos zoo.h5 --epochs 4 --output none.csv"
-    done = call(folder, f"make_significance.py {flags}", fails=True)
+    done = call(folder, f"{table} {flags}", fails=True)
     assert "error: epochs: no two populations to compare" in done.stderr
 
 
@@ -181,5 +182,5 @@ def test_files_that_do_not_belong_together_are_refused(folder):
     done = call(folder, f"{audit} --output x.h5", fails=True)
     assert "error: other.h5: network 1 has weights that are not finite" in done.stderr
     flags = "--references aS.h5 --audits aR.h5 --output x.csv"
-    done = call(folder, f"make_novelty_table.py {flags}", fails=True)
+    done = call(folder, f"make_table.py --table novelty {flags}", fails=True)
     assert "holds 'novelty', but 'novelty_references' is needed" in done.stderr

@@ -419,7 +419,10 @@ class TestFigure:
         message = run(
             "make_figure.py", "--figure", "zo", *inputs, "--output", output, fails=True
         )
-        assert "unknown 'zo'; plotting.py has finetuning, epoch_zero, zoo," in message
+        assert (
+            "unknown 'zo'; settings/sections.py has finetuning, epoch_zero, zoo,"
+            in message
+        )
 
     def test_output_must_be_pdf(self, inputs, tmp_path):
         output = tmp_path / "figure.png"

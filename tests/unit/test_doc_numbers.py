@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyperreps.doc_numbers import BLOCK, INLINE, NumberError, updated
+from hyperreps.results.doc_numbers import BLOCK, INLINE, NumberError, updated
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))

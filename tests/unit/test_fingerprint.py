@@ -9,9 +9,16 @@ import pytest
 
 from hyperreps.files import fingerprint
 from hyperreps.files.fingerprint import code_fingerprint
+from hyperreps.settings.sections import declared
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-STAGES = sorted(path.name for path in SCRIPTS.glob("*.py"))
+# scripts, and those of results each with a class that it imports by name
+STAGES = {path.name: (path.name,) for path in sorted(SCRIPTS.glob("*.py"))}
+STAGES |= {
+    f"{kind} {module}": (f"make_{kind}.py", f"hyperreps/results/{kind}s/{module}.py")
+    for kind in ("table", "figure")
+    for module in sorted({x.partition(".")[0] for x in declared(kind).values()})
+}
 PACKAGE = SCRIPTS / "hyperreps"
 LIBRARY = sorted(
     path.relative_to(PACKAGE).as_posix()
@@ -128,7 +135,9 @@ def used_by():
     used = {}
     for script in STAGES:
         finder = ModuleFinder(path=[str(SCRIPTS)])
-        finder.run_script(str(SCRIPTS / script))
+        finder.run_script(str(SCRIPTS / STAGES[script][0]))
+        for path in STAGES[script][1:]:
+            finder.import_hook(path.removesuffix(".py").replace("/", "."))
         files: set[str] = set()
         while True:
             loaded = [m.__file__ for m in finder.modules.values() if m.__file__]
@@ -157,7 +166,10 @@ def is_named(name, modules):
 
 
 def fingerprints(tree):
-    return {script: code_fingerprint(tree / script) for script in STAGES}
+    return {
+        stage: code_fingerprint(*(tree / path for path in paths))
+        for stage, paths in STAGES.items()
+    }
 
 
 def changed_logic(name, text):

@@ -50,8 +50,3 @@ def test_probes_see_the_networks_as_their_variant_does(demo: Settings) -> None:
     assert [name for name in found if not needs.probed_variant(name)] == [
         *PLAIN_FEATURES
     ]
-
-
-def test_maps_are_of_the_latents_of_the_first_variant(demo: Settings) -> None:
-    zoos = ("digits", "digits_fan_in", "digits_varied")
-    assert needs.latents(demo) == [(zoo, "normalized") for zoo in zoos]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ from hyperreps.audit.verdicts import effective_number, nearer, z_u
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
-from hyperreps.novelty_results import DISTANCES, MEANS, novelty_summary, scale_of
-from hyperreps.novelty_tables import novelty_cells
+from hyperreps.results.audits import DISTANCES, MEANS, novelty_summary, scale_of
+from hyperreps.results.layout import TEXT
+from hyperreps.results.result import Sources
+from hyperreps.results.tables import novelty as novelty_table
 from hyperreps.settings.sections import Novelty
 from hyperreps.settings.stages import Recipe, Statistics, Zoo
 from hyperreps.symmetry.permutations import (
@@ -25,7 +28,6 @@ from hyperreps.symmetry.permutations import (
     random_permutations,
     sign_vector,
 )
-from hyperreps.tables import TEXT
 from hyperreps.zoo.behaviour import disagreement, error_overlap, predictions
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import ZooData
@@ -277,10 +279,12 @@ def test_the_end_of_a_scale_is_no_measurement(three_seeds):
     assert z["ci_high"] > z["value"] + 1
     assert (share["value"], share["ci_high"]) == (1, 1)
     assert share["ci_low"] < 0.9
-    cells = novelty_cells(
-        summarised(three_seeds).reset_index(), TEXT, settings=SETTINGS
+    made_from = Sources(
+        references=(Path("r.h5"),), audits=(Path("a.h5"),), settings=SETTINGS
     )
-    shown = cells["ZU"].droplevel(0)
+    table = novelty_table.Novelty(made_from)
+    cells = table.cells(summarised(three_seeds).reset_index(), TEXT)
+    shown = cells[cells["heading"] == "ZU"].set_index("name")["text"]
     assert shown["sampled"].startswith("-8.2 [-8.2, ")
     assert shown["sampled"].endswith("] saturated")
     assert "saturated" not in shown["leave_one_out"]

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from hyperreps import evaluations
 from hyperreps.numbers import statistics
 from hyperreps.numbers.statistics import (
     Ends,
@@ -18,6 +17,8 @@ from hyperreps.numbers.statistics import (
     mean_interval,
     share_interval,
 )
+from hyperreps.results.accuracies import collect
+from hyperreps.results.published import load_published
 from hyperreps.settings.stages import SettingsError, Statistics
 
 from .result_files import finetuned_file, zoo_file
@@ -241,7 +242,7 @@ class TestSummarise:
 
     def test_numbers_by_hand(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.8], [0.4, 0.8], [0.6, 0.8]])
-        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
+        summary = self.summary(collect([zoo_file(tmp_path)], [path]))
         assert list(summary["method"]) == ["B_T", "S_KDE30"] * 2
         assert list(summary["epoch"]) == [0, 0, 1, 1]
         assert list(summary["n"]) == [2, 3, 2, 3]
@@ -258,7 +259,7 @@ class TestSummarise:
             [[0.2, 0.8], [0.4, 0.8], [0.6, 0.8]],
             hyper_rep_seed=np.array([7, 7, 9]),
         )
-        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
+        summary = self.summary(collect([zoo_file(tmp_path)], [path]))
         assert list(summary["seeds"]) == [0, 2, 0, 2]
         # means 0.3 and 0.6, ddof 1; none where nothing was retrained
         expected = [math.nan, 0.3 / math.sqrt(2), math.nan, 0]
@@ -270,15 +271,15 @@ class TestSummarise:
             "published_std,q25,median,q75,published_median,reference,seeds,seed_std,"
             "groups,trivial"
         )
-        summary = self.summary(evaluations.collect([zoo_file(tmp_path)]))
+        summary = self.summary(collect([zoo_file(tmp_path)]))
         assert ",".join(summary.columns) == columns
 
     def test_published_beside_ours(self, tmp_path):
         path = finetuned_file(
             tmp_path, [[0.2, 0.8]], method="mine", settings={"published": "S_KDE30"}
         )
-        frame = evaluations.collect([zoo_file(tmp_path)], [path])
-        summary = self.summary(frame, published=evaluations.load_published(PUBLISHED))
+        frame = collect([zoo_file(tmp_path)], [path])
+        summary = self.summary(frame, published=load_published(PUBLISHED))
         summary = summary.set_index(["method", "epoch"])
         assert summary.loc[("mine", 1), "published_mean"] == 0.837
         assert summary.loc[("mine", 1), "published_std"] == 0.013
@@ -290,8 +291,8 @@ class TestSummarise:
         one = finetuned_file(tmp_path, rng.random((20, 2)).tolist())
         other = finetuned_file(tmp_path, rng.random((20, 2)).tolist(), method="other")
         zoo = zoo_file(tmp_path)
-        few = self.summary(evaluations.collect([zoo], [one]), epochs=(1,))
-        many = self.summary(evaluations.collect([zoo], [other, one]).iloc[::-1])
+        few = self.summary(collect([zoo], [one]), epochs=(1,))
+        many = self.summary(collect([zoo], [other, one]).iloc[::-1])
         pick = "method == 'S_KDE30' and epoch == 1"
         numbers = ["mean", "ci_low", "ci_high"]
         a, b = (table.query(pick)[numbers].to_numpy() for table in (few, many))
@@ -304,7 +305,7 @@ class TestSummarise:
             finetuned_file(tmp_path, accuracy, method=name, hyper_rep_seed=seeds)
             for name, seeds in (("one", np.ones(20, int)), ("two", np.arange(20) % 2))
         ]
-        frame = evaluations.collect([zoo_file(tmp_path)], paths)
+        frame = collect([zoo_file(tmp_path)], paths)
         summary = self.summary(frame, epochs=(1,)).set_index("method")
         assert summary["groups"].to_dict() == {"B_T": 2, "one": 1, "two": 2}
         width = summary["ci_high"] - summary["ci_low"]
@@ -312,26 +313,26 @@ class TestSummarise:
 
     def test_population_that_ends_early_has_no_row(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.3, 0.4]])
-        frame = evaluations.collect([zoo_file(tmp_path)], [path])
+        frame = collect([zoo_file(tmp_path)], [path])
         summary = self.summary(frame, epochs=(0, 2))
         assert list(summary["method"]) == ["B_T", "S_KDE30", "S_KDE30"]
 
     def test_epoch_that_nobody_reached(self, tmp_path):
-        frame = evaluations.collect([zoo_file(tmp_path)])
+        frame = collect([zoo_file(tmp_path)])
         with pytest.raises(SettingsError, match=r"no network has epoch 25; .* 0 to 1"):
             self.summary(frame, epochs=(0, 25))
 
     def test_single_network(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.2, 0.3]])
-        summary = self.summary(evaluations.collect([zoo_file(tmp_path)], [path]))
+        summary = self.summary(collect([zoo_file(tmp_path)], [path]))
         row = summary.query("method == 'S_KDE30' and epoch == 0").iloc[0]
         assert row["n"] == 1
         assert row["std"] == 0
         assert math.isnan(row["ci_low"])
 
     def test_medians_are_set_beside_medians(self, tmp_path):
-        frame = evaluations.collect([zoo_file(tmp_path)])
-        medians = evaluations.load_published(PUBLISHED, table="samplers")
+        frame = collect([zoo_file(tmp_path)])
+        medians = load_published(PUBLISHED, table="samplers")
         summary = statistics.summarise(
             frame.assign(published="S_KDE30"),
             epochs=(0,),

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hyperreps import tables
 from hyperreps.numbers import statistics
-from hyperreps.plotting import QUANTILES, method_colours, shown_name, spread
-from hyperreps.settings.stages import Method, Statistics
+from hyperreps.results.drawing import QUANTILES, method_colours, shown_name
+from hyperreps.results.figures.curves import spread
+from hyperreps.results.layout import HTML, LATEX, TEXT
+from hyperreps.results.result import Sources, find
+from hyperreps.results.tables.accuracies import Accuracies, describe, text_table
+from hyperreps.settings.sections import declared
+from hyperreps.settings.stages import Method, SettingsError, Statistics
 
-LEVEL = Statistics(confidence=0.9)
+FILES = {"zoos": (Path("zoo.h5"),), "published": Path("published.yaml")}
+TABLE = Accuracies(Sources(**FILES, statistics=Statistics(confidence=0.9)))
+REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
 class TestTables:
@@ -40,7 +47,7 @@ class TestTables:
         return pd.DataFrame(rows, columns=statistics.SUMMARY_COLUMNS)
 
     def test_text(self, summary):
-        lines = [" ".join(x.split()) for x in tables.text_table(summary).splitlines()]
+        lines = [" ".join(x.split()) for x in text_table(summary).splitlines()]
         assert lines[:7] == [
             "MNIST",
             "method n mean ± std [interval] (± seeds) published",
@@ -53,27 +60,27 @@ class TestTables:
 
     def test_text_from_csv(self, summary):
         again = pd.read_csv(io.StringIO(summary.to_csv(index=False)))
-        assert tables.text_table(again) == tables.text_table(summary)
+        assert text_table(again) == text_table(summary)
 
     def test_no_published_column_without_published_numbers(self, summary):
         summary[["published_mean", "published_std"]] = math.nan
-        assert "published" not in tables.text_table(summary)
+        assert "published" not in text_table(summary)
 
     def test_published_median_stands_beside_our_median(self, summary):
         summary.loc[1, ["published_mean", "published_std"]] = math.nan
         summary.loc[1, "published_median"] = 0.745
-        text = " ".join(tables.text_table(summary).split())
+        text = " ".join(text_table(summary).split())
         ours = "S_KDE30 50 68.6 ± 6.7 [66.7, 70.0] (± 1.2) median 70.0"
         assert f"{ours} * median ≈ 74.5" in text
         assert text.count("median") == 2
 
     def test_a_method_alone_at_its_epoch_is_not_the_best(self, summary):
         alone = summary.drop(index=4)
-        shown, _ = tables.text_table(alone).split("Test accuracy")
+        shown, _ = text_table(alone).split("Test accuracy")
         assert shown.count(" *") == 1
 
     def test_latex(self, summary):
-        latex = tables.latex_table(summary, statistics=LEVEL)
+        latex = TABLE.latex(summary)
         bold = [line for line in latex.splitlines() if r"\bfseries" in line]
         assert len(bold) == 2
         assert r"\bfseries 68.6 $\pm$ 6.7" in bold[0]
@@ -87,18 +94,18 @@ class TestTables:
         """The best row says so itself if it needed no hyper-representation."""
         noise = summary.iloc[[1]].assign(method="noise", mean=0.8, trivial=True)
         both = pd.concat([summary, noise], ignore_index=True)
-        rows, _ = tables.text_table(both).split("\n\n")
+        rows, _ = text_table(both).split("\n\n")
         best = [line.split() for line in rows.splitlines() if " *" in line]
         assert len(best) == 2
         assert best[0][0] == "noise†"
         assert "B_T" in best[1]
-        page = tables.html_page(both, methods={}, statistics=LEVEL, seed=0, title="")
+        page = TABLE.page(both)
         assert "noise<sup>†</sup>" in page
-        assert "† no hyper-representation has made them" in tables.text_table(both)
+        assert "† no hyper-representation has made them" in text_table(both)
 
     def test_latex_sets_two_populations_side_by_side(self, summary):
         zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]
-        latex = tables.latex_table(pd.concat(zoos), statistics=LEVEL)
+        latex = TABLE.latex(pd.concat(zoos))
         assert latex.count(r"\begin{table}") == 2
         assert "Continued." in latex
 
@@ -132,10 +139,42 @@ class TestTables:
         ],
     )
     def test_description_of_a_method(self, settings, words):
-        assert tables.describe(Method(**settings)) == words
+        assert describe(Method(**settings)) == words
 
 
-class TestPlotting:
+class TestDeclarations:
+    """Tables and figures that the sections of the config declare."""
+
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [(kind, name) for kind in ("table", "figure") for name in declared(kind)],
+    )
+    def test_each_has_its_class_and_captions(self, kind, name):
+        made_by = find(kind, name)
+        module = made_by.__module__.rpartition(".")[2]
+        captions = {f"{kind}_{name}.rst", f"{kind}_{module}.rst"}
+        assert any((REPORT / caption).exists() for caption in captions)
+        if kind == "table":
+            files = {flag: (Path("file"),) for flag in made_by.needs}
+            given = Sources(table=name, **{**files, "published": Path("file")})
+            table = made_by(given)
+            for layout in (TEXT, LATEX, HTML):
+                caption = table.said("caption", layout, page=True)
+                assert "{" not in caption.replace(r"_{\mathrm{", "")
+                assert f"95 {layout.percent} " in caption or name == "ensembles"
+            assert table.said("title", HTML)
+            assert all(table.said("notes", HTML).values())
+
+    def test_a_missing_file_is_named_by_its_flag(self):
+        with pytest.raises(SettingsError, match="--published: none given"):
+            Accuracies(Sources(zoos=(Path("zoo.h5"),)))
+
+    def test_unknown_name(self):
+        with pytest.raises(SettingsError, match="--table: unknown 'none'; settings/"):
+            find("table", "none")
+
+
+class TestDrawing:
     """Helpers of the figures."""
 
     def test_colours_do_not_depend_on_references(self):

@@ -36,7 +36,7 @@ TABLES = tuple(FIGURES_OF)
 FIGURES = tuple(figure for figures in FIGURES_OF.values() for figure in figures)
 NOVELTY_FIGURES = ("novelty", "novel_and_performant", "copies")
 NOVELTY_JOBS = {
-    "make_novelty_table": 1,
+    "table_novelty": 1,
     **{f"figure_{name}": 1 for name in NOVELTY_FIGURES},
 }
 GENERATED = {"results", "logs", "benchmarks", "data"}
@@ -51,7 +51,7 @@ TRACEBACK = "Traceback (most recent call last)"
 
 def result_jobs(*tables: str) -> dict[str, int]:
     """Returns the jobs that make tables and their figures."""
-    jobs = [f"{kind}_{t}" for t in tables for kind in ("table", "significance")]
+    jobs = [f"{kind}_{t}" for t in tables for kind in ("table", "table_significance")]
     jobs += [f"figure_{figure}" for table in tables for figure in FIGURES_OF[table]]
     return dict.fromkeys(jobs, 1)
 

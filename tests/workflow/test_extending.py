@@ -1,10 +1,13 @@
-"""docs/extending.md: a dataset and an architecture, without touching a rule."""
+"""docs/extending.md: a dataset, an architecture, a table; without touching a rule."""
 
 from __future__ import annotations
 
-import numpy as np
+import re
 
-from .project import RESULTS, Project, arrays
+import numpy as np
+import pandas as pd
+
+from .project import CHECKOUT, RESULTS, Project, arrays, edit, job_counts
 
 NEW_ARCHITECTURE = '''
 
@@ -69,3 +72,46 @@ def test_a_dataset_and_an_architecture_need_no_rule(sources: Project) -> None:
     table = sources.root / RESULTS / "tables" / "in_distribution.csv"
     methods = [row.split(",")[2] for row in table.read_text("utf-8").splitlines()[1:]]
     assert set(methods) == {"B_T", "S_KDE30", "mean_top30"}
+
+
+HEAD = """from typing import ClassVar
+
+import pandas as pd
+
+from ..accuracies import OfAccuracies
+from ..layout import Layout, Table
+
+
+"""
+WORDS = """title: The best networks
+caption: In {{ percent }}, of each method.
+notes: {epoch: of finetuning}
+"""
+
+
+def test_a_table_is_a_class_and_a_section_of_the_config(project: Project) -> None:
+    """As the page has them, on what a finished run left."""
+    page = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
+    _, page = page.split("## A table or a figure\n")
+    section, table = re.findall(r"```python\n(.*?)```", page, re.S)[:2]
+    sections = project.module("settings/sections")
+    text = sections.read_text(encoding="utf-8")
+    sections.write_text(f"{text}\n\n{section}", encoding="utf-8")
+    configuration = project.module("config/configuration")
+    edit(configuration, "    Architectures,\n", "    Architectures,\n    Best,\n")
+    field = '    best: Best = Field(Best(), description="The table best.")\n'
+    edit(configuration, "    novelty: Novelty", f"{field}    novelty: Novelty")
+    module = project.module("results/tables/best")
+    module.write_text(HEAD + table, encoding="utf-8")
+    module.with_suffix(".yaml").write_text(WORDS, encoding="utf-8")
+    overlay = {"best": {"zoos": ["digits"], "methods": ["S_KDE30"], "epochs": [0, 1]}}
+    done = project.smoke("table_best", "--cores", "1", overlay=overlay)
+    assert done.code == 0, done.output
+    assert job_counts(done.output) == {"table_best": 1}
+    output = project.results / "tables" / "best.csv"
+    best = pd.read_csv(output).set_index(["method", "epoch"])["accuracy"]
+    tuned, _ = arrays(project.results / "finetuned/digits-digits/S_KDE30.h5")
+    expected = tuned["accuracy/test"].max(axis=0)
+    np.testing.assert_allclose(best.loc["S_KDE30"], expected)
+    assert "In %, of each method." in output.with_suffix(".html").read_text("utf-8")
+    assert "epoch 1" in output.with_suffix(".tex").read_text("utf-8")

@@ -7,10 +7,10 @@ import numpy as np
 
 from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
-from hyperreps.evaluations import sample_groups
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
+from hyperreps.zoo.members import sample_groups
 from hyperreps.zoo.zoos import read_zoo
 
 

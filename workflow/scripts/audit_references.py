@@ -8,11 +8,11 @@ import numpy as np
 from hyperreps.audit.auditor import auditor_for
 from hyperreps.audit.references import references
 from hyperreps.data.images import read_images
-from hyperreps.evaluations import sample_groups
 from hyperreps.files.storage import read_arrays, write_arrays
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.sections import Novelty
+from hyperreps.zoo.members import sample_groups
 from hyperreps.zoo.zoos import read_zoo
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from hyperreps.doc_numbers import NumberError, updated
 from hyperreps.files.storage import replacing
+from hyperreps.results.doc_numbers import NumberError, updated
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from hyperreps.files.storage import DataFileError
+from hyperreps.results.tables.accuracies import text_table
 from hyperreps.running.commands import run
-from hyperreps.tables import text_table
 
 TABLES = ("in_distribution", "samplers", "transfer", "architectures")
 

@@ -74,13 +74,13 @@ def compare(
     hyper-representation has made, at epoch 0 with the references, are a block of their
     own: each method is compared with each of them. What is compared is the mean over
     networks, in every row. Networks that share a group (see
-    evaluations.collect) share its luck, so groups are the observations, and those of
+    accuracies.collect) share its luck, so groups are the observations, and those of
     the same seed or the same zoo model are paired; see mean_difference(). Where a
     method has a single group, its networks are the observations and the row holds for
     that group only.
 
     Args:
-        frame: As evaluations.collect() returns it.
+        frame: As accuracies.collect() returns it.
         epochs: Epochs of the table.
         statistics: confidence is the level of intervals and verdicts;
             equivalence_margin is what verdict() takes for no difference.

@@ -22,6 +22,7 @@ from ..settings.sections import (
     Properties,
     Reconstruction,
     Samplers,
+    Section,
     Transfer,
     WithinZoos,
 )
@@ -98,15 +99,23 @@ class Settings(Strict):
     )
 
     @property
+    def sections(self) -> dict[str, Section]:
+        """The sections that make tables and figures, by their key; no empty ones."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: part
+            for name, part in parts.items()
+            if isinstance(part, Section) and part.wanted
+        }
+
+    @property
     def comparisons(self) -> dict[str, WithinZoos | Transfer]:
         """The sections that make a table of accuracies, by its name; no empty ones."""
-        sections: dict[str, WithinZoos | Transfer] = {
-            "in_distribution": self.in_distribution,
-            "samplers": self.samplers,
-            "transfer": self.transfer,
-            "architectures": self.architectures,
+        return {
+            name: part
+            for name, part in self.sections.items()
+            if isinstance(part, WithinZoos | Transfer)
         }
-        return {name: part for name, part in sections.items() if part.populations}
 
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
@@ -129,7 +138,7 @@ class Settings(Strict):
             epoch
             for table in self.comparisons.values()
             if table.finetunes
-            and (source, target) in table.populations
+            and (source, target) in table.pairs
             and method in table.methods
             for epoch in table.epochs
         }
@@ -210,7 +219,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
             )
     for section, part in settings.comparisons.items():
-        zoos = dict.fromkeys(zoo for pair in part.populations for zoo in pair)
+        zoos = dict.fromkeys(zoo for pair in part.pairs for zoo in pair)
         yield from _activation_problems(settings, section, zoos)
         for field, names, where in (
             ("pairs" if section == "transfer" else "zoos", zoos, "zoos"),

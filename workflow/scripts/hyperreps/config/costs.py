@@ -22,17 +22,6 @@ from .configuration import ZOO_POPULATIONS, Settings
 
 STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
-# tables, tests of significance and figures that each section makes
-RESULTS = {
-    "in_distribution": 5,
-    "samplers": 3,
-    "transfer": 3,
-    "architectures": 3,
-    "ensembles": 3,
-    "reconstruction": 2,
-    "properties": 2,
-    "novelty": 4,
-}
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEARLY = 1.25  # ratio of steps of an autoencoder that count as equally large
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
@@ -358,9 +347,7 @@ class Work:
             yield Jobs("audit", (name, method), 1, seconds)
 
     def _results(self) -> Jobs:
-        others = ("ensembles", "reconstruction", "properties", "novelty")
-        made = [name for name in others if getattr(self.settings, name).zoos]
-        number = sum(RESULTS[name] for name in (*self.settings.comparisons, *made))
+        number = len(needs.results(self.settings))
         # they import no torch
         return Jobs(
             "tables and figures", (), number, self._at("table or figure", number)

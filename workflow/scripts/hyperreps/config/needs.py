@@ -7,7 +7,7 @@ estimate of what a run takes both go by these lists, so that neither forgets a t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..sampling.samplers import needs_generator
 from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings
@@ -17,13 +17,39 @@ OfZoo = tuple[str, str]
 PopulationKind = Literal["zoo", "finetuned", "samples"]
 
 
+class Result(NamedTuple):
+    """A table or a figure of a configuration.
+
+    Attributes:
+        kind: table or figure.
+        name: Of its files.
+        made_by: Its class: MODULE.CLASS below results/tables or results/figures.
+        section: Key of the configuration that it is made for.
+    """
+
+    kind: str
+    name: str
+    made_by: str
+    section: str
+
+
+def results(settings: Settings) -> list[Result]:
+    """Returns all tables and figures."""
+    return [
+        Result(kind, name, made_by, section)
+        for kind in ("table", "figure")
+        for section, part in settings.sections.items()
+        for name, made_by in getattr(part, f"{kind}s").items()
+    ]
+
+
 def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:
     """Returns source, target and method of all networks that are finetuned."""
     used = [
         (*pair, method)
         for table in settings.comparisons.values()
         if table.finetunes
-        for pair in table.populations
+        for pair in table.pairs
         for method in table.methods
     ]
     # ensembles are made of finetuned networks where there are any
@@ -41,7 +67,7 @@ def samples(settings: Settings) -> list[OfZoo]:
     used = [
         (source, method)
         for table in settings.comparisons.values()
-        for source, _ in table.populations
+        for source, _ in table.pairs
         for method in table.methods + table.references
     ]
     for part in (settings.ensembles, settings.novelty):
@@ -72,7 +98,7 @@ def hyper_reps(settings: Settings) -> list[OfZoo]:
 def zoos(settings: Settings) -> list[str]:
     """Returns the names of all zoos."""
     tables = settings.comparisons.values()
-    used = [zoo for table in tables for pair in table.populations for zoo in pair]
+    used = [zoo for table in tables for pair in table.pairs for zoo in pair]
     for part in (
         settings.ensembles,
         settings.reconstruction,
@@ -110,12 +136,6 @@ def probes(settings: Settings) -> list[OfZoo]:
     """Returns zoo and inputs of all probes: weights, their statistics, variants."""
     wanted = settings.properties
     return [pair for zoo in wanted.zoos for pair in _probes_of(settings, zoo)]
-
-
-def latents(settings: Settings) -> list[OfZoo]:
-    """Returns zoo and variant of the probes whose latents are shown, the first's."""
-    first = settings.properties.variants[:1]
-    return [pair for pair in probes(settings) if pair[1] in first]
 
 
 def probed_variant(features: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 COMMENTS = {".cu": r"//.*|/\*(?s:.*?)\*/", ".mplstyle": r"(?m)^\s*#.*"}
 
 
-def code_fingerprint(script: Path) -> str:
+def code_fingerprint(script: Path, *more: Path) -> str:
     """Returns a hash of a script and of what it uses from its folder and those below.
 
     That is the modules it imports, inside functions and under conditions too, the
@@ -28,13 +28,19 @@ def code_fingerprint(script: Path) -> str:
     string, such as a CUDA source; modules of the standard library and installed
     packages are not.
 
+    Args:
+        script: The script.
+        *more: Modules below its folder that it imports by a name it is given.
+
     Raises:
-        FileNotFoundError: If the script does not exist.
+        FileNotFoundError: If one of them does not exist.
     """
     digest = hashlib.sha256()
     root = script.resolve().parent
     seen: dict[Path, str] = {}
     waiting = [script.resolve()]
+    for module in more:
+        waiting += [module.resolve(), *_packages(module.resolve(), root)]
     while waiting:
         path = waiting.pop()
         if path in seen:
@@ -44,6 +50,14 @@ def code_fingerprint(script: Path) -> str:
     for path, logic in sorted(seen.items()):
         digest.update(f"{path.relative_to(root)}\n{logic}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _packages(module: Path, root: Path) -> Iterator[Path]:
+    """Yields the files of the packages below root that a module is in."""
+    for folder in module.parents:
+        if folder == root:
+            return
+        yield from filter(Path.is_file, [folder / "__init__.py"])
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,9 +10,39 @@ from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive
 from .stages import Strict
 
 
-class Comparison(Strict):
+class Section(Strict):
+    """A part of the configuration that tables and figures are made for.
+
+    Attributes:
+        tables: Class of each table by its name: MODULE.CLASS below results/tables.
+        figures: Class of each figure by its name: MODULE.CLASS below results/figures.
+        shown: Keys that these classes are told, by the flag that tells them.
+    """
+
+    tables: ClassVar[dict[str, str]] = {}
+    figures: ClassVar[dict[str, str]] = {}
+    shown: ClassVar[dict[str, str]] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the configuration asks for it."""
+        return bool(getattr(self, "zoos", ()))
+
+
+def declared(
+    kind: Literal["table", "figure"], *, of: type[Section] = Section
+) -> dict[str, str]:
+    """Returns the class of every table or figure by its name, of all sections."""
+    found = dict(of.tables if kind == "table" else of.figures)
+    for section in of.__subclasses__():
+        found |= declared(kind, of=section)
+    return found
+
+
+class Comparison(Section):
     """What stands side by side in a table and its figures: methods on pairs of zoos."""
 
+    shown: ClassVar = {"epochs": "epochs"}
     # whether the samples of methods are finetuned
     finetunes: ClassVar[bool] = True
     methods: Names = Field((), description="Keys of methods.")
@@ -36,14 +66,23 @@ class WithinZoos(Comparison):
     zoos: Names = Field((), description="Keys of zoos; none: no such table.")
 
     @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Every zoo with itself."""
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Source and target: every zoo with itself."""
         return tuple((zoo, zoo) for zoo in self.zoos)
 
 
 class InDistribution(WithinZoos):
     """Networks sampled and finetuned on their own zoo's images (paper, Table 1)."""
 
+    tables: ClassVar = {
+        "in_distribution": "accuracies.Accuracies",
+        "significance_in_distribution": "significance.Significance",
+    }
+    figures: ClassVar = {
+        "finetuning": "curves.Finetuning",
+        "epoch_zero": "boxes.EpochZero",
+        "zoo": "zoo.Zoo",
+    }
     zoos: Names = Field(min_length=1, description="Keys of zoos.")
     methods: Names = Field(
         min_length=1, description="Keys of methods; their samples are finetuned."
@@ -53,6 +92,11 @@ class InDistribution(WithinZoos):
 class Samplers(WithinZoos):
     """Samplers beside each other, before any finetuning (paper, box plot)."""
 
+    tables: ClassVar = {
+        "samplers": "accuracies.Accuracies",
+        "significance_samplers": "significance.Significance",
+    }
+    figures: ClassVar = {"samplers": "boxes.Samplers"}
     finetunes: ClassVar[bool] = False
     epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 25),
@@ -64,6 +108,11 @@ class Samplers(WithinZoos):
 class Architectures(WithinZoos):
     """Generated weights in other architectures, finetuned (paper, poster)."""
 
+    tables: ClassVar = {
+        "architectures": "accuracies.Accuracies",
+        "significance_architectures": "significance.Significance",
+    }
+    figures: ClassVar = {"architectures": "boxes.Architectures"}
     epochs: Listed[tuple[Epoch, ...]] = Field(
         (0, 1, 5, 50), min_length=1, description="Finetuning epochs in the table."
     )
@@ -72,19 +121,29 @@ class Architectures(WithinZoos):
 class Transfer(Comparison):
     """Networks of one zoo finetuned on the images of another."""
 
+    tables: ClassVar = {
+        "transfer": "accuracies.Accuracies",
+        "significance_transfer": "significance.Significance",
+    }
+    figures: ClassVar = {"transfer": "curves.Transfer"}
     pairs: Listed[tuple[Listed[tuple[Name, Name]], ...]] = Field(
         (), description="Source and target, keys of zoos; none: no such table."
     )
 
     @property
-    def populations(self) -> tuple[tuple[str, str], ...]:
-        """Source and target: the zoo of the networks and that of their images."""
-        return self.pairs
+    def wanted(self) -> bool:
+        """Whether there is any pair."""
+        return bool(self.pairs)
 
 
-class Ensembles(Strict):
+class Ensembles(Section):
     """Ensembles of sampled networks beside ensembles of the zoo's own."""
 
+    tables: ClassVar = {"ensembles": "experiments.Ensembles"}
+    figures: ClassVar = {
+        "ensembles": "ensembles.Ensembles",
+        "calibration": "ensembles.Calibration",
+    }
     zoos: Names = Field((), description="Keys of zoos; empty: not made.")
     methods: Names = Field(
         (),
@@ -114,7 +173,7 @@ class Ensembles(Strict):
         return self
 
 
-class OfVariants(Strict):
+class OfVariants(Section):
     """A table of hyper-representations rather than of samples."""
 
     zoos: Names = Field((), description="Keys of zoos; empty: not made.")
@@ -130,18 +189,33 @@ class OfVariants(Strict):
 class Reconstruction(OfVariants):
     """Networks beside their reconstructions, layer by layer."""
 
+    tables: ClassVar = {"reconstruction": "experiments.Reconstruction"}
+    figures: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
+
 
 class Properties(OfVariants):
     """What linear probes read from weights, their statistics and latents."""
 
+    tables: ClassVar = {"properties": "experiments.Properties"}
+    figures: ClassVar = {"latents": "latents.Latents"}
     variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."
     )
 
 
-class Novelty(Strict):
+class Novelty(Section):
     """The audit: how far sampled networks are from those they were learned from."""
 
+    tables: ClassVar = {"novelty": "novelty.Novelty"}
+    figures: ClassVar = {
+        "novelty": "novelty.Novelty",
+        "novel_and_performant": "novelty.NovelAndPerformant",
+        "copies": "copies.Copies",
+    }
+    shown: ClassVar = {
+        "settings.accuracy_bar": "accuracy_bar",
+        "settings.multiples": "multiples",
+    }
     zoos: Names = Field((), description="Keys of zoos; none: no audit.")
     methods: Names = Field((), description="Keys of methods whose samples are audited.")
     accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(

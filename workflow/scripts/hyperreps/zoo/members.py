@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..files.storage import DataFileError, opened, read_arrays
-from ..numbers.shapes import Bool, Float
+from ..numbers.shapes import Bool, Float, Int
 from ..settings.stages import SettingsError
 from .zoos import epoch_columns, zoo_epochs
 
@@ -96,3 +96,20 @@ def _zoo_networks(
             best = np.sort(models[ranking[:count]])
             weights.append(file["weights"][best, column])
     return np.stack(weights), attributes
+
+
+def sample_groups(
+    seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
+) -> np.ndarray:
+    """Returns what each sample shares its luck with, as a name.
+
+    That is the seed of its hyper-representation, else the zoo's model that it was made
+    from, else the sample itself.
+    """
+    rows = np.arange(len(seeds))
+    # drawn from several models at once, one per latent dimension: none to share
+    single = models if models.ndim == 1 else np.full(len(seeds), -1)
+    kinds = np.select([seeds >= 0, single >= 0], ["seed", "model"], "sample")
+    numbers = np.select([seeds >= 0, single >= 0], [seeds, single], rows)
+    names = [f"{k} {n}" for k, n in zip(kinds, numbers, strict=True)]
+    return np.array(names, dtype=object)

@@ -1,4 +1,4 @@
-"""Evaluations: gathering, grouping and published numbers."""
+"""Accuracies of networks: gathering and grouping; published numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperreps import evaluations
 from hyperreps.files.storage import DataFileError
+from hyperreps.results import accuracies
+from hyperreps.results.published import load_published
 from hyperreps.settings.stages import SettingsError
 
 from .result_files import finetuned_file, zoo_file
@@ -27,14 +28,14 @@ class TestCollect:
             diverged=np.array([-1, -1, 1]),
         )
         with caplog.at_level("INFO"):
-            frame = evaluations.collect([zoo_file(tmp_path)], [path])
+            frame = accuracies.collect([zoo_file(tmp_path)], [path])
         own = frame[frame["method"] == "S_KDE30"]
         assert own["sample"].tolist() == [0, 0, 1, 1]
         assert own["accuracy"].tolist() == pytest.approx([0.1, 0.5, 0.2, 0.6])
         assert "1 of 3 diverged and are left out" in caplog.text
 
     def test_baseline_is_the_test_split_at_all_epochs(self, tmp_path):
-        frame = evaluations.collect([zoo_file(tmp_path)])
+        frame = accuracies.collect([zoo_file(tmp_path)])
         assert list(frame["sample"]) == [1, 1, 2, 2]
         assert list(frame["epoch"]) == [0, 1, 0, 1]
         np.testing.assert_allclose(frame["accuracy"], [0.1, 0.5, 0.2, 0.7])
@@ -62,7 +63,7 @@ class TestCollect:
             hyper_rep_seed=np.array(seeds),
             source_model=np.array(models),
         )
-        frame = evaluations.collect([zoo_file(tmp_path)], [path])
+        frame = accuracies.collect([zoo_file(tmp_path)], [path])
         assert list(frame.loc[frame["method"] == "S_KDE30", "group"]) == groups
 
     def test_compared_with_the_published_setting_else_its_name(self, tmp_path):
@@ -70,23 +71,23 @@ class TestCollect:
             finetuned_file(tmp_path, [[0.1]], method="A", settings={"published": "B"}),
             finetuned_file(tmp_path, [[0.1]], method="C"),
         ]
-        frame = evaluations.collect([zoo_file(tmp_path)], paths).set_index("method")
+        frame = accuracies.collect([zoo_file(tmp_path)], paths).set_index("method")
         assert frame.loc["A", "published"] == "B"
         assert frame.loc["C", "published"] == "C"
 
     def test_same_population_twice(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.1]])
         with pytest.raises(DataFileError, match=r"S_KDE30 is already given by .*h5"):
-            evaluations.collect([zoo_file(tmp_path)], [path, path])
+            accuracies.collect([zoo_file(tmp_path)], [path, path])
 
     def test_same_zoo_twice(self, tmp_path):
         path = zoo_file(tmp_path)
         with pytest.raises(DataFileError, match="'mnist' is given twice"):
-            evaluations.collect([path, path])
+            accuracies.collect([path, path])
 
     def test_no_test_split(self, tmp_path):
         with pytest.raises(DataFileError, match="'mnist' has no models in its test"):
-            evaluations.collect([zoo_file(tmp_path, split="val")])
+            accuracies.collect([zoo_file(tmp_path, split="val")])
 
     @pytest.mark.parametrize("value", [math.nan, 1.5])
     def test_impossible_accuracy_names_file_network_and_epoch(self, tmp_path, value):
@@ -94,20 +95,20 @@ class TestCollect:
         with pytest.raises(
             DataFileError, match=r"S_KDE30\.h5.*network 1 at epoch 1 is"
         ):
-            evaluations.collect([zoo_file(tmp_path)], [path])
+            accuracies.collect([zoo_file(tmp_path)], [path])
 
     def test_settings_of_another_version(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.1]], settings={"colour": "red"})
         with pytest.raises(
             DataFileError, match=r"S_KDE30\.h5: attribute settings: colour"
         ):
-            evaluations.collect([zoo_file(tmp_path)], [path])
+            accuracies.collect([zoo_file(tmp_path)], [path])
 
     def test_other_kind(self, tmp_path):
         with pytest.raises(
             DataFileError, match="holds 'zoo', but 'finetuned' is needed"
         ):
-            evaluations.collect([zoo_file(tmp_path)], [zoo_file(tmp_path)])
+            accuracies.collect([zoo_file(tmp_path)], [zoo_file(tmp_path)])
 
     def test_settings_that_differ_between_zoos(self, tmp_path):
         paths = [
@@ -115,7 +116,7 @@ class TestCollect:
             finetuned_file(tmp_path, [[0.1]], target="svhn", settings={"top": 0.3}),
         ]
         with pytest.raises(DataFileError, match="settings of S_KDE30 differ"):
-            evaluations.read_methods(paths, kind="finetuned")
+            accuracies.read_methods(paths, kind="finetuned")
 
 
 class TestPublished:
@@ -134,7 +135,7 @@ class TestPublished:
         ],
     )
     def test_repository_file(self, table, rows, key, value, std):
-        numbers = evaluations.load_published(PUBLISHED, table=table)
+        numbers = load_published(PUBLISHED, table=table)
         assert len(numbers) == rows
         index = numbers.set_index(["source", "target", "method", "epoch"])
         assert index.loc[key, "value"] == value
@@ -159,14 +160,14 @@ class TestPublished:
         path = tmp_path / "published.yaml"
         path.write_text(text)
         with pytest.raises(SettingsError, match=message) as error:
-            evaluations.load_published(path)
+            load_published(path)
         assert str(path) in str(error.value)
 
     def test_missing_file(self, tmp_path):
         with pytest.raises(SettingsError, match="no such file"):
-            evaluations.load_published(tmp_path / "none.yaml")
+            load_published(tmp_path / "none.yaml")
 
 
 def test_name_of_a_transfer():
-    assert evaluations.display_name("svhn", "mnist") == "SVHN → MNIST"
-    assert evaluations.display_name("my_zoo", "my_zoo") == "my_zoo"
+    assert accuracies.display_name("svhn", "mnist") == "SVHN → MNIST"
+    assert accuracies.display_name("my_zoo", "my_zoo") == "my_zoo"

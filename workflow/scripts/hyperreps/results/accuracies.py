@@ -1,4 +1,4 @@
-"""Evaluations: the accuracy of every network of a run, and the published numbers.
+"""The accuracy of every network of a run.
 
 Accuracies are test accuracies in [0, 1]. "Network" is one model of a population: of a
 zoo or of a method's samples.
@@ -6,24 +6,23 @@ zoo or of a method's samples.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import ValidationError
 
-from .files.storage import DataFileError, opened, read_arrays
-from .numbers.shapes import Float, Int
-from .settings.limits import Epoch
-from .settings.stages import Method, SettingsError, Statistics, Strict
-from .zoo.members import sound_networks
-from .zoo.zoos import zoo_epochs
+from ..files.storage import DataFileError, opened, read_arrays
+from ..numbers.shapes import Float
+from ..numbers.statistics import summarise
+from ..settings.stages import Method
+from ..zoo.members import sample_groups, sound_networks
+from ..zoo.zoos import zoo_epochs
+from .published import load_published
+from .result import Result
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
@@ -40,132 +39,37 @@ DISPLAY_NAMES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Populations whose accuracies a table or figure compares.
-
-    Attributes:
-        zoos: HDF5 files of the zoos.
-        statistics: Of the confidence intervals.
-        finetuned: HDF5 files of the finetuned methods, in the order of the config.
-        samples: HDF5 files of samples that are compared at epoch 0 only.
-        references: HDF5 files of samples that are shown apart, at epoch 0.
-        epochs: Finetuning epochs to show.
-        seed: Base seed of the run, for the caption.
-    """
-
-    zoos: tuple[Path, ...]
-    statistics: Statistics
-    finetuned: tuple[Path, ...] = ()
-    samples: tuple[Path, ...] = ()
-    references: tuple[Path, ...] = ()
-    epochs: tuple[int, ...] = (0, 1, 25, 50)
-    seed: int = 0
-
-    def networks(self) -> pd.DataFrame:
-        """Reads the accuracy of every network; see collect()."""
-        return collect(
-            self.zoos,
-            self.finetuned,
-            samples=self.samples,
-            references=self.references,
-        )
-
-    def methods(self) -> dict[str, Method]:
-        """Reads the settings of every method; see read_methods()."""
-        methods = read_methods(self.finetuned, kind="finetuned")
-        sampled = [*self.samples, *self.references]
-        return methods | read_methods(sampled, kind="samples")
-
-
 def display_name(source: str, target: str) -> str:
-    """Returns the heading of a population: "MNIST" or "SVHN → MNIST"."""
+    """Returns the heading of a pair of zoos: "MNIST" or "SVHN → MNIST"."""
     names = [DISPLAY_NAMES.get(name, name) for name in (source, target)]
     return names[1] if source == target else " → ".join(names)
 
 
-class PublishedTable(Strict):
-    """One published table: population -> method -> epoch -> number as printed."""
+class OfAccuracies(Result):
+    """A result that shows the accuracy of networks beside the published numbers."""
 
-    source: str
-    unit: Literal["percent", "fraction"]
-    statistic: Literal["mean", "median", "mode"]
-    accuracy: dict[str, dict[str, dict[Epoch, str | float]]]
+    needs: ClassVar[tuple[str, ...]] = ("zoos", "published")
 
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """The accuracy of every network; see collect()."""
+        files = self.sources
+        sampled = {"samples": files.samples, "references": files.references}
+        return collect(files.zoos, files.finetuned, **sampled)
 
-def read_published(path: Path) -> dict[Any, Any]:
-    """Returns the tables of published.yaml by name, not checked.
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """The published numbers of the table; see load_published()."""
+        return load_published(self.sources.published, table=self.sources.table)
 
-    Raises:
-        SettingsError: If the file is missing or no YAML.
-    """
-    if not path.exists():
-        raise SettingsError(f"{path}: no such file; it comes with the repository")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    # bad bytes, dates and numbers are ValueErrors
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path}: not YAML: {reason}") from error
-    return content if isinstance(content, dict) else {}
-
-
-def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFrame:
-    """Reads one table of published.yaml.
-
-    Args:
-        path: The file; its head describes the format.
-        table: Key of the table.
-
-    Returns:
-        One row per number: source, target, method, epoch, statistic ("mean", "median"
-        or "mode"), value and std in [0, 1]; std is NaN where none is printed.
-
-    Raises:
-        SettingsError: If the file or a number cannot be read, or the table is unknown.
-    """
-    content = read_published(path)
-    if table not in content:
-        known = ", ".join(map(str, content)) or "nothing"
-        raise SettingsError(f"{path}: no table {table!r}; it has {known}")
-    try:
-        entries = PublishedTable.model_validate(content[table])
-    except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        message = f"{path}: {table}.{key}: {error.errors()[0]['msg']}"
-        raise SettingsError(message) from error
-    columns = ["source", "target", "method", "epoch", "statistic", "value", "std"]
-    return pd.DataFrame(_published_rows(entries, f"{path}: {table}"), columns=columns)
-
-
-def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ...]]:
-    percent = 100 if table.unit == "percent" else 1
-    for population, methods in table.accuracy.items():
-        source, _, target = population.partition("-")
-        for method, epochs in methods.items():
-            for epoch, printed in epochs.items():
-                key = f"{where}.{population}.{method}.{epoch}"
-                value, std = (float(x / percent) for x in _parse(str(printed), key))
-                if not 0 <= value <= 1:
-                    raise SettingsError(f"{key}: {printed!r} is no {table.unit}")
-                yield (
-                    source,
-                    target or source,
-                    method,
-                    epoch,
-                    table.statistic,
-                    value,
-                    std,
-                )
-
-
-def _parse(text: str, key: str) -> tuple[Decimal, Decimal]:
-    """Returns mean and standard deviation (or NaN) of "20.6 ± 1.6" or "≈10"."""
-    number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(rf"[≈~]?\s*{number}(?:\s*±\s*{number})?", text.strip())
-    if match is None:
-        raise SettingsError(f"{key}: {text!r} is not like '20.6 ± 1.6', '≈10' or '10'")
-    return Decimal(match[1]), Decimal(match[2] or "nan")
+    def summary(self, networks: pd.DataFrame, epochs: Sequence[int]) -> pd.DataFrame:
+        """Summarises networks at some epochs; see statistics.summarise()."""
+        return summarise(
+            networks,
+            epochs=epochs,
+            published=self.published,
+            statistics=self.sources.statistics,
+        )
 
 
 def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
@@ -266,20 +170,15 @@ def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
             f"zoo {sorted(missing)[0]!r} has no models in its test split, which"
             f" {BASELINE} needs; give the zoo more models or another split"
         )
-    return pd.DataFrame(
-        {
-            "source": held_out["zoo"],
-            "target": held_out["zoo"],
-            "method": BASELINE,
-            "sample": held_out["model"],
-            "group": "sample " + held_out["model"].astype(str),
-            "epoch": held_out["epoch"],
-            "accuracy": held_out["accuracy"],
-            "published": BASELINE,
-            "reference": False,
-            "trivial": False,
-        }
-    )
+    about = {
+        "source": held_out["zoo"],
+        "target": held_out["zoo"],
+        "method": BASELINE,
+        "sample": held_out["model"],
+        "group": "sample " + held_out["model"].astype(str),
+    }
+    known = {"published": BASELINE, "reference": False, "trivial": False}
+    return pd.DataFrame(about).join(held_out[["epoch", "accuracy"]]).assign(**known)
 
 
 def _sampled(path: Path, kind: str) -> pd.DataFrame:
@@ -309,19 +208,6 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "trivial": not settings.hyper_rep,
     }
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
-
-
-def sample_groups(
-    seeds: Int[np.ndarray, "samples"], models: Int[np.ndarray, "samples ..."]
-) -> np.ndarray:
-    """Returns what each sample shares its luck with, as a name; see collect()."""
-    rows = np.arange(len(seeds))
-    # drawn from several models at once, one per latent dimension: none to share
-    single = models if models.ndim == 1 else np.full(len(seeds), -1)
-    kinds = np.select([seeds >= 0, single >= 0], ["seed", "model"], "sample")
-    numbers = np.select([seeds >= 0, single >= 0], [seeds, single], rows)
-    names = [f"{k} {n}" for k, n in zip(kinds, numbers, strict=True)]
-    return np.array(names, dtype=object)
 
 
 def _checked_accuracy(

@@ -49,7 +49,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from .tables import text_table
+from .tables.accuracies import text_table
 
 END = "<!--/-->"
 MINUS = "\N{MINUS SIGN}"

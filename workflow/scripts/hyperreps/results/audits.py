@@ -6,18 +6,17 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .audit.verdicts import effective_number, placements, z_score
-from .evaluations import display_name
-from .files.storage import DataFileError, read_arrays
-from .numbers.shapes import Float
-from .numbers.statistics import (
+from ..audit.verdicts import effective_number, placements, z_score
+from ..files.storage import DataFileError, read_arrays
+from ..numbers.shapes import Float
+from ..numbers.statistics import (
     SHARE,
     UNKNOWN,
     Ends,
@@ -27,8 +26,10 @@ from .numbers.statistics import (
     median_interval,
     share_interval,
 )
-from .settings.sections import Novelty
-from .settings.stages import Statistics
+from ..settings.sections import Novelty
+from ..settings.stages import Statistics
+from .accuracies import display_name
+from .result import Result
 
 PANEL = ["zoo", "coordinates"]
 # of one network; same_ and other_: among its source runs, among all other runs
@@ -43,33 +44,28 @@ COLUMNS = [*DISTANCES, *MEANS, "nearest_model", "nearest_epoch", "group"]
 TAILS = (0.05, 0.95)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Audits:
-    """The audits of a run, and what they are judged by.
+class OfAudits(Result):
+    """A result that shows how new the networks of a run are."""
 
-    Attributes:
-        references: Files of audit_references.py.
-        audits: Files of audit.py, in the order of the config.
-        settings: Accuracy bar and multiples.
-        statistics: Of the confidence intervals.
-    """
+    needs: ClassVar = ("references", "audits")
 
-    references: tuple[Path, ...]
-    audits: tuple[Path, ...]
-    settings: Novelty
-    statistics: Statistics
-
+    @cached_property
     def networks(self) -> pd.DataFrame:
-        """Reads what is known of every network; see read_audits()."""
-        return read_audits(self.references, self.audits)
+        """What is known of every network; see read_audits()."""
+        return read_audits(self.sources.references, self.sources.audits)
 
-    def summary(self, networks: pd.DataFrame) -> pd.DataFrame:
-        """Summarises every population; see novelty_summary()."""
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """What is said of every population; see novelty_summary()."""
         return novelty_summary(
-            networks,
-            settings=self.settings,
-            statistics=self.statistics,
+            self.networks,
+            settings=self.sources.settings,
+            statistics=self.sources.statistics,
         )
+
+    def scale(self, panel: pd.DataFrame) -> Scale:
+        """Returns units and limits of the networks of one panel."""
+        return scale_of(panel, accuracy_bar=self.sources.settings.accuracy_bar)
 
 
 def panel_name(zoo: str, coordinates: str) -> str:

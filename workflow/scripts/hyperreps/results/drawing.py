@@ -1,0 +1,185 @@
+"""How figures are drawn: their style, colours, names, panels and legends."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from ..files.storage import replacing
+from .accuracies import BASELINE, TRIVIAL, display_name
+from .result import Result
+
+STYLE = Path(__file__).with_name("paper.mplstyle")
+# Okabe and Ito's colours that a colour-blind reader can tell apart, with darker and
+# lighter relatives of the same hue for the methods of one family
+PALETTES = {
+    "B_T": ("#222222",),
+    "S_": ("#0072B2", "#56B4E9", "#00395C", "#7FA8D1"),
+    "B_": ("#D55E00", "#E69F00", "#7A2E00", "#F0B98A"),
+    "": ("#009E73", "#CC79A7", "#8A8A8A", "#6B4C9A", "#A6761D"),
+}
+# inches: the text width of a two-column page, and about half of it
+WIDE, NARROW = 6.75, 3.8
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
+
+
+class Drawing(Result):
+    """A figure: how its numbers become panels."""
+
+    @abstractmethod
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws the numbers that frame() returned, in the style that is set."""
+
+    def write(self, output: Path) -> None:
+        """Writes the figure as PDF and PNG, and its numbers as CSV.
+
+        Args:
+            output: The PDF; the others go beside it. Equal inputs give equal bytes.
+        """
+        with matplotlib.style.context(STYLE):
+            data = self.frame()
+            figure = self.draw(data)
+            # without a date, files differ only where the figures do
+            metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+            for suffix, about in metadata.items():
+                with replacing(output.with_suffix(suffix)) as temporary:
+                    figure.savefig(temporary, format=suffix[1:], metadata=about)
+        with replacing(output.with_suffix(".csv")) as temporary:
+            data.to_csv(temporary, index=False)
+
+
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Gives every method a colour by its family and its place in the family.
+
+    References come after the methods, so a figure without them has the same colours.
+    """
+    taken = dict.fromkeys(PALETTES, 0)
+    colours = {}
+    for method in dict.fromkeys(methods):
+        family = method_family(method)
+        palette = PALETTES[family]
+        colours[method] = palette[taken[family] % len(palette)]
+        taken[family] += 1
+    return colours
+
+
+def method_family(method: str) -> str:
+    """Returns the key of PALETTES that a method belongs to."""
+    family = next(prefix for prefix in PALETTES if method.startswith(prefix))
+    return "B_" if family == BASELINE != method else family
+
+
+def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
+    """Returns a method's name with the subscript of the paper, in mathtext."""
+    after = (TRIVIAL if trivial else "") + (f", epoch {epoch}" if epoch else "")
+    match = re.fullmatch(r"([A-Z])_(\w+)", method)
+    if match is None:
+        return method.replace("_", " ") + after
+    subscript = match[2].replace("_", r"\ ")
+    return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}${after}"
+
+
+def panels(
+    data: pd.DataFrame,
+    keys: Sequence[str] = ("source", "target"),
+    *,
+    height: float,
+    title: Callable[..., str] = display_name,
+    narrow: float = NARROW,
+    legend: tuple[float, float] = (0.35, 0.75),
+    share_y: bool = False,
+    **look: Any,
+) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
+    """Returns a figure with one panel per key, two abreast, and their rows.
+
+    Args:
+        data: With columns of these keys.
+        keys: What a panel is about.
+        height: Of one panel in inches.
+        title: Makes its title of the values of the keys.
+        narrow: Width in inches of a panel that is alone.
+        legend: Height in inches of what is below the panels: where there is the width
+            for one line, and where there is not.
+        share_y: Whether panels side by side have one y axis.
+        **look: Of the titles.
+    """
+    groups = list(data.groupby(list(keys), sort=False))
+    columns = min(2, len(groups))
+    lines = -(-len(groups) // columns)
+    width, below = (WIDE, legend[0]) if columns == 2 else (narrow, legend[1])
+    figure = Figure(figsize=(width, height * lines + below))
+    grid = figure.subplots(
+        lines, columns, squeeze=False, sharey="row" if share_y else False
+    )
+    for axes in grid.flat[len(groups) :]:
+        axes.set_axis_off()
+
+    def drawn() -> Iterator[tuple[Axes, pd.DataFrame]]:
+        key: Any
+        for axes, (key, part) in zip(grid.flat, groups, strict=False):
+            axes.set_title(title(*key), **look)
+            yield axes, part
+
+    return figure, drawn()
+
+
+def grid(rows: int, columns: int, *, height: float) -> tuple[Figure, np.ndarray]:
+    """Returns a figure as wide as the page, and its axes; rows have a height."""
+    figure = Figure(figsize=(WIDE, height * rows + 0.45))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def unique(values: pd.Series) -> list[Any]:
+    """Returns the values in order of first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def percent(axis: Axis, *, bins: int = 6) -> None:
+    """Labels an axis of accuracies in whole percent."""
+    axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
+    """Draws published numbers: white diamonds, whole even on the edge of the axes."""
+    if np.isnan(y).all():
+        return
+    axes.plot(
+        x,
+        y,
+        linestyle="",
+        marker="D",
+        markeredgecolor=colour,
+        markerfacecolor="white",
+        markeredgewidth=1.1,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def legend(figure: Figure, handles: list[Any], *, published: str = "") -> None:
+    """Puts one legend below all panels, in one line if there is the width.
+
+    Args:
+        figure: Without a legend.
+        handles: What it explains.
+        published: Name of the published numbers; none if they are not shown.
+    """
+    if published:
+        style: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
+        handles = [*handles, Line2D([], [], color=GREY, label=published, **style)]
+    ncols = len(handles) if figure.get_figwidth() == WIDE else 1
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols)

@@ -1,0 +1,147 @@
+"""Figures of accuracy over finetuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullLocator
+from scipy.optimize import isotonic_regression
+
+from ...numbers.shapes import Float
+from ..accuracies import TRIVIAL, OfAccuracies
+from ..drawing import (
+    GREY,
+    Drawing,
+    legend,
+    method_colours,
+    open_markers,
+    panels,
+    percent,
+    shown_name,
+)
+
+
+class Finetuning(OfAccuracies, Drawing):
+    """Mean accuracy over finetuning epochs with its confidence interval, per method."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the summary of every method, without references, at every epoch."""
+        shown = self.networks[~self.networks["reference"]]
+        return self.summary(shown, sorted(set(shown["epoch"])))
+
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws a panel per pair of zoos, a line and a band per method."""
+        known = self.networks[~self.networks["reference"]]
+        compared = known.drop_duplicates("method").set_index("method")["published"]
+        colours = method_colours(list(compared.index))
+        figure, drawn = panels(data, height=2.5)
+        for axes, part in drawn:
+            labels = []
+            # one marker for all methods that are compared with the same one
+            marked = set()
+            method: Any
+            for method, line in part.groupby("method", sort=False):
+                colour = colours[method]
+                band = (line["ci_low"], line["ci_high"])
+                axes.fill_between(line["epoch"], *band, color=colour, alpha=0.25, lw=0)
+                trivial = bool(line["trivial"].iloc[0])
+                style = "--" if trivial else "-"
+                axes.plot(line["epoch"], line["mean"], style, color=colour)
+                name = shown_name(method, trivial=trivial)
+                labels.append(
+                    (name, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1])
+                )
+                if compared[method] not in marked:
+                    open_markers(axes, line["epoch"], line["published_mean"], colour)
+                    marked.add(compared[method])
+            _epoch_axis(axes, self.sources.epochs, last=int(part["epoch"].max()))
+            _label_lines(axes, labels)
+        handles: list[Any] = [
+            Line2D([], [], color=GREY, label="mean"),
+            Patch(color=GREY, alpha=0.25, label=f"{self.level} interval of the mean"),
+        ]
+        if data["trivial"].any():
+            text = f"{TRIVIAL} no hyper-representation"
+            handles.insert(1, Line2D([], [], color=GREY, ls="--", label=text))
+        known = data["published_mean"].notna().any()
+        legend(figure, handles, published="published mean" if known else "")
+        return figure
+
+
+class Transfer(Finetuning):
+    """The same on other images, as far as the networks from elsewhere are finetuned."""
+
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """The accuracy of every network up to the last epoch of the table."""
+        networks = super().networks
+        return networks[networks["epoch"] <= max(self.sources.epochs)]
+
+
+def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
+    """Sets an axis that is linear up to epoch 1 and logarithmic beyond."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.6)
+    axes.set_xlim(0, last)
+    ticks = sorted({0, last, *(e for e in epochs if e <= last)})
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    percent(axes.yaxis)
+    axes.set(xlabel="epoch (logarithmic after 1)", ylabel="test accuracy")
+
+
+def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> None:
+    """Writes the name of each line beside its end, apart from one another.
+
+    Args:
+        axes: Its limits must be final.
+        lines: Name, colour and end point (epoch, accuracy) of each line.
+    """
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ends = np.array([(y - low) / (high - low) for *_, y in lines])
+    # 11 pt for a line of text, as a fraction of the panel's height
+    gap = 11 / 72 * axes.figure.dpi / axes.get_window_extent().height
+    for (name, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(1.06, place),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
+            annotation_clip=False,
+        )
+
+
+def spread(positions: Float[np.ndarray, "lines"], *, gap: float) -> np.ndarray:
+    """Moves positions as little as possible (least squares) until they are gap apart.
+
+    Args:
+        positions: On an axis from 0 to 1, in any order.
+        gap: Smallest distance wanted; less where they would not fit into 0 ... 1.
+    """
+    order = np.argsort(positions, kind="stable")
+    gap = min(gap, 1 / max(len(positions) - 1, 1))
+    offsets = gap * np.arange(len(positions))
+    # a sequence with gaps is an increasing one plus fixed offsets
+    increasing = isotonic_regression(positions[order] - offsets).x
+    moved = np.empty(len(positions))
+    moved[order] = np.clip(increasing, 0, 1 - offsets[-1]) + offsets
+    return moved

@@ -1,0 +1,102 @@
+"""The figure of latents in two dimensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.decomposition import PCA
+
+from ...files.storage import opened, read_arrays
+from ...numbers.seeds import derived_seed
+from ...numbers.shapes import Float
+from ...running.machine_code import import_umap
+from ..accuracies import display_name
+from ..drawing import Drawing, grid, unique
+from ..experiments import OfStage
+
+
+class Latents(OfStage, Drawing):
+    """Maps of all networks' latents: PCA and UMAP, coloured by accuracy and epoch."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns both maps of each zoo's networks, by its first variant."""
+        first: dict[str, Path] = {}
+        for path in self.sources.inputs:
+            with opened(path, kind="properties") as file:
+                if "latents" in file:
+                    first.setdefault(str(file.attrs["zoo"]), path)
+        maps = [_maps(path, self.sources.seed) for path in first.values()]
+        return pd.concat(maps, ignore_index=True)
+
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws the four panels of each zoo."""
+        zoos = unique(data["zoo"])
+        figure, lines = grid(len(zoos), 4, height=1.75)
+        colours = {"accuracy": "viridis", "epoch": "cividis"}
+        maps = [(name, key) for name in ("PCA", "UMAP") for key in colours]
+        for line, zoo in zip(lines, zoos, strict=True):
+            part = data[data["zoo"] == zoo]
+            for axes, (name, key) in zip(line, maps, strict=True):
+                rows = part[part["map"] == name]
+                norm = Normalize(rows[key].min(), rows[key].max())
+                shown = {"c": rows[key], "norm": norm, "cmap": colours[key]}
+                axes.scatter(rows["x"], rows["y"], s=3, linewidths=0, **shown)
+                axes.set_title(f"{name}, {key}", fontsize=8)
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.set_box_aspect(1)
+                bar = figure.colorbar(
+                    ScalarMappable(norm, colours[key]),
+                    ax=axes,
+                    location="bottom",
+                    aspect=12,
+                    pad=0.03,
+                )
+                bar.outline.set_visible(False)
+                bar.locator = MaxNLocator(nbins=3, integer=key == "epoch")
+                if key == "accuracy":
+                    bar.formatter = PercentFormatter(1, decimals=0)
+                bar.update_ticks()
+            line[0].set_ylabel(display_name(zoo, zoo), fontweight="bold")
+        return figure
+
+
+def _maps(path: Path, seed: int) -> pd.DataFrame:
+    """Returns both maps of the first hyper-representation's latents in long form."""
+    arrays, about = read_arrays(path, kind="properties")
+    points = arrays["latents"][0]
+    common = {
+        "zoo": about["zoo"],
+        "features": about["features"],
+        "model": arrays["model"],
+        "split": arrays["split"],
+        "epoch": arrays["epoch"],
+        "accuracy": arrays["truth/accuracy"],
+    }
+    state = derived_seed("latents", seed, about["zoo"]) % 2**31
+    maps = {
+        "PCA": PCA(2, random_state=state).fit_transform(points),
+        "UMAP": umap(points, seed=state),
+    }
+    return pd.concat(
+        pd.DataFrame({**common, "map": name, "x": xy[:, 0], "y": xy[:, 1]})
+        for name, xy in maps.items()
+    )
+
+
+def umap(
+    points: Float[np.ndarray, "networks latent"], *, seed: int
+) -> Float[np.ndarray, "networks 2"]:
+    """Returns a UMAP in two dimensions (McInnes et al. 2018)."""
+    neighbours = min(15, len(points) - 1)
+    # imported late: compiling it takes seconds, and only this figure needs it
+    reducer = import_umap()(
+        n_neighbors=neighbours, random_state=seed, n_jobs=1, init="pca"
+    )
+    return reducer.fit_transform(points)

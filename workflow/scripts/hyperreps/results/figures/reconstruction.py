@@ -1,0 +1,141 @@
+"""The figure of held-out networks and their reconstructions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ...files.storage import read_arrays
+from ..accuracies import display_name
+from ..drawing import GREY, PALETTES, Drawing, grid, percent, unique
+from ..experiments import HELD_OUT, OfReconstructions
+
+ORIGINAL = "original"
+
+
+class Reconstruction(OfReconstructions, Drawing):
+    """Accuracy, R² by layer and spread of weights; a row per zoo."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns R² by layer, accuracies, and densities of weights."""
+        summary = super().frame()
+        chosen = (summary["quantity"] == "r2") & (summary["split"] == HELD_OUT)
+        columns = ["zoo", "variant", "quantity", "layer", "mean", "ci_low", "ci_high"]
+        r2 = summary.loc[chosen, columns].rename(columns={"mean": "value"})
+        others = [_accuracies_and_spreads(path) for path in self.sources.inputs]
+        both = pd.concat([r2, *others], ignore_index=True)
+        return both.drop_duplicates(ignore_index=True)
+
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws the three panels of each zoo."""
+        zoos = unique(data["zoo"])
+        variants = [name for name in unique(data["variant"]) if name != ORIGINAL]
+        colours = {ORIGINAL: GREY, **_variant_colours(variants)}
+        figure, lines = grid(len(zoos), 3, height=2.0)
+        for line, zoo in zip(lines, zoos, strict=True):
+            part = data[data["zoo"] == zoo].drop(columns="zoo")
+            by_quantity = dict(tuple(part.groupby("quantity", sort=False)))
+            _accuracy_steps(line[0], by_quantity["accuracy"], colours)
+            line[0].set_title(display_name(zoo, zoo))
+            _layer_bars(line[1], by_quantity["r2"], colours)
+            _layer_violins(line[2], by_quantity["density"], colours)
+        names = {ORIGINAL: "held-out networks"}
+        handles: list[Any] = [
+            Patch(
+                color=colour, alpha=0.7, label=names.get(name, f"reconstructed, {name}")
+            )
+            for name, colour in colours.items()
+        ]
+        handles.append(
+            Line2D([], [], color="black", lw=1, label=f"{self.level} interval")
+        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        return figure
+
+
+def _variant_colours(variants: Sequence[str]) -> dict[str, str]:
+    palette = (PALETTES["S_"][0], PALETTES["B_"][0], *PALETTES[""])
+    return {name: palette[i % len(palette)] for i, name in enumerate(variants)}
+
+
+def _accuracies_and_spreads(path: Path) -> pd.DataFrame:
+    """Returns accuracies and densities of weights of the held-out networks.
+
+    One row per network, and per bin (x is its middle) of each layer's weights.
+    """
+    arrays, about = read_arrays(path, kind="reconstruction")
+    variant, chosen = about["variant"], arrays["split"] == HELD_OUT
+    part = json.loads(about["splits"]).index(HELD_OUT)
+    edges = arrays["histogram/edges"]
+    frames = []
+    for kind, name in ((ORIGINAL, ORIGINAL), ("reconstruction", variant)):
+        accuracy = np.atleast_2d(arrays[f"accuracy/{kind}"])[:, chosen]
+        columns = {"variant": name, "quantity": "accuracy", "value": accuracy.ravel()}
+        # numbers in a row, so that equal accuracies are not taken for one network
+        columns["x"] = np.arange(accuracy.size)
+        frames.append(pd.DataFrame(columns))
+        counts = arrays[f"histogram/{kind}"][part]
+        for index, layer in enumerate(json.loads(about["layers"])):
+            share = counts[index] / counts[index].sum()
+            columns = {"variant": name, "quantity": "density", "layer": layer}
+            columns["x"] = (edges[index][1:] + edges[index][:-1]) / 2
+            columns["value"] = share / np.diff(edges[index])
+            frames.append(pd.DataFrame(columns))
+    return pd.concat(frames).assign(zoo=about["zoo"])
+
+
+def _accuracy_steps(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Draws the share of networks in each 2.5 % of accuracy."""
+    bins = np.linspace(0, 1, 41)
+    for name, rows in data.groupby("variant", sort=False):
+        shares, _ = np.histogram(rows["value"], bins)
+        colour = colours[str(name)]
+        axes.stairs(shares / len(rows), bins, color=colour)
+        axes.stairs(shares / len(rows), bins, fill=True, color=colour, alpha=0.2)
+    axes.set_xlim(0, min(1, 0.05 + data["value"].max()))
+    axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        percent(axis, bins=5)
+    axes.set(xlabel="test accuracy", ylabel="networks")
+
+
+def _layer_bars(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
+    layers = unique(data["layer"])
+    variants = unique(data["variant"])
+    width = 0.8 / len(variants)
+    for index, name in enumerate(variants):
+        rows = data[data["variant"] == name]
+        place = np.arange(len(layers)) + (index - (len(variants) - 1) / 2) * width
+        axes.bar(place, rows["value"], width, color=colours[name], alpha=0.7)
+        axes.vlines(place, rows["ci_low"], rows["ci_high"], color="black", lw=1)
+    axes.axhline(0, color=GREY, lw=0.6)
+    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+    # a layer far below zero must not hide the others
+    axes.set_ylim(max(axes.get_ylim()[0], -1.05), min(axes.get_ylim()[1], 1.05))
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel("R² of weights")
+
+
+def _layer_violins(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
+    layers, names = unique(data["layer"]), unique(data["variant"])
+    width = 0.84 / len(names)
+    shape: Any
+    for shape, rows in data.groupby(["layer", "variant"], sort=False):
+        layer, name = shape
+        place = layers.index(layer) + (names.index(name) - (len(names) - 1) / 2) * width
+        half = 0.46 * width * rows["value"] / rows["value"].max()
+        axes.fill_betweenx(
+            rows["x"], place - half, place + half, color=colours[name], alpha=0.7, lw=0
+        )
+    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel("weight")

@@ -1,0 +1,313 @@
+"""Tables as plain text, LaTeX and HTML: from cells in long form to what one reads.
+
+Cells are rows of a frame: the levels of the table's rows (zoo, block, name), heading
+and, where there are two levels of them, column, then text and best. Rows and columns
+stand in the order in which they first appear.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jinja2
+import numpy as np
+import pandas as pd
+import yaml
+from pandas.io.formats.style import Styler
+
+from ..files.storage import replacing
+from .accuracies import TRIVIAL, display_name
+from .result import Result
+
+NOT_KNOWN = "—"
+FOLDER = Path(__file__).parent
+PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined
+)
+# braces are LaTeX's own
+LATEX_PAGES = PAGES.overlay(
+    block_start_string="<%",
+    block_end_string="%>",
+    variable_start_string="<<",
+    variable_end_string=">>",
+    trim_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+class Layout(NamedTuple):
+    """How numbers and names are written in one kind of table."""
+
+    name: Callable[[str], str]
+    heading: Callable[[str], str]
+    interval: Callable[[str], str]
+    plus_minus: str
+    about: str
+    percent: str
+    trivial: str
+
+
+def _with_subscript(name: str, pattern: str) -> str:
+    """Fills pattern with letter and subscript of "S_KDE30"; others stay as they are."""
+    match = re.fullmatch(r"([A-Z])_(\w+)", name)
+    return pattern.format(*match.groups()) if match else name
+
+
+def _latex_name(name: str) -> str:
+    shown = _with_subscript(name, r"${}_{{\mathrm{{{}}}}}$")
+    # the underscore before a brace is the subscript's own
+    return re.sub(r"_(?!\{)", r"\\_", shown)
+
+
+TEXT = Layout(str, str, str, " ± ", "≈ ", "%", TRIVIAL)
+
+
+HTML = Layout(
+    name=lambda name: _with_subscript(html.escape(name), "{}<sub>{}</sub>"),
+    heading=html.escape,
+    interval=lambda text: f"<small>{text}</small>",
+    plus_minus=" ± ",
+    about="≈ ",
+    percent="%",
+    trivial=f"<sup>{TRIVIAL}</sup>",
+)
+
+
+LATEX = Layout(
+    name=_latex_name,
+    heading=lambda text: text.replace("_", r"\_").replace("→", r"$\to$"),
+    interval=lambda text: rf"{{\mdseries\scriptsize {text}}}",
+    plus_minus=r" $\pm$ ",
+    about=r"$\approx$ ",
+    percent=r"\%",
+    trivial=r"$^\dagger$",
+)
+
+
+class Table(Result):
+    """A table: how its numbers become cells, and what is said around them.
+
+    Attributes:
+        words: YAML file in results/tables: title, caption and notes, in which settings
+            and signs stand in double braces.
+        levels: Of the rows of the page. A zoo as the first has a table of its own in
+            plain text and in LaTeX.
+    """
+
+    words: ClassVar[str]
+    levels: ClassVar[tuple[str, ...]] = ("zoo", "block", "name")
+
+    @abstractmethod
+    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+        """Returns the cells in long form, as the head of this module describes them."""
+
+    def floats(
+        self, frame: pd.DataFrame, layout: Layout
+    ) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yields the parts that are set one by one: title and cells."""
+        yield from self.cells(frame, layout).groupby("zoo", sort=False)
+
+    def values(self) -> dict[str, Any]:
+        """Returns what the words name beside the level, the seed and signs."""
+        return {}
+
+    def notes(self, frame: pd.DataFrame) -> dict[str, str]:
+        """Returns what names in the table mean, for the page."""
+        found: dict[str, str] = self.said("notes", HTML)
+        return found
+
+    def said(self, key: str, layout: Layout, **more: Any) -> Any:
+        """Returns words of the table, a text or a dictionary of texts."""
+        percent = layout.percent
+        values = {
+            **layout._asdict(),
+            "table": self.sources.table.replace("_", " "),
+            "level": self.level.replace("%", percent),
+            "seed": self.sources.seed,
+            **self.values(),
+            **more,
+        }
+
+        def filled(words: str) -> str:
+            return PAGES.from_string(words).render(values)
+
+        words = read_words(self.words)[key]
+        if isinstance(words, str):
+            return filled(words)
+        return {name: filled(text) for name, text in words.items()}
+
+    def text(self, frame: pd.DataFrame) -> str:
+        """Returns the table as plain text, one block per zoo; * marks the best."""
+        parts = []
+        for zoo, cells in self.cells(frame, TEXT).groupby("zoo", sort=False):
+            marked = cells.assign(text=cells["text"] + cells["best"].map(" *".__mul__))
+            rows = wide(marked, "text", NOT_KNOWN, levels=self.levels[1:])
+            parts.append(f"{zoo}\n{rows.to_string(justify='left')}")
+        return "\n\n".join(parts)
+
+    def latex(self, frame: pd.DataFrame) -> str:
+        """Returns the table as LaTeX floats."""
+        caption = self.said("caption", LATEX, page=False)
+        parts = []
+        for title, cells in self.floats(frame, LATEX):
+            levels = [level for level in self.levels if level != "zoo"]
+            tabular = _tabular(styled(cells, levels=levels))
+            parts.append((f"{title}. {caption}" if title else caption, tabular))
+            caption = "Continued."
+        return LATEX_PAGES.get_template("table.tex").render(parts=parts)
+
+    def page(self, frame: pd.DataFrame) -> str:
+        """Returns the table as a web page of its own."""
+        styler = styled(self.cells(frame, HTML), levels=self.levels)
+        notes = self.notes(frame)
+        return PAGES.get_template("page.html").render(
+            title=html.escape(self.said("title", HTML)),
+            table=styler.set_uuid("table").to_html(sparse_index=True),
+            notes_title=read_words(self.words).get("notes_title", "Methods"),
+            notes={HTML.name(name): html.escape(text) for name, text in notes.items()},
+            caption=self.said("caption", HTML, page=True),
+        )
+
+    def write(self, output: Path) -> str:
+        """Writes the numbers as CSV, the table as LaTeX and HTML; returns it as text.
+
+        Args:
+            output: The CSV; .tex and .html go beside it.
+        """
+        frame = self.frame()
+        texts = {
+            ".html": self.page(frame),
+            ".tex": self.latex(frame),
+            ".csv": frame.to_csv(index=False),
+        }
+        for suffix, text in texts.items():
+            with replacing(output.with_suffix(suffix)) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return self.text(frame)
+
+
+# zoo, name and the texts of a row by their headings
+Row = tuple[str, str, dict[str, str]]
+
+
+class LongTable(Table):
+    """A table with a row for each of many names, which LaTeX may break over pages."""
+
+    levels: ClassVar = ("zoo", "name")
+
+    @abstractmethod
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields the rows."""
+
+    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+        """Returns the cells of the rows; none is marked as the best."""
+        cells = [
+            (zoo, name, heading, text, False)
+            for zoo, name, texts in self.rows(frame, layout)
+            for heading, text in texts.items()
+        ]
+        return pd.DataFrame(cells, columns=[*self.levels, "heading", "text", "best"])
+
+    def latex(self, frame: pd.DataFrame) -> str:
+        """Returns the table as one longtable."""
+        caption = self.said("caption", LATEX, page=False)
+        styler = styled(self.cells(frame, LATEX), levels=self.levels)
+        tabular = styler.to_latex(
+            environment="longtable",
+            hrules=True,
+            multirow_align="naive",
+            column_format=_column_format(styler),
+            caption=caption,
+        )
+        again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
+        page = LATEX_PAGES.get_template("longtable.tex")
+        return page.render(tabular=again.strip())
+
+
+def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
+    """Returns the zoo of each row as it is shown."""
+    return frame["zoo"].map(lambda zoo: layout.heading(display_name(zoo, zoo)))
+
+
+def with_interval(row: Any, layout: Layout, *, scale: float, digits: int) -> str:
+    """Returns "0.91 [0.85, 0.94]", or the number alone where it has no interval."""
+    number = f"{scale * row.mean:.{digits}f}"
+    if math.isnan(row.ci_low):
+        return number
+    ends = f"[{scale * row.ci_low:.{digits}f}, {scale * row.ci_high:.{digits}f}]"
+    return f"{number} {layout.interval(ends)}"
+
+
+@cache
+def read_words(name: str) -> dict[str, Any]:
+    """Returns the words of a table, from a YAML file in results/tables."""
+    text = (FOLDER / "tables" / name).read_text(encoding="utf-8")
+    words: dict[str, Any] = yaml.safe_load(text)
+    return words
+
+
+def wide(
+    cells: pd.DataFrame, values: str, missing: Any, *, levels: Sequence[str]
+) -> pd.DataFrame:
+    """Pivots cells; rows and columns keep the order of their first appearance."""
+    columns = [name for name in ("heading", "column") if name in cells]
+    table = cells.set_index([*levels, *columns])[values]
+    table = table.unstack(columns, fill_value=missing)
+    index, header = _ordered(cells, levels), _ordered(cells, columns)
+    table = table.reindex(index=index, columns=header)
+    return table.rename_axis(
+        index=[None] * index.nlevels, columns=[None] * header.nlevels
+    )
+
+
+def _ordered(cells: pd.DataFrame, levels: Sequence[str]) -> pd.Index:
+    """Returns all keys, those with the same first part side by side, and so on."""
+    keys = cells[list(levels)].drop_duplicates()
+    if len(levels) == 1:
+        return pd.Index(keys[levels[0]])
+    ranks = [pd.factorize(keys[level])[0] for level in levels]
+    # the last level keeps its order
+    return pd.MultiIndex.from_frame(keys.iloc[np.lexsort(ranks[-2::-1])])
+
+
+def styled(cells: pd.DataFrame, *, levels: Sequence[str]) -> Styler:
+    """Returns a table to be written as HTML or LaTeX, the best in bold."""
+    text = wide(cells, "text", NOT_KNOWN, levels=levels)
+    best = wide(cells, "best", False, levels=levels)
+    css = best.map({True: "font-weight: bold", False: ""}.get)
+    styler = text.style.apply(lambda _: css, axis=None)
+    if text.columns.nlevels > 1:
+        columns: list[Any] = list(text.columns)
+        classes = {column: _css_class(column[-1]) for column in columns}
+        styler.set_td_classes(pd.DataFrame(classes, index=text.index))
+    return styler
+
+
+def _css_class(column: str) -> str:
+    known = column.startswith("published")
+    return "published" if known else column.replace(" ", "_")
+
+
+def _column_format(styler: Styler) -> str:
+    return "l" * styler.index.nlevels + "r" * len(styler.columns)
+
+
+def _tabular(styler: Styler) -> str:
+    tabular = styler.to_latex(
+        hrules=True,
+        clines="skip-last;data",
+        convert_css=True,
+        multicol_align="c",
+        multirow_align="t",
+        column_format=_column_format(styler),
+    )
+    # \cline touches booktabs' rules, and none is wanted above the last of those
+    tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
+    return re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular).strip()

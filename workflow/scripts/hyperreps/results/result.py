@@ -1,0 +1,97 @@
+"""What all tables and figures have in common: their flags, files and numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pandas as pd
+
+from ..settings.sections import Novelty, declared
+from ..settings.stages import SettingsError, Statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a table or figure is made from; each needs some of it.
+
+    Attributes:
+        table: The table, or for a figure the one whose numbers it shows; also the
+            table of the published numbers that accuracies are compared with.
+        zoos: HDF5 files of the zoos.
+        finetuned: HDF5 files of the finetuned methods, in the order of the config.
+        samples: HDF5 files of samples that are compared at epoch 0 only.
+        references: HDF5 files of what is shown apart: samples at epoch 0, or the
+            audit's references (audit_references.py).
+        audits: HDF5 files of the audit (audit.py), in the order of the config.
+        inputs: HDF5 files of ensembles, reconstructions or properties.
+        published: YAML file of the published numbers.
+        epochs: Finetuning epochs to show.
+        settings: Accuracy bar and multiples of the audit.
+        statistics: Of the confidence intervals.
+        seed: Base seed of the run: of maps, and for captions.
+    """
+
+    table: str = "in_distribution"
+    zoos: tuple[Path, ...] = ()
+    finetuned: tuple[Path, ...] = ()
+    samples: tuple[Path, ...] = ()
+    references: tuple[Path, ...] = ()
+    audits: tuple[Path, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    published: Path = Path()
+    epochs: tuple[int, ...] = (0, 1, 25, 50)
+    settings: Novelty = field(default_factory=Novelty)
+    statistics: Statistics = field(default_factory=Statistics)
+    seed: int = 0
+
+
+class Result(ABC):
+    """A table or a figure.
+
+    Args:
+        sources: What it is made from.
+
+    Attributes:
+        needs: Flags of the files that it cannot be made without.
+
+    Raises:
+        SettingsError: If one of these is not given.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        for flag in self.needs:
+            if getattr(sources, flag) in ((), Path()):
+                raise SettingsError(f"--{flag}: none given; name what to make it from")
+
+    @property
+    def level(self) -> str:
+        """The confidence level, such as "95 %"."""
+        return f"{100 * self.sources.statistics.confidence:g} %"
+
+    @abstractmethod
+    def frame(self) -> pd.DataFrame:
+        """Returns all numbers it shows, in long form: the CSV beside it."""
+
+
+def find(kind: Literal["table", "figure"], name: str) -> type:
+    """Returns the class of a table or figure; only its own module is imported.
+
+    Raises:
+        SettingsError: If no section of the config declares one of this name.
+    """
+    known = declared(kind)
+    if name not in known:
+        there = ", ".join(known)
+        raise SettingsError(
+            f"--{kind}: unknown {name!r}; settings/sections.py has {there}"
+        )
+    module, _, made_by = known[name].partition(".")
+    found: type = getattr(import_module(f"{__package__}.{kind}s.{module}"), made_by)
+    return found

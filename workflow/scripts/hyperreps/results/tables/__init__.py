@@ -1,0 +1,1 @@
+"""Tables: from numbers to cells, and beside each class the words of its page."""

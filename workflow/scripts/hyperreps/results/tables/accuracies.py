@@ -1,0 +1,176 @@
+"""Tables of accuracies: methods beside each other, ours beside the published ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from ...settings.stages import Method
+from ..accuracies import OfAccuracies, display_name, read_methods
+from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
+
+WORDS = "accuracies.yaml"
+
+
+class Accuracies(OfAccuracies, Table):
+    """Mean accuracy of every method at some epochs, in percent."""
+
+    words: ClassVar = WORDS
+    levels: ClassVar = ("block", "name")
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the summary of every method at the epochs of the table."""
+        return self.summary(self.networks, self.sources.epochs)
+
+    def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+        """Sets a row per epoch and method, with columns per pair of zoos."""
+        table = _laid_out(frame, layout)
+        rows = table.groupby(["block", "name"], sort=False)
+        counts = rows["n"].agg(lambda n: " / ".join(dict.fromkeys(map(str, n))))
+        counts = counts.reset_index(name="text").assign(heading="", column="n")
+        ours = table.assign(column="this run", text=table["ours"])
+        theirs = table.assign(column="published", text=table["theirs"], best=False)
+        known = theirs["theirs"].ne(NOT_KNOWN).groupby(theirs["heading"])
+        theirs = theirs[known.transform("any")]
+        return pd.concat([counts.assign(best=False), ours, theirs])
+
+    def floats(
+        self, frame: pd.DataFrame, layout: Layout
+    ) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yields two pairs of zoos at a time, so that they can be read in print."""
+        pairs = frame["source"] + "-" + frame["target"]
+        names = list(dict.fromkeys(pairs))
+        for abreast in (names[i : i + 2] for i in range(0, len(names), 2)):
+            yield "", self.cells(frame[pairs.isin(abreast)], layout)
+
+    def text(self, frame: pd.DataFrame) -> str:
+        """Returns the table as text_table() does."""
+        return text_table(frame)
+
+    def methods(self) -> dict[str, Method]:
+        """Reads the settings of every method; see read_methods()."""
+        sampled = [*self.sources.samples, *self.sources.references]
+        methods = read_methods(self.sources.finetuned, kind="finetuned")
+        return methods | read_methods(sampled, kind="samples")
+
+    def notes(self, frame: pd.DataFrame) -> dict[str, str]:
+        """Returns how the networks of each method came about."""
+        notes = super().notes(frame)
+        for name, method in self.methods().items():
+            seeds = frame.loc[frame["method"] == name, "seeds"].max()
+            trained = (
+                f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
+            )
+            notes[name] = describe(method) + trained
+        return notes
+
+
+def _ours(row: Any, layout: Layout) -> str:
+    """Returns "68.6 ± 6.7 [66.8, 70.4] (± 1.1)" in percent.
+
+    In parentheses is the spread between hyper-representations; a single network has no
+    spread, and a single group is named, since others may differ from it. The median
+    follows where the published number is one.
+    """
+    if row.n == 1:
+        return f"{100 * row.mean:.1f} {layout.interval('[n = 1]')}"
+    single = "; one group" if row.groups == 1 else ""
+    ends = f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}{single}]"
+    interval = layout.interval(ends)
+    text = f"{100 * row.mean:.1f}{layout.plus_minus}{100 * row.std:.1f} {interval}"
+    if not math.isnan(row.seed_std):
+        between = f"({layout.plus_minus.strip()} {100 * row.seed_std:.1f})"
+        text += f" {layout.interval(between)}"
+    if not math.isnan(row.published_median):
+        text += f" median {100 * row.median:.1f}"
+    return text
+
+
+def _theirs(row: Any, layout: Layout) -> str:
+    if not math.isnan(row.published_median):
+        return f"median {layout.about}{100 * row.published_median:.1f}"
+    if math.isnan(row.published_mean):
+        return NOT_KNOWN
+    if math.isnan(row.published_std):
+        return f"{layout.about}{100 * row.published_mean:.1f}"
+    mean, std = 100 * row.published_mean, 100 * row.published_std
+    return f"{mean:.1f}{layout.plus_minus}{std:.1f}"
+
+
+def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Turns a summary into text: adds heading, block, name, ours, theirs and best.
+
+    References follow the methods of epoch 0 in a block of their own. They are never
+    marked as best, nor is a method that is alone at its epoch. Finetuned networks that
+    no hyper-representation has made compete with the others, and bear a mark.
+    """
+    table = summary.copy()
+    rows: list[Any] = list(table.itertuples())
+    table["heading"] = [layout.heading(display_name(r.source, r.target)) for r in rows]
+    block = "epoch " + table["epoch"].astype(str)
+    table["block"] = block.mask(table["reference"], "references")
+    table["name"] = table["method"].map(layout.name)
+    table["name"] += table["trivial"].map({True: layout.trivial, False: ""})
+    table["ours"] = [_ours(row, layout) for row in rows]
+    table["theirs"] = [_theirs(row, layout) for row in rows]
+    means = table["mean"].mask(table["reference"])
+    rivals = means.groupby([table["heading"], table["epoch"]])
+    table["best"] = (means == rivals.transform("max")) & (rivals.transform("count") > 1)
+    return table.sort_values(["epoch", "reference"], kind="stable")
+
+
+def text_table(summary: pd.DataFrame) -> str:
+    """Sets a summary as plain text in percent, one block per pair of zoos.
+
+    Args:
+        summary: As summarise() returns it, or as read back from its CSV.
+
+    Returns:
+        Lines of about 80 characters; * marks the best mean of an epoch.
+    """
+    blocks = []
+    for heading, part in _laid_out(summary, TEXT).groupby("heading", sort=False):
+        shown = pd.DataFrame(
+            {
+                "": part["block"].mask(part["block"] == part["block"].shift(), ""),
+                "method": part["name"],
+                "n": part["n"].astype(str),
+                "mean ± std [interval] (± seeds)": part["ours"]
+                + part["best"].map(" *".__mul__),
+                "published": part["theirs"],
+            }
+        )
+        if part["theirs"].eq(NOT_KNOWN).all():
+            shown = shown.drop(columns="published")
+        pad = {
+            str(name): f"{{:<{column.str.len().max()}}}".format
+            for name, column in shown.items()
+        }
+        text = shown.to_string(index=False, justify="left", formatters=pad)
+        blocks.append(f"{heading}\n{text}")
+    return "\n\n".join([*blocks, read_words(WORDS)["text"].strip()])
+
+
+def describe(method: Method) -> str:
+    """Returns in words where a method draws from and how its pool was selected."""
+    if method.hyper_rep:
+        space = f"in the latent space of hyper-representation {method.hyper_rep}"
+    else:
+        space = "in weight space"
+        if method.alignment == "weight_matching":
+            space += ", aligned by weight matching"
+    accuracy = {"val": "validation", "test": "test"}[method.select_on]
+    pool = f"all models of the {method.split} split"
+    if min(method.top, method.bottom) < 1:
+        end, kept = ("best", method.top) if method.top < 1 else ("worst", method.bottom)
+        pool = (
+            f"the {end} {100 * kept:g} % by {accuracy} accuracy of the models of the"
+            f" {method.split} split"
+        )
+    epochs = {"window": "epochs of the zoo's window", "last": "last epoch"}
+    options = ", ".join(f"{key} {value}" for key, value in method.options.items())
+    sampler = f"{method.sampler} ({options})" if options else method.sampler
+    return f"sampler {sampler} {space}, from {pool} ({epochs[method.epochs]})"
