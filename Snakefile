@@ -21,6 +21,7 @@ include: "rules/finetuned.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
+include: "rules/declared.smk"
 include: "rules/results.smk"
 include: "rules/novelty.smk"
 

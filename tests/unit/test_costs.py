@@ -72,7 +72,10 @@ def test_audits_take_what_recorded_ones_took(run: str, overlay: str) -> None:
         if jobs.rule in ("align_zoo", "pretrain", "sample", "audit_references", "audit")
         and jobs.names[0] in config.novelty.zoos
     ]
-    assert within(sum(seconds) / 60, recorded_minutes(run))
+    minutes = sum(seconds) / 60
+    # recorded with slower steps of the autoencoder, which the demo's has most of
+    assert minutes < 1.3 * recorded_minutes(run)
+    assert minutes > 0.7 * recorded_minutes(run)
 
 
 def test_the_stages_of_a_demo_take_what_they_took() -> None:
@@ -119,7 +122,10 @@ def test_grayscale_images_have_one_channel() -> None:
         if jobs.rule == "pretrain"
     }
     assert seconds["svhn", "normalized"] == seconds["mnist", "normalized"]
-    assert seconds["cifar10", "normalized"] > seconds["mnist", "normalized"]
+    assert seconds["cifar10", "normalized"] >= seconds["mnist", "normalized"]
+    flop = Work(settings(), SPEEDS)._flop
+    assert flop("svhn", "normalized") == flop("mnist", "normalized")
+    assert flop("cifar10", "normalized") > flop("mnist", "normalized")
 
 
 def test_zoos_of_all_tables_are_in_it() -> None:

@@ -1,0 +1,99 @@
+"""Tables and figures that the config declares: which there are, and what each takes.
+
+Sections of the config name them (settings/sections.py); a class in results/tables or
+results/figures makes each. The rules are in results.smk.
+"""
+
+RESULTS = needs.results(SETTINGS)
+SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
+# targets of their own
+AUDIT = [result for result in RESULTS if result.section == "novelty"]
+SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
+# what the results of a section with a stage of its own are made from
+STAGES = {
+    "ensembles": ENSEMBLES,
+    "reconstruction": RECONSTRUCTIONS,
+    "properties": PROBES,
+}
+
+
+def result_file(result, suffix):
+    """Returns the path of one file of a table or figure."""
+    return f"<results>/{result.kind}s/{result.name}.{suffix}"
+
+
+def result_files(results):
+    """Returns the paths of all files of tables and figures."""
+    return [result_file(r, suffix) for r in results for suffix in SUFFIXES[r.kind]]
+
+
+def get_compared(section):
+    """Returns the populations of a table of accuracies, by flag."""
+    sources = dict.fromkeys(source for source, _ in section.pairs)
+    targets = dict.fromkeys(target for _, target in section.pairs)
+    finetuned = [
+        f"<results>/finetuned/{source}-{target}/{method}.h5"
+        for source, target in section.pairs
+        for method in section.methods
+    ]
+    return {
+        "zoos": expand("<results>/zoos/{zoo}.h5", zoo=targets),
+        "finetuned": finetuned if section.finetunes else [],
+        "samples": [] if section.finetunes else get_samples(sources, section.methods),
+        "references": get_samples(sources, section.references),
+    }
+
+
+def get_sources(result):
+    """Returns the files that a table or figure is made from, by flag."""
+    section = SETTINGS.sections[result.section]
+    if result in AUDIT:
+        references = needs.audit_references(SETTINGS)
+        return {
+            "references": [zoo_file(*pair, stage="novelty") for pair in references],
+            "audits": files_of("novelty", needs.audits(SETTINGS)),
+        }
+    if result.section in SETTINGS.comparisons:
+        found = get_compared(section)
+    else:
+        found = {"inputs": STAGES[result.section]}
+    if result not in SIGNIFICANCE:
+        found["published"] = PUBLISHED
+    return {flag: files for flag, files in found.items() if files}
+
+
+def result_flags(result):
+    """Returns which table or figure it is and the settings it depends on, as flags."""
+    section = SETTINGS.sections[result.section]
+    named = {"figure": result.name, "table": result.section}
+    return flags(
+        **({"table": result.name} if result.kind == "table" else named),
+        **{flag: getattr(section, key) for flag, key in section.shown.items()},
+        statistics=SETTINGS.statistics,
+        seed=SETTINGS.seed,
+    )
+
+
+def result_code(result):
+    """Returns the hash of what makes a table or figure: script, class, given numbers."""
+    made_by = f"results/{result.kind}s/{result.made_by.partition('.')[0]}.py"
+    published = [PUBLISHED] if "published" in get_sources(result) else []
+    return fingerprint(f"make_{result.kind}.py", *published, modules=[made_by])
+
+
+def result_outputs(result):
+    """Returns the files of a table or figure by suffix, one with its caption."""
+    names = (result.name, result.made_by.partition(".")[0])
+    captions = [f"workflow/report/{result.kind}_{name}.rst" for name in names]
+    written = [f"../{path}" for path in captions if (PROJECT / path).exists()]
+    files = {suffix: result_file(result, suffix) for suffix in SUFFIXES[result.kind]}
+    reported = "html" if result.kind == "table" else "png"
+    files[reported] = report(
+        files[reported],
+        # of its own, else of its class
+        caption=written[0] if written else None,
+        category=f"{result.kind}s".capitalize(),
+        labels={result.kind: result.name},
+    )
+    return files
