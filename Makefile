@@ -94,7 +94,7 @@ check: env
 	$(RUN) ruff format --check $(SOURCES)
 	$(RUN) ruff check $(SOURCES)
 	$(RUN) snakefmt --check Snakefile rules
-	$(RUN) codespell README.md CHANGELOG.md docs config workflow rules tests Snakefile
+	$(RUN) codespell *.md .github docs config workflow rules tests Snakefile
 	$(RUN) mypy
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
