@@ -36,8 +36,11 @@ def in_distribution(networks: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     rows = []
     for (zoo, method), rows_of in used.groupby(["zoo", "method"]):
         for column in columns:
-            values = rows_of[column].to_numpy(np.float64)
-            mean = grouped_mean(values, rows_of["group"].to_numpy())
+            known = rows_of.dropna(subset=[column])
+            if known.empty:
+                continue
+            values = known[column].to_numpy(np.float64)
+            mean = grouped_mean(values, known["group"].to_numpy())
             low, high = mean_interval(mean, confidence=CONFIDENCE)
             rows.append(
                 {
@@ -73,7 +76,7 @@ def main(folder: tyro.conf.Positional[Path]) -> None:
     Args:
         folder: Of the reference run.
     """
-    networks = pd.read_csv(folder / "accuracies.csv", keep_default_na=False)
+    networks = pd.read_csv(folder / "accuracies.csv")
     published = load_published(PUBLISHED)
     table = in_distribution(networks, published)
     table.to_csv(folder / "in_distribution.csv", index=False)
