@@ -16,6 +16,8 @@ STAGES = {
     "reconstruction": RECONSTRUCTIONS,
     "properties": PROBES,
 }
+# what a class reads of the files of its section, where that is not all
+READS = {"zoo.Zoo": ("zoos", "published")}
 
 
 def result_file(result, suffix):
@@ -60,7 +62,8 @@ def get_sources(result):
         found = {"inputs": STAGES[result.section]}
     if result not in SIGNIFICANCE:
         found["published"] = PUBLISHED
-    return {flag: files for flag, files in found.items() if files}
+    read = READS.get(result.made_by, found)
+    return {flag: files for flag, files in found.items() if files and flag in read}
 
 
 def result_flags(result):
