@@ -5,17 +5,7 @@ docs/fused_kernel.md; nothing imports it. hyperreps/engines/fused/steps.py, whic
 these functions, is the other half of the module that numba compiles.
 """
 
-from hyperreps.engines.fused.vectors import (
-    filled,
-    fma,
-    folded,
-    load,
-    load_filled,
-    part,
-    store,
-    store_integers,
-    where_greater,
-)
+from hyperreps.engines.fused.vectors import filled, fma, folded, load, load_filled, part, store, store_integers, where_greater
 
 PLANES = np.int64(1)
 SIDE = np.int64(28)
@@ -79,9 +69,7 @@ def convolve_1(inputs, inputs_at, table, weights, features, features_at, winners
                     tap_2 = load(table, table_at + 32, 16)
                     tap_3 = load(table, table_at + 48, 16)
                     tap_4 = load(table, table_at + 64, 16)
-                    pixel_at = (
-                        inputs_at + (plane * SIDE + 2 * row + tap_row + 0) * ROW + tile
-                    )
+                    pixel_at = inputs_at + (plane * SIDE + 2 * row + tap_row + 0) * ROW + tile
                     pixel = load_filled(inputs, pixel_at + 0, 16)
                     sum_0_0 = fma(pixel, tap_0, sum_0_0)
                     pixel = load_filled(inputs, pixel_at + 1, 16)
@@ -163,132 +151,84 @@ def convolve_1(inputs, inputs_at, table, weights, features, features_at, winners
             first_column = filled(F(tile), 8)
             upper_at = filled(F(inputs_at + 2 * row * ROW), 8)
             lower_at = filled(F(inputs_at + (2 * row + 1) * ROW), 8)
-            both_column = where_greater(
-                sum_0_1, sum_0_0, filled(F(1), 16), filled(F(0), 16)
-            )
+            both_column = where_greater(sum_0_1, sum_0_0, filled(F(1), 16), filled(F(0), 16))
             both = where_greater(sum_0_1, sum_0_0, sum_0_1, sum_0_0)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 0) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 0) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 0) * 8, largest + bias
-            )
-            both_column = where_greater(
-                sum_0_3, sum_0_2, filled(F(3), 16), filled(F(2), 16)
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 0) * 8, largest + bias)
+            both_column = where_greater(sum_0_3, sum_0_2, filled(F(3), 16), filled(F(2), 16))
             both = where_greater(sum_0_3, sum_0_2, sum_0_3, sum_0_2)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 1) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 1) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 1) * 8, largest + bias
-            )
-            both_column = where_greater(
-                sum_0_5, sum_0_4, filled(F(5), 16), filled(F(4), 16)
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 1) * 8, largest + bias)
+            both_column = where_greater(sum_0_5, sum_0_4, filled(F(5), 16), filled(F(4), 16))
             both = where_greater(sum_0_5, sum_0_4, sum_0_5, sum_0_4)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 2) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 2) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 2) * 8, largest + bias
-            )
-            both_column = where_greater(
-                sum_0_7, sum_0_6, filled(F(7), 16), filled(F(6), 16)
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 2) * 8, largest + bias)
+            both_column = where_greater(sum_0_7, sum_0_6, filled(F(7), 16), filled(F(6), 16))
             both = where_greater(sum_0_7, sum_0_6, sum_0_7, sum_0_6)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 3) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 3) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 3) * 8, largest + bias
-            )
-            both_column = where_greater(
-                sum_0_9, sum_0_8, filled(F(9), 16), filled(F(8), 16)
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 3) * 8, largest + bias)
+            both_column = where_greater(sum_0_9, sum_0_8, filled(F(9), 16), filled(F(8), 16))
             both = where_greater(sum_0_9, sum_0_8, sum_0_9, sum_0_8)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 4) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 4) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 4) * 8, largest + bias
-            )
-            both_column = where_greater(
-                sum_0_11, sum_0_10, filled(F(11), 16), filled(F(10), 16)
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 4) * 8, largest + bias)
+            both_column = where_greater(sum_0_11, sum_0_10, filled(F(11), 16), filled(F(10), 16))
             both = where_greater(sum_0_11, sum_0_10, sum_0_11, sum_0_10)
             lower_column = part(both_column, 8, 8)
             upper_column = part(both_column, 0, 8)
             lower = part(both, 8, 8)
             upper = part(both, 0, 8)
-            column = (
-                where_greater(lower, upper, lower_column, upper_column) + first_column
-            )
+            column = where_greater(lower, upper, lower_column, upper_column) + first_column
             moved = where_greater(crossing_to, column, column + second_copy, column)
             column = where_greater(column, crossing_from, moved, column)
             window_at = column + where_greater(lower, upper, lower_at, upper_at)
-            store_integers(
-                winners, features_at + (row * 12 + tile // 2 + 5) * 8, window_at
-            )
+            store_integers(winners, features_at + (row * 12 + tile // 2 + 5) * 8, window_at)
             largest = where_greater(lower, upper, lower, upper)
-            store(
-                features, features_at + (row * 12 + tile // 2 + 5) * 8, largest + bias
-            )
+            store(features, features_at + (row * 12 + tile // 2 + 5) * 8, largest + bias)
 
 
 @njit
@@ -327,44 +267,32 @@ def convolve_2(features, features_at, table, weights, pooled, winners, winners_a
                 window_1 = load(features, window_at + tap_row * 96 + 8, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 96, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 104, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -373,44 +301,32 @@ def convolve_2(features, features_at, table, weights, pooled, winners, winners_a
                 window_1 = load(features, window_at + tap_row * 96 + 24, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 112, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 120, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -419,44 +335,32 @@ def convolve_2(features, features_at, table, weights, pooled, winners, winners_a
                 window_1 = load(features, window_at + tap_row * 96 + 40, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 128, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 136, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -534,9 +438,7 @@ def convolve_1_only(inputs, inputs_at, table, weights, features):
                     tap_2 = load(table, table_at + 32, 16)
                     tap_3 = load(table, table_at + 48, 16)
                     tap_4 = load(table, table_at + 64, 16)
-                    pixel_at = (
-                        inputs_at + (plane * SIDE + 2 * row + tap_row + 0) * ROW + tile
-                    )
+                    pixel_at = inputs_at + (plane * SIDE + 2 * row + tap_row + 0) * ROW + tile
                     pixel = load_filled(inputs, pixel_at + 0, 16)
                     sum_0_0 = fma(pixel, tap_0, sum_0_0)
                     pixel = load_filled(inputs, pixel_at + 1, 16)
@@ -681,44 +583,32 @@ def convolve_2_only(features, features_at, table, weights, pooled):
                 window_1 = load(features, window_at + tap_row * 96 + 8, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 96, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 104, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 0, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -727,44 +617,32 @@ def convolve_2_only(features, features_at, table, weights, pooled):
                 window_1 = load(features, window_at + tap_row * 96 + 24, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 112, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 120, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 16, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -773,44 +651,32 @@ def convolve_2_only(features, features_at, table, weights, pooled):
                 window_1 = load(features, window_at + tap_row * 96 + 40, 16)
                 window_2 = load(features, window_at + tap_row * 96 + 128, 16)
                 window_3 = load(features, window_at + tap_row * 96 + 136, 16)
-                taps = load(
-                    table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 0 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_0 = fma(window_0, taps, sum_0_0)
                 sum_1_0 = fma(window_1, taps, sum_1_0)
                 sum_2_0 = fma(window_2, taps, sum_2_0)
                 sum_3_0 = fma(window_3, taps, sum_3_0)
-                taps = load(
-                    table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 1 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_1 = fma(window_0, taps, sum_0_1)
                 sum_1_1 = fma(window_1, taps, sum_1_1)
                 sum_2_1 = fma(window_2, taps, sum_2_1)
                 sum_3_1 = fma(window_3, taps, sum_3_1)
-                taps = load(
-                    table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 2 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_2 = fma(window_0, taps, sum_0_2)
                 sum_1_2 = fma(window_1, taps, sum_1_2)
                 sum_2_2 = fma(window_2, taps, sum_2_2)
                 sum_3_2 = fma(window_3, taps, sum_3_2)
-                taps = load(
-                    table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 3 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_3 = fma(window_0, taps, sum_0_3)
                 sum_1_3 = fma(window_1, taps, sum_1_3)
                 sum_2_3 = fma(window_2, taps, sum_2_3)
                 sum_3_3 = fma(window_3, taps, sum_3_3)
-                taps = load(
-                    table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 4 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_4 = fma(window_0, taps, sum_0_4)
                 sum_1_4 = fma(window_1, taps, sum_1_4)
                 sum_2_4 = fma(window_2, taps, sum_2_4)
                 sum_3_4 = fma(window_3, taps, sum_3_4)
-                taps = load(
-                    table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16
-                )
+                taps = load(table, 5 * TABLE_UNIT_2 + (tap_row + 1) * TABLE_ROW_2 + 32, 16)
                 sum_0_5 = fma(window_0, taps, sum_0_5)
                 sum_1_5 = fma(window_1, taps, sum_1_5)
                 sum_2_5 = fma(window_2, taps, sum_2_5)
@@ -905,17 +771,7 @@ def convolve_1_gradient(inputs, deltas, winners, winners_at, sums, gradient):
 
 
 @njit
-def convolve_2_gradient(
-    features,
-    features_at,
-    table,
-    deltas,
-    winners,
-    winners_at,
-    sums,
-    gradient,
-    deltas_before,
-):
+def convolve_2_gradient(features, features_at, table, deltas, winners, winners_at, sums, gradient, deltas_before):
     """The same for the second convolution, and the gradient of its features."""
     for unit in range(UNITS_2):
         total = F(0)
@@ -1139,17 +995,7 @@ def convolve_3_gradient(weights, features, deltas, gradient, deltas_before):
         delta_6 = load(deltas, (unit * 9 + 6) * 16, 16)
         delta_7 = load(deltas, (unit * 9 + 7) * 16, 16)
         delta_8 = load(deltas, (unit * 9 + 8) * 16, 16)
-        total = (
-            delta_0
-            + delta_1
-            + delta_2
-            + delta_3
-            + delta_4
-            + delta_5
-            + delta_6
-            + delta_7
-            + delta_8
-        )
+        total = delta_0 + delta_1 + delta_2 + delta_3 + delta_4 + delta_5 + delta_6 + delta_7 + delta_8
         t57 = folded(total, total, 16)
         t58 = folded(t57, t57, 8)
         t59 = folded(t58, t58, 4)
@@ -1293,9 +1139,7 @@ def convolve_3_gradient(weights, features, deltas, gradient, deltas_before):
             t64 = folded(t63, t63, 4)
             t65 = folded(t64, t64, 2)
             gradient_at = weights_at
-            store(
-                gradient, gradient_at, load(gradient, gradient_at, 4) + part(t65, 0, 4)
-            )
+            store(gradient, gradient_at, load(gradient, gradient_at, 4) + part(t65, 0, 4))
 
 
 @njit
@@ -1403,9 +1247,7 @@ def linear_1_gradient(weights, features, deltas, gradient, deltas_before):
         t135 = folded(t132, t133, 4)
         t136 = folded(t134, t135, 2)
         gradient_at = 1514 + unit * 36 + 0
-        store(
-            gradient, gradient_at, load(gradient, gradient_at, 16) + part(t136, 0, 16)
-        )
+        store(gradient, gradient_at, load(gradient, gradient_at, 16) + part(t136, 0, 16))
         t137 = delta * load(features, 256, 16)
         t138 = delta * load(features, 272, 16)
         t139 = delta * load(features, 288, 16)
@@ -1438,9 +1280,7 @@ def linear_1_gradient(weights, features, deltas, gradient, deltas_before):
         t166 = folded(t163, t164, 4)
         t167 = folded(t165, t166, 2)
         gradient_at = 1514 + unit * 36 + 16
-        store(
-            gradient, gradient_at, load(gradient, gradient_at, 16) + part(t167, 0, 16)
-        )
+        store(gradient, gradient_at, load(gradient, gradient_at, 16) + part(t167, 0, 16))
         t168 = delta * load(features, 512, 16)
         t169 = delta * load(features, 528, 16)
         t170 = delta * load(features, 544, 16)
@@ -1560,9 +1400,7 @@ def linear_2_gradient(weights, features, deltas, gradient, deltas_before):
         t227 = folded(t224, t225, 4)
         t228 = folded(t226, t227, 2)
         gradient_at = 2254 + unit * 20 + 0
-        store(
-            gradient, gradient_at, load(gradient, gradient_at, 16) + part(t228, 0, 16)
-        )
+        store(gradient, gradient_at, load(gradient, gradient_at, 16) + part(t228, 0, 16))
         t229 = delta * load(features, 256, 16)
         t230 = delta * load(features, 272, 16)
         t231 = delta * load(features, 288, 16)
