@@ -29,7 +29,7 @@ TABLE = ROOT / "docs" / "architecture.csv"
 PICTURE = TABLE.with_suffix(".svg")
 PAGE = TABLE.with_suffix(".md")
 LIBRARY = "hyperreps"
-# from the ground up; modules that are in no package belong to results
+# from the ground up
 LAYERS = (
     *("settings", "numbers", "files", "running", "networks", "symmetry", "data"),
     *("engines", "zoo", "representation", "sampling", "audit", "results", "config"),
@@ -53,9 +53,8 @@ def modules() -> dict[str, Path]:
 
 
 def package(module: str) -> str:
-    """Returns the entry of LAYERS that a module belongs to."""
-    first = module.partition(".")[0]
-    return first if first in LAYERS else "results"
+    """Returns the package that a module belongs to."""
+    return module.partition(".")[0]
 
 
 def imports() -> dict[str, set[str]]:

@@ -274,6 +274,7 @@ class Normalization(NamedTuple):
 def normalization(
     weights: Float[Tensor, "samples parameters"],
     architecture: Architecture,
+    *,
     centering: bool,
     inputs: str = "raw",
 ) -> Normalization:

@@ -91,6 +91,7 @@ class Pretraining:
         self.model.to(self.device)
         halved = settings.precision == "bfloat16"
         self.half = _half_precision(self.model) if halved else {}
+        self.masters = dict(self.model.named_parameters())
         self.table = self._permutation_table()
         self.scale = _loss_scale(self.model, weights)
         # of what the model is shown
@@ -172,20 +173,19 @@ class Pretraining:
 
     def _collect_gradients(self) -> None:
         """Adds the gradients of the bfloat16 weights to those of the float32 ones."""
-        masters = dict(self.model.named_parameters())
         for name, low in self.half.items():
             if low.grad is None:
                 continue
             gradient, low.grad = low.grad.float(), None
-            known = masters[name].grad
-            masters[name].grad = gradient if known is None else known.add_(gradient)
+            master = self.masters[name]
+            known = master.grad
+            master.grad = gradient if known is None else known.add_(gradient)
 
     @torch.no_grad()
     def _round_weights(self) -> None:
         """Takes the float32 weights over to bfloat16."""
-        masters = dict(self.model.named_parameters())
         for name, low in self.half.items():
-            low.copy_(masters[name])
+            low.copy_(self.masters[name])
 
     def _permutation_table(self) -> Permutations | None:
         """Draws the permutations that the settings fix; None: all are used."""
