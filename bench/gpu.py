@@ -2,51 +2,47 @@
 
     python bench/gpu.py --dataset results/paper/datasets/mnist.h5 --output gpu
 
-Needs what training needs (pyproject.toml, dependencies), no more. Every section prints
-its records as lines of JSON and writes OUTPUT/gpu_SECTION.csv; a section that fails
-says why, and the next one runs. Sections: device, zoo (speed of the engines),
+Needs what training needs (pyproject.toml, dependencies), PyYAML and pandas. Every
+section prints its records as lines of JSON and writes OUTPUT/gpu_SECTION.csv; one that
+fails says why, and the next one runs. Sections: device, zoo (speed of the engines),
 agreement (networks to compare with a CPU's), mnist (the whole zoo: accuracy after every
 epoch), autoencoder (speed of its step), profile.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import tyro
+from agreement import CONFIG, compare, train, zoo_recipe
+from common import random_images
 from torch import Tensor
+from zoo import engine_run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.config.costs import autoencoder_multiplications
 from hyperreps.data.images import Images, read_images
-from hyperreps.engines.interface import choose_engine, evaluate_with
+from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
-from hyperreps.numbers.randomness import batch_order
 from hyperreps.representation.pretraining import Pretraining
-from hyperreps.settings.stages import HyperRep, Recipe
+from hyperreps.settings.stages import HyperRep
 from hyperreps.zoo.population import PopulationTraining
 
 CUDA = torch.device("cuda")
-# the paper's MNIST recipe
-RECIPE = Recipe(
-    initialization="uniform",
-    activation="tanh",
-    learning_rate=3e-4,
-    batch_size=10,
-    epochs=50,
-)
+RECIPE = zoo_recipe(CONFIG, "mnist")
 # name, width, feedforward, latent, heads, batch
 SIZES = [
     ("small", 128, 144, 100, 4, 64),
@@ -63,14 +59,12 @@ class Run:
 
     Attributes:
         dataset: Prepared MNIST images.
-        output: Folder of the results.
         deadline: On the clock of time.monotonic.
         models: Of the whole zoo.
         epochs: Of the whole zoo.
     """
 
     dataset: Path
-    output: Path
     deadline: float
     models: int
     epochs: int
@@ -112,38 +106,9 @@ def device(run: Run) -> Iterator[Record]:
         yield {"product": str(kind), "tflop_per_s": 2 * 8192**3 / seconds / 1e12}
 
 
-def _random_images(count: int, channels: int) -> Images:
-    rng = torch.Generator(CUDA).manual_seed(0)
-    shape = (count, channels, 28, 28)
-    return Images(
-        torch.randint(256, shape, dtype=torch.uint8, device=CUDA, generator=rng),
-        torch.randint(10, (count,), device=CUDA, generator=rng),
-        torch.full((channels,), 0.13, device=CUDA),
-        torch.full((channels,), 0.31, device=CUDA),
-    )
-
-
-def _engine_epoch(
-    name: str, images: Images, *, models: int, batch_size: int = 10
-) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Returns an epoch of training and an evaluation of some networks."""
-    architecture = build("cnn", channels=images.pixels.shape[1])
-    engine = choose_engine(name, architecture, activation="tanh", device=CUDA)
-    recipe = RECIPE.model_copy(update={"batch_size": batch_size})
-    rows = initial_weights(architecture, initialization="uniform", seeds=range(models))
-    rows = rows.to(CUDA).requires_grad_()
-    optimizer = engine.optimizer(rows, recipe)
-    order = batch_order(
-        torch.arange(models, device=CUDA), epoch=1, count=len(images.labels)
-    )
-
-    def train() -> object:
-        return engine.train_epoch(rows, optimizer, images, order=order, recipe=recipe)
-
-    def evaluate() -> object:
-        return evaluate_with(engine, rows.detach(), images)
-
-    return train, evaluate
+def _images(count: int, channels: int) -> Images:
+    """Returns random images on the GPU."""
+    return Images(*(part.to(CUDA) for part in random_images(count, channels=channels)))
 
 
 def zoo(run: Run) -> Iterator[Record]:
@@ -155,9 +120,22 @@ def zoo(run: Run) -> Iterator[Record]:
         ("grouped", 1000, 3, 400),
     ]
     for engine, models, channels, count in cases:
-        images = _random_images(count, channels)
-        train, evaluate = _engine_epoch(engine, images, models=models)
-        for what, work in (("train", train), ("evaluate", evaluate)):
+        images, network = _images(count, channels), build("cnn", channels=channels)
+        weights = initial_weights(
+            network, initialization=RECIPE.initialization, seeds=range(models)
+        ).to(CUDA)
+        works = {
+            "train": engine_run(engine, images, RECIPE, models=models),
+            "evaluate": partial(
+                evaluate,
+                network,
+                weights,
+                images,
+                activation=RECIPE.activation,
+                engine=engine,
+            ),
+        }
+        for what, work in works.items():
             seconds = seconds_of(work, repeats=2)
             yield {
                 "engine": engine,
@@ -170,7 +148,7 @@ def zoo(run: Run) -> Iterator[Record]:
 
 def profile(run: Run) -> Iterator[Record]:
     """Says where the time of a grouped epoch and of an autoencoder's step goes."""
-    grouped, _ = _engine_epoch("grouped", _random_images(50, 1), models=1000)
+    grouped = engine_run("grouped", _images(50, 1), RECIPE, models=1000)
     name, training = _pretraining(SIZES[2], "bfloat16")
     for title, work in (("grouped epoch", grouped), (f"autoencoder {name}", training)):
         work()
@@ -252,72 +230,33 @@ def autoencoder(run: Run) -> Iterator[Record]:
             torch.cuda.reset_peak_memory_stats()
 
 
-def _training(
-    run: Run,
-    *,
-    engine: str,
-    models: int,
-    recipe: Recipe,
-    record: Sequence[int],
-    place: torch.device = CUDA,
-) -> PopulationTraining:
-    images = read_images(run.dataset)
-    network = build("cnn", channels=images.channels)
-    seeds = range(1, models + 1)
-    return PopulationTraining(
-        initial_weights(network, initialization=recipe.initialization, seeds=seeds),
-        network,
-        images=images.on(place),
-        seeds=seeds,
-        recipe=recipe,
-        record=record,
-        engine=engine,
-    )
-
-
 def agreement(run: Run) -> Iterator[Record]:
-    """Compares 20 networks after an epoch with those of the CPU's fused engine.
-
-    difference is the mean over networks of test accuracy in %, paired by seed, error
-    its standard error; apart is how far the weights of a pair lie apart, as a share of
-    the way that they have gone.
-    """
+    """Compares 20 networks after an epoch with those of the CPU's fused engine."""
     recipe = RECIPE.model_copy(update={"epochs": 1})
+    file = read_images(run.dataset)
+    network = build("cnn", channels=file.channels)
     found = {}
     for place, engine in (("cpu", "fused"), ("cuda", "fused"), ("cuda", "grouped")):
-        training = _training(
-            run,
-            engine=engine,
-            models=20,
-            recipe=recipe,
-            record=[0, 1],
-            place=torch.device(place),
-        )
-        start = time.monotonic()
-        training.run_epoch()
-        seconds = time.monotonic() - start
-        weights, accuracy = training.recorded, 100 * training.accuracy["test"][:, 1]
-        found[place, engine] = weights, accuracy
-        reference = found["cpu", "fused"]
-        gap = accuracy - reference[1]
-        moved = np.linalg.norm(weights[:, 1] - weights[:, 0], axis=1)
-        apart = np.linalg.norm(weights[:, 1] - reference[0][:, 1], axis=1)
-        yield {
-            "device": place,
-            "engine": engine,
-            "accuracy": float(accuracy.mean()),
-            "std": float(accuracy.std(ddof=1)),
-            "difference": float(gap.mean()),
-            "error": float(gap.std(ddof=1) / len(gap) ** 0.5),
-            "apart": float((apart / moved).mean()),
-            "seconds": seconds,
-        }
+        images = file.on(torch.device(place))
+        found[place, engine] = train(network, images, recipe, seeds=20, engine=engine)
+        table = compare(network, found["cpu", "fused"], found[place, engine])
+        for row in table.to_dict("records"):
+            yield {"device": place, "engine": engine, **row}
 
 
 def mnist(run: Run) -> Iterator[Record]:
     """Trains the paper's zoo for as many epochs as there is time for."""
-    training = _training(
-        run, engine="fused", models=run.models, recipe=RECIPE, record=[0, 1, 21, 25]
+    file = read_images(run.dataset)
+    network = build("cnn", channels=file.channels)
+    seeds = range(1, run.models + 1)
+    training = PopulationTraining(
+        initial_weights(network, initialization=RECIPE.initialization, seeds=seeds),
+        network,
+        images=file.on(CUDA),
+        seeds=seeds,
+        recipe=RECIPE,
+        record=[],
+        engine="fused",
     )
     slowest = 0.0
     for _ in range(run.epochs):
@@ -334,12 +273,8 @@ def mnist(run: Run) -> Iterator[Record]:
             "seconds": time.monotonic() - start,
             "accuracy": float(accuracy.mean()),
             "std": float(accuracy.std(ddof=1)),
-            "diverged": int((np.asarray(training.diverged) >= 0).sum()),
+            "diverged": training.divergence.count,
         }
-    np.savez(
-        run.output / "mnist_accuracy.npz",
-        **{split: values for split, values in training.accuracy.items()},
-    )
 
 
 SECTIONS = {
@@ -368,7 +303,6 @@ def main(
     output.mkdir(parents=True, exist_ok=True)
     run = Run(
         dataset=dataset,
-        output=output,
         deadline=time.monotonic() + 60 * minutes,
         models=models,
         epochs=epochs,
@@ -384,23 +318,9 @@ def main(
                     raise TimeoutError("the time budget is used up")
         except Exception:
             print(f"section {name}: {traceback.format_exc()}", flush=True)
-        write_csv(output / f"gpu_{name}.csv", records)
+        table = pd.DataFrame(records)
+        table.to_csv(output / f"gpu_{name}.csv", index=False, float_format="%.6g")
         print(f"section {name}: {time.monotonic() - start:.1f} s", flush=True)
-
-
-def write_csv(path: Path, records: list[Record]) -> None:
-    """Writes records, which need not have the same keys; numbers with six digits."""
-    columns = dict.fromkeys(key for record in records for key in record)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        writer.writeheader()
-        for record in records:
-            writer.writerow(
-                {
-                    k: f"{v:.6g}" if isinstance(v, float) else v
-                    for k, v in record.items()
-                }
-            )
 
 
 if __name__ == "__main__":

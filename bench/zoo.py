@@ -35,17 +35,17 @@ from hyperreps.settings.stages import Recipe
 
 
 def engine_run(name: str, images: Images, recipe: Recipe, *, models: int) -> Run:
-    """Returns a run that trains all models for an epoch with an engine."""
-    device = torch.device("cpu")
+    """Returns a run that trains all models for an epoch, where the images are."""
+    device = images.pixels.device
     architecture = build("cnn", channels=images.pixels.shape[1])
     engine = choose_engine(
         name, architecture, activation=recipe.activation, device=device
     )
     size = engine.launch_size(device, batch_size=recipe.batch_size)
-    seeds = torch.arange(models)
+    seeds = torch.arange(models, device=device)
     weights = initial_weights(
-        architecture, initialization=recipe.initialization, seeds=seeds.tolist()
-    )
+        architecture, initialization=recipe.initialization, seeds=range(models)
+    ).to(device)
     launches = []
     for rows in weights.split(size):
         leaf = rows.clone().requires_grad_()
