@@ -1,4 +1,4 @@
-"""The kept table of the reference run is that of the kept accuracies of its networks."""
+"""The kept table of the reference run is that of its networks' kept accuracies."""
 
 from __future__ import annotations
 
