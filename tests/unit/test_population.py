@@ -299,6 +299,15 @@ def test_evaluation_equals_a_hand_count(cnn, engine):
         assert loss[k] == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_epoch_of_two_passes_is_two_epochs(engine):
+    two = train([3, 4], recipe=RECIPE.model_copy(update={"epochs": 4}), engine=engine)
+    long = train([3, 4], recipe=RECIPE.model_copy(update={"passes": 2}), engine=engine)
+    assert (long.recorded == two.recorded[:, ::2]).all()
+    halves = two.accuracy["train"][:, 1:].reshape(2, 2, 2).mean(2)
+    np.testing.assert_allclose(long.accuracy["train"][:, 1:], halves, rtol=1e-6)
+
+
 def test_only_the_asked_epochs_are_recorded(cnn):
     recipe = RECIPE.model_copy(update={"epochs": 3})
     training = PopulationTraining(

@@ -370,7 +370,7 @@ class Work:
         fused = architecture == "cnn" and recipe.optimizer == "adam"
         engine = "fused" if fused else "grouped"
         speed = self._speed("zoo", zoo, engine)
-        trained = recipe.epochs * self._images(zoo, "train")
+        trained = recipe.epochs * recipe.passes * self._images(zoo, "train")
         return trained / speed + self._evaluation(
             zoo, recipe.epochs + 1, "val", "test", engine=engine
         )

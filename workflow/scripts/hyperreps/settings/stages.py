@@ -113,7 +113,12 @@ class Recipe(Strict):
     batch_size: Count = Field(
         description="Images per step; the last batch may be short."
     )
-    epochs: Count = Field(description="Passes over the training images.")
+    epochs: Count = Field(description="Epochs of training.")
+    passes: Count = Field(
+        1,
+        description="Passes over the training images that count as one epoch, for image"
+        " sets smaller than those a recipe was made for.",
+    )
     weight_limit: Positive = Field(
         1000.0,
         description="A network with a larger absolute weight has diverged: it is kept"

@@ -138,14 +138,21 @@ class Launches:
     def _train(
         self, launch: Launch, images: Images, seeds: Int[Tensor, models], epoch: int
     ) -> Sums:
-        order = batch_order(seeds, epoch=epoch, count=len(images.labels))
-        return self.engine.train_epoch(
-            launch.rows,
-            launch.optimizer,
-            images,
-            order=order.expand(len(launch.rows), -1),
-            recipe=self.recipe,
-        )
+        passes = self.recipe.passes
+        done = [
+            self.engine.train_epoch(
+                launch.rows,
+                launch.optimizer,
+                images,
+                order=order.expand(len(launch.rows), -1),
+                recipe=self.recipe,
+            )
+            for order in (
+                batch_order(seeds, epoch=number, count=len(images.labels))
+                for number in range((epoch - 1) * passes + 1, epoch * passes + 1)
+            )
+        ]
+        return Sums(*(sum(parts[1:], parts[0]) for parts in zip(*done, strict=True)))
 
     def _launch(
         self,

@@ -136,7 +136,7 @@ class PopulationTraining:
     def _take(self, trained: Trained) -> None:
         """Records what a launch did; diverged models go back to where they were."""
         count = trained.launch.models
-        total = len(self.images["train"].labels)
+        total = len(self.images["train"].labels) * self.launches.recipe.passes
         loss, accuracy = ((x[:count] / total).float().cpu() for x in trained.sums)
         diverged = self.divergence.judge(
             trained.weights, loss, epoch=self.epoch, models=trained.models
