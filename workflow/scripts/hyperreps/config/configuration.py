@@ -16,6 +16,7 @@ from ..files.places import data_folder, expanded
 from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
 from ..settings.sections import (
     Architectures,
+    Capacity,
     Ensembles,
     InDistribution,
     Novelty,
@@ -92,6 +93,7 @@ class Settings(Strict):
     )
     properties: Properties = Field(Properties(), description="The table properties.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
+    capacity: Capacity = Field(Capacity(), description="The figure capacity.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
@@ -297,6 +299,9 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
+    for name in settings.capacity.zoos:
+        audited = settings.novelty.zoos
+        yield from _unknown_problems("capacity.zoos", name, audited, "novelty.zoos")
     for name in settings.novelty.methods:
         method = settings.methods.get(name)
         if settings.novelty.zoos and method and method.architecture:
