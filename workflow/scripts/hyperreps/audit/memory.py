@@ -23,6 +23,7 @@ class Memory(NamedTuple):
         unseen_next: To the second nearest.
         unseen_run: Which unseen run is the nearest, from 0.
         unseen_runs: How many there are.
+        training_runs: How many of those.
     """
 
     equal_training: Float[np.ndarray, models]
@@ -30,6 +31,7 @@ class Memory(NamedTuple):
     unseen_next: Float[np.ndarray, models]
     unseen_run: Int[np.ndarray, models]
     unseen_runs: Int[np.ndarray, models]
+    training_runs: Int[np.ndarray, models]
 
 
 def memory(
@@ -64,6 +66,7 @@ def memory(
         unseen_next=ordered[:, min(1, count - 1)],
         unseen_run=unseen.argmin(1),
         unseen_runs=np.full(len(unseen), count),
+        training_runs=np.full(len(unseen), training.shape[1]),
     )
 
 
@@ -106,9 +109,11 @@ def memorising(found: Memory, groups: np.ndarray) -> Estimate:
     1 for networks that know no more of training runs than of others, whatever their
     spread: the mean network and shrunk ones are near to both. 0 for copies.
 
-    The error has two parts: that between groups of networks, by linearisation of the
-    ratio (Cochran 1977, 6.4), and that of which runs happen to be unseen, by a
-    jackknife. Which training runs are drawn is averaged out.
+    The error has two parts. That between groups of networks is by linearisation of the
+    ratio (Cochran 1977, 6.4). That of which runs happen to be unseen is by a jackknife,
+    with the two degrees of freedom that a gap below a minimum has: often one run is the
+    nearest to many networks. A mean over subsets of the training runs has at most their
+    share of this variance (Hoeffding 1948).
 
     Args:
         found: Of the networks of a population.
@@ -127,5 +132,7 @@ def memorising(found: Memory, groups: np.ndarray) -> Estimate:
         )
         ratios = near / without.mean(1)
         squares = float(np.square(ratios - ratios.mean()).sum())
-        parts = (*parts, Part((runs - 1) / runs * squares, runs - 1.0))
+        share = runs / int(found.training_runs[0])
+        variance = (runs - 1) / runs * squares * (1 + share)
+        parts = (*parts, Part(variance, min(2.0, runs - 1.0)))
     return Estimate(ratio, parts, len(scores))
