@@ -137,7 +137,7 @@ def test_figures(folder, name):
 
 
 def test_figure_of_capacity(folder):
-    """Audits as hyper-representations of two sizes, two lengths of training give them."""
+    """Audits as two sizes and two lengths of training give them."""
     names = []
     for latent, epochs in ((8, 2), (16, 2), (8, 4)):
         for form, name in (("released", "R"), ("independent", "S")):

@@ -52,7 +52,7 @@ def memory(
     count = unseen.shape[1]
     source = np.where(own, training, np.inf).min(1)
     others = np.where(own, np.inf, training)
-    drawn = [count - 1 if found else count for found in own.any(1)]
+    drawn = [count - 1 if any(row) else count for row in own]
     equal = np.array(
         [
             expected_smallest(row[np.isfinite(row)], count=draws, at_most=float(at))
