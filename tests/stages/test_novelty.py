@@ -94,8 +94,9 @@ def test_released_samples_are_copies_and_independent_ones_are_not(folder):
     with h5py.File(folder / "aR.h5") as file:
         # a training network plus one number times 0.002 in every coordinate
         assert (file["aligned"][()] < 0.5).all()
-        np.testing.assert_array_equal(file["source"], file["aligned"])
-        np.testing.assert_array_equal(file["equal_training"], file["source"])
+        np.testing.assert_allclose(file["source"], file["aligned"], rtol=1e-6)
+        # with a single unseen run it is the only one drawn
+        np.testing.assert_allclose(file["equal_training"], file["source"], rtol=1e-6)
         assert (file["unseen"][()] > 3).all()
     with h5py.File(folder / "aS.h5") as file:
         assert (file["aligned"][()] > 3).all()
