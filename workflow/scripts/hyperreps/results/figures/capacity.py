@@ -53,6 +53,8 @@ class Capacity(OfAudits, Drawing):
             for panel, (measure, name) in zip(rows, SHOWN.items(), strict=True):
                 _draw_measure(panel, part[part["measure"] == measure], colours)
                 panel.set_ylabel(name)
+                if measure != "r2_held_out":
+                    panel.set_ylim(bottom=0)
                 if measure == "accuracy":
                     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             for panel in rows[2:]:
