@@ -110,13 +110,13 @@ def test_table(folder):
     table = pd.read_csv(folder / "novelty.csv")
     value = table.set_index(["population", "measure"])["value"].sort_index()
     assert value["R", "new_by_runs"].item() == 0
-    assert value["R", "memorising"].item() < 0.1
+    assert value["R", "training_over_unseen"].item() < 0.1
     assert value["S", "new_by_snapshots"].item() == 1
     assert value["permuted_copy", "aligned"].item() == 0
     assert list(dict.fromkeys(table["coordinates"])) == ["none"]
     for text in (done.stdout, (folder / "novelty.html").read_text()):
         assert "errors shared" in text
-        assert "memorised" in text
+        assert "derived" in text
         assert "random_init" in text
     latex = (folder / "novelty.tex").read_text()
     assert latex.count("Mann") == 0

@@ -169,6 +169,7 @@ def test_every_field_is_described():
             r"ensembles\.methods: \['S_U'\] .* need epoch 0",
         ),
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
+        ("capacity/zoos", ["x"], r"capacity\.zoos: unknown 'x'; novelty\.zoos has"),
         ("properties/variants", [], r"properties: variants must name one at least"),
         ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
         (

@@ -1,4 +1,4 @@
-"""Memorising: are networks nearer to training runs than to as many unseen ones?"""
+"""Are networks nearer to training runs than to as many unseen ones?"""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def by_run(
     return runs, np.minimum.reduceat(distances[:, order], starts, axis=1)
 
 
-def memorising(found: Memory, groups: np.ndarray) -> Estimate:
+def training_over_unseen(found: Memory, groups: np.ndarray) -> Estimate:
     """Ratio of the mean distances to as many training as unseen runs.
 
     1 for networks that know no more of training runs than of others, whatever their

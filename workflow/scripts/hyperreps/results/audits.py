@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..audit.memory import Memory, memorising
+from ..audit.memory import Memory, training_over_unseen
 from ..audit.two_samples import detectable_shift, energy_test
 from ..audit.verdicts import placements, z_score
 from ..files.storage import DataFileError, read_arrays
@@ -183,7 +183,7 @@ def novelty_summary(frame: pd.DataFrame, *, statistics: Statistics) -> pd.DataFr
         - medians of the distances of audit.auditor.Audit; `in_runs` and `in_snapshots`,
           the aligned distance in units of Scale, and `source_in_runs`;
         - shares `new_by_runs`, `new_by_snapshots`, `good` and `new_and_good`;
-        - `memorising`: see audit.memory, and the two means that it is the ratio of;
+        - `training_over_unseen`: see audit.memory, and the two means that it is the ratio of;
         - `z_u` and `nearer`: to training than held-out networks are;
         - `joint`, the p value of JOINT against held-out networks, and `detectable`, the
           difference in accuracy that this test would have found.
@@ -251,9 +251,9 @@ def _compared(
 ) -> Iterator[Measured]:
     """Yields how a population lies to training, compared with networks unseen."""
     found = Memory(*(members[name].to_numpy() for name in Memory._fields))
-    ratio = memorising(found, members["group"].to_numpy())
+    ratio = training_over_unseen(found, members["group"].to_numpy())
     interval = mean_interval(ratio, confidence=level, limits=DISTANCE)
-    yield "memorising", ratio.value, *interval
+    yield "training_over_unseen", ratio.value, *interval
     for name in ("equal_training", "unseen"):
         yield name, float(members[name].mean()), *UNKNOWN
     pair = members, held_out

@@ -19,7 +19,7 @@ SHOWN = {
     "r2_held_out": "R², held-out networks",
     "accuracy": "test accuracy",
     "source_in_runs": "distance to own source\n/ distance between runs",
-    "memorising": "distance to training\n/ to unseen runs",
+    "training_over_unseen": "distance to training\n/ to unseen runs",
 }
 # from light to dark: longer training
 SHADES = ("#9ecae1", "#4292c6", "#084594", "#00203a")
@@ -27,7 +27,7 @@ FORMS = {"released": ("o", "-"), "independent": ("s", "--")}
 
 
 class Capacity(OfAudits, Drawing):
-    """Quality, accuracy, distance and memorising of samples by latent size."""
+    """R2, accuracy, distance and derivation of samples by latent size."""
 
     def frame(self) -> pd.DataFrame:
         """Returns the measures shown, with latent size and epochs of training."""

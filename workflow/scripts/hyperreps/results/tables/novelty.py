@@ -34,7 +34,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("accuracy", "accuracy", ".1%", interval=True),
     Column("R2", "r2_held_out", ".2f", interval=True),
-    Column("training/unseen", "memorising", ".2f", interval=True),
+    Column("training/unseen", "training_over_unseen", ".2f", interval=True),
     Column("own source", "source_in_runs", ".2f", interval=True),
     Column("in runs", "in_runs", ".2f", interval=True),
     Column("in snapshots", "in_snapshots", ".1f"),
@@ -70,14 +70,14 @@ class Novelty(OfAudits, LongTable):
             texts |= {
                 c.heading: _cell(numbers.get(c.measure), c, layout) for c in COLUMNS
             }
-            if memorises(numbers["memorising"]):
-                texts["training/unseen"] += " memorised"
+            if derives(numbers["training_over_unseen"]):
+                texts["training/unseen"] += " derived"
             if numbers["nearer"].value in (0, 1):
                 texts["ZU"] += " saturated"
             yield layout.heading(panel_name(*key[:2])), layout.name(key[2]), texts
 
 
-def memorises(ratio: Any) -> bool:
+def derives(ratio: Any) -> bool:
     """Whether networks surely are nearer to training runs than to unseen ones.
 
     Args:
