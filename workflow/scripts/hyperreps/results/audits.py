@@ -183,7 +183,7 @@ def novelty_summary(frame: pd.DataFrame, *, statistics: Statistics) -> pd.DataFr
         - medians of the distances of audit.auditor.Audit; `in_runs` and `in_snapshots`,
           the aligned distance in units of Scale, and `source_in_runs`;
         - shares `new_by_runs`, `new_by_snapshots`, `good` and `new_and_good`;
-        - `training_over_unseen`: see audit.memory, and the two means that it is the ratio of;
+        - `training_over_unseen`: see audit.memory, and the two means it is made of;
         - `z_u` and `nearer`: to training than held-out networks are;
         - `joint`, the p value of JOINT against held-out networks, and `detectable`, the
           difference in accuracy that this test would have found.

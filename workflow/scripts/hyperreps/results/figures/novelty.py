@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name, scale_of
-from ..drawing import GREY, NARROW, Drawing, method_colours, panels, shown_name
+from ..drawing import GREY, WIDE, Drawing, method_colours, panels, shown_name
 
 MARKERS = "osD^v<>PX*hd"
 
@@ -63,11 +63,8 @@ class Novelty(OfAudits, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a point per network, and the limits."""
-        shape: dict[str, Any] = {
-            "narrow": 1.3 * NARROW,
-            "legend": (0.8, 0.8),
-            "pad": 10,
-        }
+        # as wide as the legend, even for a panel that is alone
+        shape: dict[str, Any] = {"narrow": WIDE, "legend": (0.8, 0.8), "pad": 10}
         figure, drawn = panels(data, PANEL, height=3.0, title=panel_name, **shape)
         for axes, shown in drawn:
             # references below, so that no method hides behind them
