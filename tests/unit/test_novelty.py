@@ -333,6 +333,9 @@ def test_energy_test_by_groups():
     alone = np.arange(30)
     assert energy_test(same, others, groups=alone, rng=rng) < 0.05
     assert energy_test(same + 5, others, groups=groups, rng=rng) < 0.01
+    # of a single group p cannot be smaller, in any draw
+    one = energy_test(same + 9, others, groups=np.zeros(30), rng=rng)
+    assert one == pytest.approx(2 / 41)
     # one of the features, and the spread alone
     moved = rng.normal((0, 0, 2), 1, (30, 3))
     assert energy_test(moved, others, groups=alone, rng=rng) < 0.01

@@ -68,10 +68,12 @@ def _p_value(
     own = np.zeros((permutations + 1, len(pooled)), bool)
     own[:, : len(some)] = True
     own[1:] = rng.permuted(own[1:], axis=1)
+    if len(some) == 1:
+        # there are no more splits
+        own = np.eye(len(pooled), dtype=bool)
     energies = _energies(distances, own)
-    # equal splits differ by rounding
-    as_large = energies[1:] >= energies[0] - 1e-9
-    return float((1 + as_large.sum()) / (1 + permutations))
+    # the first is the one in question; equal splits differ by rounding
+    return float((energies >= energies[0] - 1e-9).mean())
 
 
 def _energies(
