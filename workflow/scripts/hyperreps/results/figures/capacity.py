@@ -97,5 +97,5 @@ def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, str]) -> 
         )
     axes.set_xscale("log")
     ticks = sorted(data["latent"].dropna().unique())
-    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], size=7)
     axes.xaxis.set_minor_locator(NullLocator())
