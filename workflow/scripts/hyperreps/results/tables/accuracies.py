@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from ...settings.stages import Method
-from ..accuracies import OfAccuracies, display_name, read_methods
+from ..accuracies import OfAccuracies, display_name
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
@@ -50,21 +50,16 @@ class Accuracies(OfAccuracies, Table):
         """Returns the table as text_table() does."""
         return text_table(frame)
 
-    def methods(self) -> dict[str, Method]:
-        """Reads the settings of every method; see read_methods()."""
-        sampled = [*self.sources.samples, *self.sources.references]
-        methods = read_methods(self.sources.finetuned, kind="finetuned")
-        return methods | read_methods(sampled, kind="samples")
-
     def notes(self, frame: pd.DataFrame) -> dict[str, str]:
         """Returns how the networks of each method came about."""
         notes = super().notes(frame)
-        for name, method in self.methods().items():
-            seeds = frame.loc[frame["method"] == name, "seeds"].max()
-            trained = (
-                f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
-            )
-            notes[name] = describe(method) + trained
+        seeds = frame.groupby("method")["seeds"].max()
+        settings = self.networks.groupby("method", sort=False)["settings"].first()
+        for name, method in settings.dropna().items():
+            notes[name] = describe(method)
+            if seeds[name]:
+                trained = f"hyper-representations trained per zoo: {seeds[name]}"
+                notes[name] += f"; {trained}"
         return notes
 
 
