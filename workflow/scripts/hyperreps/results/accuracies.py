@@ -243,4 +243,3 @@ def _method(attributes: dict[str, Any], path: Path) -> Method:
             f"{path}: attribute settings: {key}: {problem['msg']}; made by another"
             " version, run the stage again"
         ) from error
-
