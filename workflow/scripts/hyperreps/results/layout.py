@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import jinja2
-import numpy as np
 import pandas as pd
 import yaml
 from pandas.io.formats.style import Styler

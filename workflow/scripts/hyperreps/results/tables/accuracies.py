@@ -13,6 +13,8 @@ from ..accuracies import OfAccuracies, display_name
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
+# above our numbers in plain text
+OURS = "mean ± std [interval] (± seeds)"
 
 
 class Accuracies(OfAccuracies, Table):
@@ -128,23 +130,20 @@ def text_table(summary: pd.DataFrame) -> str:
     """
     blocks = []
     for heading, part in _laid_out(summary, TEXT).groupby("heading", sort=False):
+        first = part["block"] != part["block"].shift()
         shown = pd.DataFrame(
             {
-                "": part["block"].mask(part["block"] == part["block"].shift(), ""),
+                "": part["block"].where(first, ""),
                 "method": part["name"],
                 "n": part["n"].astype(str),
-                "mean ± std [interval] (± seeds)": part["ours"]
-                + part["best"].map(" *".__mul__),
+                OURS: part["ours"] + part["best"].map(" *".__mul__),
                 "published": part["theirs"],
             }
         )
         if part["theirs"].eq(NOT_KNOWN).all():
             shown = shown.drop(columns="published")
-        pad = {
-            str(name): f"{{:<{column.str.len().max()}}}".format
-            for name, column in shown.items()
-        }
-        text = shown.to_string(index=False, justify="left", formatters=pad)
+        padded = shown.apply(lambda texts: texts.str.ljust(texts.str.len().max()))
+        text = padded.to_string(index=False, justify="left")
         blocks.append(f"{heading}\n{text}")
     return "\n\n".join([*blocks, read_words(WORDS)["text"].strip()])
 
