@@ -28,9 +28,7 @@ from .result import Result
 NOT_KNOWN = "—"
 FOLDER = Path(__file__).parent
 PAGES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(FOLDER),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
+    loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined
 )
 
 
@@ -141,7 +139,7 @@ class Table(Result):
             tabular = _tabular(styled(cells, levels=levels))
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
-        return PAGES.get_template("table.tex").render(parts=parts)
+        return PAGES.get_template("table.tex").render(parts=parts) + "\n"
 
     def page(self, frame: pd.DataFrame) -> str:
         """Returns the table as a web page of its own."""
