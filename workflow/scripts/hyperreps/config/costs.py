@@ -230,11 +230,16 @@ class Work:
                 seconds = self._evaluation(name, networks, *splits)
                 yield Jobs("import_zoo", (name,), 1, seconds)
                 continue
-            seconds = sum(
-                self._training(name, recipe, zoo.architecture) for recipe in zoo.recipes
-            )
             shards = len(zoo.shards(self.settings.compute.shard_size))
-            seconds *= zoo.models / len(zoo.recipes)
+            test = _splits(zoo)[2]
+            seconds = sum(
+                count * self._training(name, _until(recipe, epochs), zoo.architecture)
+                for recipe in zoo.recipes
+                for count, epochs in (
+                    (zoo.models - test, zoo.last_epoch),
+                    (test, recipe.epochs),
+                )
+            ) / len(zoo.recipes)
             yield Jobs("train_zoo", (name,), shards, seconds)
             yield Jobs("merge_zoo", (name,), 1, 0)
         for name in needs.aligned_zoos(self.settings):
@@ -279,7 +284,7 @@ class Work:
     def _finetunings(self) -> Iterator[Jobs]:
         for source, target, method in needs.finetuned_networks(self.settings):
             recipe, epochs = self.settings.finetuning(source, target, method)
-            recipe = recipe.model_copy(update={"epochs": max(epochs, default=0)})
+            recipe = _until(recipe, max(epochs, default=0))
             one = self._training(target, recipe, self._shape(source, method))
             seconds = one * self._networks(source, method)
             yield Jobs("finetune", (source, target, method), 1, seconds)
@@ -453,6 +458,10 @@ class Work:
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
         return known.architecture or self.settings.zoos[zoo].architecture
+
+
+def _until(recipe: Recipe, epochs: int) -> Recipe:
+    return recipe.model_copy(update={"epochs": epochs})
 
 
 def _splits(zoo: Zoo) -> tuple[int, int, int]:
