@@ -28,7 +28,7 @@ def main(
     settings: Zoo,
     output: Path,
     data_dir: Path = Path("data"),
-    images: int | None = None,
+    count: int | None = None,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
     """Writes zoos/{zoo}.h5 with the epochs of the npz file; others are not known.
@@ -43,7 +43,7 @@ def main(
         output: HDF5 file to write.
         data_dir: Folder of the file. The environment variable HYPERREPS_DATA overrides
             it. ~ and $NAME are replaced.
-        images: Evaluate on the first so many images of each split; none: on all.
+        count: Evaluate on the first so many images of each split; none: on all.
         machine: Where it computes.
     """
     place = machine.prepare()
@@ -56,7 +56,7 @@ def main(
     measured, labels = {}, {}
     for split, part in file.on(place).items():
         logging.info("evaluating %d networks on %s images", len(rows), split)
-        part = part.first(images) if images else part
+        part = part.first(count) if count else part
         labels[split] = part.labels.cpu().numpy()
         loss, accuracy = evaluate(
             network,

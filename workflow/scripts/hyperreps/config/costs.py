@@ -304,7 +304,7 @@ class Work:
             epochs = len(wanted.epochs) if trained else 1
             sizes = sum(size <= networks for size in wanted.sizes)
             drawn = networks * math.ceil(wanted.subsets / networks)
-            votes = epochs * drawn * sizes * self._images(name, "test")
+            votes = epochs * drawn * sizes * self._image_count(name, "test")
             seconds = self._at("image of an ensemble", votes)
             seconds += self._evaluation(
                 name, epochs * networks, "test", engine="grouped"
@@ -366,8 +366,8 @@ class Work:
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
-        images = self._images(zoo, "test")
-        share = min(1, self.settings.novelty.images / images)
+        known = self._image_count(zoo, "test")
+        share = min(1, self.settings.novelty.images / known)
         return self._evaluation(zoo, networks * share, "test", engine="grouped")
 
     def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
@@ -375,7 +375,7 @@ class Work:
         fused = architecture == "cnn" and recipe.optimizer == "adam"
         engine = "fused" if fused else "grouped"
         speed = self._speed("zoo", zoo, engine)
-        trained = recipe.epochs * recipe.passes * self._images(zoo, "train")
+        trained = recipe.epochs * recipe.passes * self._image_count(zoo, "train")
         return trained / speed + self._evaluation(
             zoo, recipe.epochs + 1, "val", "test", engine=engine
         )
@@ -391,8 +391,8 @@ class Work:
         """Returns seconds that some networks take on parts of a zoo's images."""
         shape = architecture or self.settings.zoos[zoo].architecture
         engine = engine or ("fused" if shape == "cnn" else "grouped")
-        images = sum(self._images(zoo, split) for split in splits)
-        return networks * images / self._speed("evaluation", zoo, engine)
+        count = sum(self._image_count(zoo, split) for split in splits)
+        return networks * count / self._speed("evaluation", zoo, engine)
 
     def _speed(self, table: str, zoo: str, engine: str) -> float:
         channels = 3 if self._channels(zoo) == 3 else 1
@@ -401,7 +401,7 @@ class Work:
     def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)
 
-    def _images(self, zoo: str, split: str) -> Number:
+    def _image_count(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
         source = SOURCES[dataset.source]
