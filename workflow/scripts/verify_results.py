@@ -28,11 +28,10 @@ def main(
         if rewrite:
             write_texts(one.folder, texts_of(one))
         found += check(one)
-        again = [made for made in one.made if made.again]
-        print(
-            f"{one.folder.name}: numbers of {len(again)} tables and figures made again"
-            f" from its inputs, {len(one.made) - len(again)} not"
-        )
+        print(one.folder.name)
+        for what, again in (("made again", True), ("inputs not kept", False)):
+            names = [made.file("") for made in one.made if made.again == again]
+            print(f"  {what}: {', '.join(names) or 'none'}")
     page = history.texts(kept)
     if rewrite:
         write_texts(folder, page)
@@ -40,7 +39,7 @@ def main(
     for difference in found:
         print(difference)
     if found:
-        raise DataFileError(f"{found[0]} ({len(found)} such lines)")
+        raise DataFileError(f"{len(found)} differences, the first: {found[0]}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ NORMALISED, PLAIN = "S_KDE30_released", "B_KDE30_released"
 VARIANT = "normalized"
 COLUMNS = [
     *("run", "date", "commit", "core_hours", "zoo", "r2", "b_t", "s", "s_last", "b"),
-    *("b_last", "epochs", "inside", "published"),
+    *("b_last", "epochs", "inside", "compared"),
 ]
 
 
@@ -40,8 +40,8 @@ def history(runs: Sequence[Kept]) -> pd.DataFrame:
         time of the whole run), zoo; r2 of held-out networks by variant "normalized";
         mean accuracies in [0, 1]: b_t of B_T after all epochs, s of S_KDE30_released
         and b of B_KDE30_released as sampled, s_last and b_last finetuned for `epochs`;
-        of the published numbers of this zoo in all tables, how many lie inside our
-        intervals, and how many are published.
+        of all comparisons with published numbers of this zoo, in how many our interval
+        holds the number (inside), and how many there are (compared).
     """
     rows = [row for run in runs for row in _rows(run)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -100,5 +100,5 @@ def _cells(found: pd.DataFrame) -> Iterator[list[str]]:
             *(f"{row.core_hours:.2g}", display_name(row.zoo, row.zoo)),
             NOT_KNOWN if math.isnan(row.r2) else f"{row.r2:.2f}",
             *(NOT_KNOWN if math.isnan(x) else f"{100 * x:.1f}" for x in accuracies),
-            *(str(row.epochs), f"{row.inside} of {row.published}"),
+            *(str(row.epochs), f"{row.inside} of {row.compared}"),
         ]

@@ -44,7 +44,7 @@ UNREAD = (
 # kinds of which tables show this split only
 SPLITS = {"properties": HELD_OUT}
 # bytes of a figure's numbers, beyond which only the picture is kept
-LARGEST = 500_000
+LARGEST = 100_000
 COMMAND, DONE = "command: ", "done: "
 TIMED = re.compile(r"^\d\d:\d\d:\d\d ")
 LINE = 200  # characters of a log's line

@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,7 @@ from ..files.storage import DataFileError, reading_from, replacing
 from ..running.commands import UNPREFIXED
 from .layout import Table
 from .result import Result, Sources, find
-from .tables.published import Published
+from .tables.published import Numbers, Published
 
 ABOUT = "run.yaml"
 INPUTS = "inputs.tar.xz"
@@ -122,8 +123,15 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about: dict[str, Any] = yaml.safe_load(read_text(folder / ABOUT))
-        self.made = [Made(**entry) for entry in self.about["results"]]
+        text = read_text(folder / ABOUT)
+        try:
+            self.about: dict[str, Any] = yaml.safe_load(text)
+            self.made = [Made(**entry) for entry in self.about["results"]]
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataFileError(
+                f"{folder / ABOUT}: damaged ({reason}); restore it"
+            ) from error
 
     @contextmanager
     def unpacked(self) -> Iterator[Path]:
@@ -214,32 +222,43 @@ def texts(shown: Sequence[Shown]) -> dict[str, str]:
     These are its tables as plain text and as LaTeX, and the table of statements on the
     published numbers.
     """
-    tables = {
-        one.made.name: (one.result, one.frame)
+    tables = [
+        Numbers(one.made.name, one.result, one.frame, one.again is not None)
         for one in shown
-        if isinstance(one.result, Table)
-    }
-    published = Published([(name, *table) for name, table in tables.items()])
+        if one.made.kind == "table"
+    ]
+    published = Published(tables)
     frame = published.frame()
     found = {}
     if len(frame):
         found["tables/published.csv"] = frame.to_csv(index=False)
-        tables["published"] = published, frame
-    for name, (table, numbers) in tables.items():
+        tables.append(Numbers("published", published, frame, known=True))
+    for name, table, numbers, _ in tables:
+        assert isinstance(table, Table), "results/tables has nothing else"
         found[f"tables/{name}.txt"] = table.text(numbers) + "\n"
         found[f"tables/{name}.tex"] = table.latex(numbers)
     return found
 
 
 def other_texts(folder: Path, wanted: Mapping[str, str]) -> Iterator[str]:
-    """Yields the first line of each file that is not as wanted."""
+    """Yields what differs in each file from what is wanted: of a text the first line.
+
+    Numbers of a CSV have to agree to six digits.
+    """
     for name, text in wanted.items():
         path = folder / name
-        old = read_text(path).splitlines() if path.exists() else []
-        for number, lines in enumerate(zip_longest(old, text.splitlines()), start=1):
-            if lines[0] != lines[1]:
-                yield f"{path}: line {number} is {lines[0]!r}, made again {lines[1]!r}"
-                break
+        if not path.exists():
+            yield f"{path}: is missing"
+        elif path.suffix == ".csv":
+            frame = pd.read_csv(StringIO(text))
+            found = different(read_like(path, frame), frame)
+            yield from (f"{path}: {difference}" for difference in found)
+        else:
+            lines = zip_longest(read_text(path).splitlines(), text.splitlines())
+            for number, (old, new) in enumerate(lines, start=1):
+                if old != new:
+                    yield f"{path}: line {number} is {old!r}, made again {new!r}"
+                    break
 
 
 def write_texts(folder: Path, wanted: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 
@@ -20,8 +20,22 @@ COLUMNS = [
     *("table", "source", "target", "name", "epoch", "quantity", "statistic"),
     *("published", "ours", "ci_low", "ci_high", "n", "groups", "outside"),
 ]
-# name of table, table, its numbers
-Numbers = tuple[str, Result, pd.DataFrame]
+
+
+class Numbers(NamedTuple):
+    """A table of a run.
+
+    Attributes:
+        name: Of the table.
+        table: The table itself.
+        frame: Its numbers.
+        known: Whether the files are there that it was made from.
+    """
+
+    name: str
+    table: Result
+    frame: pd.DataFrame
+    known: bool
 
 
 class Published(LongTable):
@@ -34,8 +48,7 @@ class Published(LongTable):
     words: ClassVar = "published.yaml"
 
     def __init__(self, tables: Sequence[Numbers]) -> None:
-        sources = tables[0][1].sources if tables else Sources()
-        super().__init__(sources)
+        super().__init__(tables[0].table.sources if tables else Sources())
         self.tables = tables
 
     def frame(self) -> pd.DataFrame:
@@ -50,9 +63,9 @@ class Published(LongTable):
             where there is no interval.
         """
         rows = [
-            (name, *row, _outside(*row[6:10], tolerance=tolerance))
-            for name, table, frame in self.tables
-            for tolerance, *row in _compared(table, frame)
+            (numbers.name, *row, _outside(*row[6:10], tolerance=tolerance))
+            for numbers in self.tables
+            for tolerance, *row in _compared(numbers)
         ]
         return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -108,31 +121,34 @@ def _outside(
     return low - published if published < low else high - published
 
 
-def _compared(table: Result, frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+def _compared(numbers: Numbers) -> Iterator[tuple[Any, ...]]:
     """Yields the tolerance and all columns but table and outside, for each number."""
+    _, table, frame, known = numbers
     row: Any
     if isinstance(table, OfAccuracies) and "published_mean" in frame:
         for row in frame.itertuples():
-            yield from _accuracies(table, row)
+            yield from _accuracies(table, row, known=known)
     if isinstance(table, OfReconstructions):
-        known = frame[frame["published"].notna() & (frame["split"] == HELD_OUT)]
-        known = known.assign(
-            name=known["variant"].where(
-                known["quantity"] == "reconstruction", known["quantity"]
-            )
-        )
-        for row in known.drop_duplicates(["zoo", "name"]).itertuples():
+        shown = frame[frame["published"].notna() & (frame["split"] == HELD_OUT)]
+        ours = shown["quantity"] == "reconstruction"
+        shown = shown.assign(name=shown["variant"].where(ours, shown["quantity"]))
+        for row in shown.drop_duplicates(["zoo", "name"]).itertuples():
             about = row.zoo, row.zoo, row.name, -1, "accuracy", "mode"
-            ours = row.published, row.mean, row.ci_low, row.ci_high
-            yield ABOUT, *about, *ours, row.networks, row.hyper_reps
+            yield ABOUT, *about, *_estimate(row)
     if isinstance(table, OfProbes):
         for row in frame[frame["published"].notna()].itertuples():
             about = row.zoo, row.zoo, row.features, -1, f"R2 of {row.property}", "value"
-            ours = row.published, row.mean, row.ci_low, row.ci_high
-            yield PRINTED, *about, *ours, row.networks, row.hyper_reps
+            yield PRINTED, *about, *_estimate(row)
 
 
-def _accuracies(table: OfAccuracies, row: Any) -> Iterator[tuple[Any, ...]]:
+def _estimate(row: Any) -> tuple[Any, ...]:
+    ours = row.published, row.mean, row.ci_low, row.ci_high
+    return *ours, row.networks, row.hyper_reps
+
+
+def _accuracies(
+    table: OfAccuracies, row: Any, *, known: bool
+) -> Iterator[tuple[Any, ...]]:
     """Yields the mean of a population and its median, as far as they are published."""
     about = row.source, row.target, row.method, row.epoch, "accuracy"
     if not math.isnan(row.published_mean):
@@ -140,14 +156,13 @@ def _accuracies(table: OfAccuracies, row: Any) -> Iterator[tuple[Any, ...]]:
         printed = ABOUT if math.isnan(row.published_std) else PRINTED
         yield printed, *about, "mean", *ours, row.n, row.groups
     if not math.isnan(row.published_median):
-        ours = row.published_median, row.median, *_median_ends(table, row)
+        ends = _median_ends(table, row) if known else (math.nan, math.nan)
+        ours = row.published_median, row.median, *ends
         yield ABOUT, *about, "median", *ours, row.n, row.groups
 
 
 def _median_ends(table: OfAccuracies, row: Any) -> tuple[float, float]:
-    """Returns the interval of a median, NaN without the accuracies of its networks."""
-    if not all(path.exists() for path in table.sources.zoos):
-        return math.nan, math.nan
+    """Returns the interval of the median of a row's networks."""
     found = table.networks
     for key in ("source", "target", "method", "epoch"):
         found = found[found[key] == getattr(row, key)]
