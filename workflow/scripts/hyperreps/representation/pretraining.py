@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -38,9 +39,10 @@ class Pretraining:
         model: The hyper-representation, in float32.
         settings: Those given, with the precision that is used.
         epoch: Epochs done.
-        curve: One dict per epoch: loss, its two parts, learning rate, and, where it was
-            evaluated, R2 on training and held-out networks (docs/method.md): r2_train,
-            per layer too, and r2_scaled_train, of weights in units of their layers.
+        curve: One dict per epoch: loss, its two parts, learning rate, core-seconds
+            (CPU time of the process, evaluation aside), and, where it was evaluated, R2
+            on training and held-out networks (docs/method.md): r2_train, per layer too,
+            and r2_scaled_train, of weights in units of their layers.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Pretraining:
         Raises:
             DivergedError: If the loss or a weight of the model is not finite.
         """
+        started = time.process_time()
         self.epoch += 1
         self.model.train()
         seed = derived_seed("pretraining", self.seed, self.epoch)
@@ -138,6 +141,7 @@ class Pretraining:
             "reconstruction": reconstruction,
             "contrast": contrast,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "core_seconds": time.process_time() - started,
         }
         last = self.epoch == self.settings.epochs
         if last or self.epoch % self.settings.evaluate_every == 0:
