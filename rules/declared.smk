@@ -15,6 +15,7 @@ STAGES = {
     "ensembles": ENSEMBLES,
     "reconstruction": RECONSTRUCTIONS,
     "properties": PROBES,
+    "ablation": ABLATIONS,
 }
 # what a class reads of the files of its section, where that is not all
 READS = {"zoo.Zoo": ("zoos", "published")}
