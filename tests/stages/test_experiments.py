@@ -134,7 +134,7 @@ def files(folder) -> dict[str, list[Path]]:
     output = ["--variant", "normalized", "--output", folder / "rec" / "normalized.h5"]
     dataset = ["--dataset", folder / "images.h5"]
     run("reconstruct.py", *zoo, *dataset, *hyper_reps, *output, *cpu)
-    output = ["--variant", "normalized", "--output", folder / "abl" / "normalized.h5"]
+    output = ["--variant", "normalized", "--output", folder / "one" / "normalized.h5"]
     output += ["--curves", *(folder / f"seed{s}.csv" for s in (1, 2)), "--samples", 3]
     run("ablate.py", *zoo, *dataset, *hyper_reps, *output, *cpu)
     for features in ("weights", "statistics", "normalized"):
@@ -144,7 +144,7 @@ def files(folder) -> dict[str, list[Path]]:
     return {
         "ensembles": [folder / "ensembles" / f"{name}.h5" for name in ("B_T", "S")],
         "reconstruction": [folder / "rec" / "normalized.h5"],
-        "ablation": [folder / "abl" / "normalized.h5"],
+        "ablation": [folder / "one" / "normalized.h5"],
         "properties": [
             folder / f"pro/{name}.h5"
             for name in ("weights", "statistics", "normalized")
