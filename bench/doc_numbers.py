@@ -49,6 +49,7 @@ from pathlib import Path
 import pandas as pd
 import tyro
 import yaml
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.files.storage import replacing

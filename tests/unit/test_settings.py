@@ -171,6 +171,12 @@ def test_every_field_is_described():
             r"ensembles\.methods: \['S_U'\] .* need epoch 0",
         ),
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
+        (
+            "ablation",
+            {"zoos": ["mnist"], "variants": ["x"]},
+            r"ablation\.variants: .*'x'",
+        ),
+        ("ablation/samples", 1, r"ablation\.samples: .*or equal to 2, got 1"),
         ("properties/variants", [], r"properties: variants must name one at least"),
         ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
         (

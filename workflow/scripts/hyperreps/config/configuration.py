@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from ..files.places import data_folder, expanded
 from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
 from ..settings.sections import (
+    Ablation,
     Architectures,
     Ensembles,
     InDistribution,
@@ -91,6 +92,7 @@ class Settings(Strict):
         Reconstruction(), description="The table reconstruction."
     )
     properties: Properties = Field(Properties(), description="The table properties.")
+    ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
@@ -289,7 +291,7 @@ def _unknown_problems(
 
 def _experiment_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name or epoch that the experiments cannot have."""
-    for section in ("ensembles", "reconstruction", "properties", "novelty"):
+    for section in ("ensembles", "reconstruction", "properties", "ablation", "novelty"):
         for field in ("zoos", "methods", "variants"):
             known = getattr(settings, field)
             for name in getattr(getattr(settings, section), field, ()):

@@ -22,6 +22,7 @@ from .configuration import ZOO_POPULATIONS, Settings
 
 STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
+ABLATED_POPULATIONS = 4  # two of reconstructions, two of samples
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEARLY = 1.25  # ratio of steps of an autoencoder that count as equally large
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
@@ -40,6 +41,7 @@ LOGS = {
     "finetune": "finetuned/{}-{}/{}.log",
     "ensemble": "ensembles/{}/{}.log",
     "reconstruct": "reconstructions/{}/{}.log",
+    "ablate": "ablations/{}/{}.log",
     "probe": "properties/{}/{}.log",
     "audit_references": "novelty/{}{}.log",
     "audit": "novelty/{}/{}.log",
@@ -209,6 +211,7 @@ class Work:
             self._finetunings,
             self._ensembles,
             self._reconstructions,
+            self._ablations,
             self._probes,
             self._audits,
         ):
@@ -318,6 +321,19 @@ class Work:
             seconds = self._evaluation(name, networks, "test")
             seconds += networks * self._coding(name, variant)
             yield Jobs("reconstruct", (name, variant), 1, seconds)
+
+    def _ablations(self) -> Iterator[Jobs]:
+        for name, variant in needs.ablations(self.settings):
+            wanted = self.settings.ablation.samples
+            count = len(self._variant(name, variant).seeds)
+            networks = wanted * count * ABLATED_POPULATIONS
+            seconds = self._evaluation(name, networks, "test")
+            seconds += networks * self._coding(name, variant)
+            # all but the independent samples, and pairs of held-out networks
+            held_out = min(wanted, _splits(self.settings.zoos[name])[2])
+            matches = networks * 3 / 4 + held_out**2 / 2
+            seconds += self._at("match of an audit", matches)
+            yield Jobs("ablate", (name, variant), 1, seconds)
 
     def _probes(self) -> Iterator[Jobs]:
         for name, features in needs.probes(self.settings):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..files.storage import DataFileError, opened, read_arrays
+from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
