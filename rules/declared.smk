@@ -15,6 +15,7 @@ STAGES = {
     "ensembles": ENSEMBLES,
     "reconstruction": RECONSTRUCTIONS,
     "properties": PROBES,
+    "ablation": ABLATIONS,
 }
 
 

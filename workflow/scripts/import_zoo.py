@@ -31,7 +31,7 @@ def main(
     count: int | None = None,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
-    """Writes zoos/{zoo}.h5 with the epochs of the npz file.
+    """Writes zoos/{zoo}.h5 with the epochs of the npz file; others are not known.
 
     The file has weights [models, epochs, parameters] in the vector order of
     docs/data_format.md, epochs [epochs], increasing, and seeds [models], all different.
@@ -65,9 +65,11 @@ def main(
             activation=settings.recipe.activation,
             engine=machine.engine,
         )
-        measured[f"loss/{split}"] = loss.reshape(weights.shape[:2])
-        measured[f"accuracy/{split}"] = accuracy.reshape(weights.shape[:2])
-    log_medians(path, epochs, measured["accuracy/test"], labels["test"])
+        for kind, values in (("loss", loss), ("accuracy", accuracy)):
+            known = np.full((len(seeds), epochs[-1] + 1), np.nan, np.float32)
+            known[:, epochs] = values.reshape(weights.shape[:2])
+            measured[f"{kind}/{split}"] = known
+    log_medians(path, epochs, measured["accuracy/test"][:, epochs], labels["test"])
     split = assign_splits(seeds.tolist(), fractions=settings.split)
     write_arrays(
         output,

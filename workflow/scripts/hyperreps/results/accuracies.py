@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..files.storage import DataFileError, opened, read_arrays
+from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
 from ..zoo.members import sample_groups, sound_networks
-from ..zoo.zoos import zoo_epochs
 from .published import load_published
 from .result import Result
 
@@ -79,8 +78,8 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         zoos: HDF5 files of kind "zoo".
 
     Returns:
-        One row per network and epoch: zoo, model (row of the file), split (of the
-        models: train, val, test), epoch, accuracy.
+        One row per network and epoch that it was trained to: zoo, model (row of the
+        file), split (of the models: train, val, test), epoch, accuracy.
 
     Raises:
         DataFileError: If a file is damaged, or two files hold the same zoo.
@@ -91,17 +90,15 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         name = _attribute(attributes, "zoo", path)
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
-        with opened(path, kind="zoo") as file:
-            recorded = zoo_epochs(file)
-        accuracy = _checked_accuracy(arrays["accuracy/test"], path, recorded.tolist())
-        models, columns = np.indices(accuracy.shape)
+        accuracy = _checked_accuracy(arrays["accuracy/test"], path, gaps=True)
+        models, epochs = np.nonzero(np.isfinite(accuracy))
         frames[name] = pd.DataFrame(
             {
                 "zoo": name,
-                "model": models.ravel(),
-                "split": arrays["split"].astype(str)[models.ravel()],
-                "epoch": recorded[columns.ravel()],
-                "accuracy": accuracy.ravel(),
+                "model": models,
+                "split": arrays["split"].astype(str)[models],
+                "epoch": epochs,
+                "accuracy": accuracy[models, epochs],
             }
         )
     return pd.concat(frames.values(), ignore_index=True)
@@ -186,7 +183,7 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
     accuracy = accuracy.reshape(len(accuracy), -1)
-    accuracy = _checked_accuracy(accuracy, path, range(accuracy.shape[1]))
+    accuracy = _checked_accuracy(accuracy, path)
     groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     named = ("source", "method", *(("target",) if kind == "finetuned" else ()))
     about = {name: _attribute(attributes, name, path) for name in named}
@@ -208,19 +205,22 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _checked_accuracy(
-    accuracy: np.ndarray, path: Path, epochs: Sequence[int]
+    accuracy: np.ndarray, path: Path, *, gaps: bool = False
 ) -> Float[np.ndarray, "models epochs"]:
+    """Returns accuracies that are in [0, 1] or, with gaps, NaN at some epochs."""
     if accuracy.ndim != 2 or not accuracy.size:
         raise DataFileError(
             f"{path}: accuracy/test has shape {accuracy.shape}, but networks x epochs"
             " is needed; move the file away and run again"
         )
-    bad = np.argwhere(~((accuracy >= 0) & (accuracy <= 1)))
+    sound = (accuracy >= 0) & (accuracy <= 1)
+    gap = np.isnan(accuracy) & sound.any(axis=1, keepdims=True)
+    bad = np.argwhere(~(sound | gap if gaps else sound))
     if len(bad):
-        model, column = bad[0]
+        model, epoch = bad[0]
         raise DataFileError(
-            f"{path}: accuracy/test of network {model} at epoch {epochs[column]} is"
-            f" {accuracy[model, column]}, but must lie in [0, 1]; move the file away"
+            f"{path}: accuracy/test of network {model} at epoch {epoch} is"
+            f" {accuracy[model, epoch]}, but must lie in [0, 1]; move the file away"
             " and run again"
         )
     return accuracy.astype(np.float64)

@@ -210,6 +210,19 @@ class Properties(OfVariants):
     )
 
 
+class Ablation(OfVariants):
+    """What the settings of a hyper-representation do, one variant per row."""
+
+    tables: ClassVar = {"ablation": "ablation.Ablation"}
+    figures: ClassVar = {"ablation": "ablation.Ablation"}
+    variants: Names = Field(
+        (), description="Keys of variants; the others are changes of the first."
+    )
+    samples: Annotated[int, Field(ge=2, le=MOST)] = Field(
+        50, description="Networks of each population, per seed of a variant."
+    )
+
+
 class Novelty(Section):
     """The audit: how far sampled networks are from those they were learned from."""
 

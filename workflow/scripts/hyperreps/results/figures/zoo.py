@@ -77,7 +77,7 @@ def _zoo_numbers(zoos: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     accuracy = zoos.groupby(["zoo", "epoch"], sort=False)["accuracy"]
     numbers = accuracy.quantile(np.array([*QUANTILES.values()])).unstack()
     numbers.columns = pd.Index(QUANTILES)
-    numbers.insert(0, "n", accuracy.size())
+    numbers.insert(0, "n", accuracy.count())
     known = published.query("method == @BASELINE and statistic == 'mean'")
     known = known[known["source"] == known["target"]]
     known = known.rename(columns={"value": "published_mean", "std": "published_std"})
