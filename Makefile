@@ -65,7 +65,7 @@ verify: env
 numbers: env
 	$(RUN) python bench/costs.py --output docs/measurements/estimate.csv >/dev/null
 	$(RUN) python bench/architecture.py
-	$(RUN) python workflow/scripts/make_numbers.py
+	$(RUN) python bench/doc_numbers.py
 
 bench: env
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
@@ -104,7 +104,7 @@ check: env
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
 	$(RUN) python bench/architecture.py --check
-	$(RUN) python workflow/scripts/make_numbers.py --check
+	$(RUN) python bench/doc_numbers.py --check
 
 format: env
 	$(RUN) ruff format $(SOURCES)
