@@ -244,6 +244,8 @@ def wide(
         index=list(levels), columns=columns, values="values"
     )
     rows, header = table.index.nlevels, table.columns.nlevels
+    if header > 1:  # what has the same heading stands side by side
+        table = table.sort_index(axis=1, level=0, sort_remaining=False)
     table = table.astype(object).where(table.notna(), missing)
     return table.rename_axis(index=[None] * rows, columns=[None] * header)
 
