@@ -59,7 +59,8 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
     for zoo, part in accuracies.groupby("target", sort=False):
         means = part.set_index(["method", "epoch"])["mean"]
         last = part.groupby("method")["epoch"].max()
-        epochs = last[last.index.isin([NORMALISED, PLAIN])].min()
+        shared = last[last.index.isin([NORMALISED, PLAIN])]
+        epochs = int(min(shared, default=0))
         shown = [
             means.get((method, epoch), math.nan)
             for method in (NORMALISED, PLAIN)
