@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name
-from ..drawing import GREY, Drawing, grid, legend
+from ..drawing import GREY, WIDE, Drawing, legend, line
 
 # measure of novelty_summary(), its axis, and the value of held-out networks if known
 SHOWN = {
@@ -21,8 +21,6 @@ SHOWN = {
     "source_in_runs": "distance to own source\n/ distance between runs",
     "training_over_unseen": "distance to training\n/ to unseen runs",
 }
-# from light to dark: longer training
-SHADES = ("#9ecae1", "#4292c6", "#084594", "#00203a")
 FORMS = {"released": ("o", "-"), "independent": ("s", "--")}
 
 
@@ -44,9 +42,13 @@ class Capacity(OfAudits, Drawing):
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a row of panels per zoo, a line per form and length of training."""
         zoos = list(data.groupby(PANEL, sort=False))
-        figure, axes = grid(2 * len(zoos), 2, height=2.1)
+        lines = 2 * len(zoos)
+        figure = Figure(figsize=(WIDE, 2.1 * lines + 0.45))
+        axes = figure.subplots(lines, 2)
         lengths = np.sort(data["epochs"].dropna().unique())
-        colours = dict(zip(lengths, SHADES, strict=False))
+        # from light to dark: longer training
+        shades = colormaps["Blues"](np.linspace(0.4, 1, len(lengths)))
+        colours = dict(zip(lengths, shades, strict=True))
         key: Any
         for rows, (key, part) in zip(axes.reshape(len(zoos), 4), zoos, strict=True):
             rows[0].set_title(panel_name(*key), loc="left")
@@ -59,40 +61,30 @@ class Capacity(OfAudits, Drawing):
                     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             for panel in rows[2:]:
                 panel.set_xlabel("size of the latent")
-        handles = [
-            Line2D([], [], color=colour, label=f"{length:.0f} epochs")
-            for length, colour in colours.items()
-        ]
-        for form in [f for f in FORMS if f in set(data["form"])]:
-            marker, line = FORMS[form]
-            style: dict[str, Any] = {"color": GREY, "marker": marker, "linestyle": line}
-            handles.append(Line2D([], [], label=form, **style))
-        held_out: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 0.9}
-        handles.append(Line2D([], [], label="held-out networks", **held_out))
-        legend(figure, handles)
+        forms = [form for form in FORMS if form in set(data["form"])]
+        legend(
+            figure,
+            *(line(f"{n:.0f} epochs", color=colour) for n, colour in colours.items()),
+            *(line(form, marker=FORMS[form][0], ls=FORMS[form][1]) for form in forms),
+            line("held-out networks", ls=":", lw=0.9),
+        )
         return figure
 
 
-def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, str]) -> None:
-    known = data[data["population"] == "held_out"]["value"].dropna()
-    for value in known:
+def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, Any]) -> None:
+    """Draws a line per form and length; dotted, what held-out networks have."""
+    for value in data[data["population"] == "held_out"]["value"].dropna():
         axes.axhline(value, color=GREY, linestyle=":", linewidth=0.9)
-    for (form, length), rows in data.dropna(subset="latent").groupby(
-        ["form", "epochs"]
-    ):
-        marker, line = FORMS.get(form, ("D", ":"))
-        line_of = rows.sort_values("latent")
-        spread = (
-            line_of["value"] - line_of["ci_low"],
-            line_of["ci_high"] - line_of["value"],
-        )
+    lines = data.dropna(subset="latent").sort_values("latent")
+    for (form, length), rows in lines.groupby(["form", "epochs"]):
+        marker, style = FORMS.get(form, ("D", ":"))
+        value = rows["value"]
+        spread = np.stack([value - rows["ci_low"], rows["ci_high"] - value])
         axes.errorbar(
-            line_of["latent"],
-            line_of["value"],
-            np.nan_to_num(np.stack(spread)),
+            *(rows["latent"], value, np.nan_to_num(spread)),
             color=colours[length],
             marker=marker,
-            linestyle=line,
+            linestyle=style,
             elinewidth=0.8,
         )
     axes.set_xscale("log")

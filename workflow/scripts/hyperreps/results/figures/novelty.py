@@ -9,11 +9,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name, scale_of
-from ..drawing import GREY, WIDE, Drawing, method_colours, panels, shown_name
+from ..drawing import (
+    GREY,
+    WIDE,
+    Drawing,
+    legend,
+    line,
+    method_colours,
+    panels,
+    shown_name,
+)
 
 MARKERS = "osD^v<>PX*hd"
 
@@ -92,11 +100,8 @@ class Novelty(OfAudits, Drawing):
                 xlabel="distance to training / distance between runs",
                 ylabel="test accuracy",
             )
-        handles = [
-            Line2D([], [], linestyle="", label=shown_name(name), **look.marks)
-            for name, look in self.looks.items()
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        names = ((shown_name(name), look.marks) for name, look in self.looks.items())
+        legend(figure, *(line(name, ls="", **marks) for name, marks in names), ncols=4)
         return figure
 
 
