@@ -32,7 +32,7 @@ TABLE_2 = np.int64(4032)
 SUMS_ROW_2 = np.int64(48)
 SUMS_2 = np.int64(1440)
 POSITIONS_2 = np.int64(16)
-ENTRIES = np.int64(128)
+HANDED = np.int64(128)
 FEATURES = np.int64(2592)
 SCORES_AT = np.int64(2432)
 CLASSES = np.int64(10)
@@ -233,12 +233,12 @@ def convolve_1(inputs, inputs_at, table, weights, features, features_at, winners
 
 
 @njit
-def convolve_2(features, features_at, table, weights, entries, entries_at, winners):
+def convolve_2(features, features_at, table, weights, handed, handed_at, winners):
     """Second convolution and pooling of an image; winners: which corner."""
     for row in range(4):
         for column in range(4):
             window_at = features_at + (2 * row * 12 + 2 * column) * 8
-            pooled_at = entries_at + (row * 4 + column) * 8
+            pooled_at = handed_at + (row * 4 + column) * 8
             sum_0_0 = filled(F(0), 16)
             sum_0_1 = filled(F(0), 16)
             sum_0_2 = filled(F(0), 16)
@@ -410,7 +410,7 @@ def convolve_2(features, features_at, table, weights, entries, entries_at, winne
             store_integers(winners, pooled_at + 0, winner)
             largest = where_greater(lower, upper, lower, upper)
             bias = load(weights, 1408, 8)
-            store(entries, pooled_at + 0, largest + bias)
+            store(handed, pooled_at + 0, largest + bias)
 
 
 @njit
@@ -549,12 +549,12 @@ def convolve_1_only(inputs, inputs_at, table, weights, features, features_at):
 
 
 @njit
-def convolve_2_only(features, features_at, table, weights, entries, entries_at):
+def convolve_2_only(features, features_at, table, weights, handed, handed_at):
     """Second convolution and pooling of an image; winners: which corner."""
     for row in range(4):
         for column in range(4):
             window_at = features_at + (2 * row * 12 + 2 * column) * 8
-            pooled_at = entries_at + (row * 4 + column) * 8
+            pooled_at = handed_at + (row * 4 + column) * 8
             sum_0_0 = filled(F(0), 16)
             sum_0_1 = filled(F(0), 16)
             sum_0_2 = filled(F(0), 16)
@@ -718,7 +718,7 @@ def convolve_2_only(features, features_at, table, weights, entries, entries_at):
             lower = where_greater(value_3, value_2, value_3, value_2)
             largest = where_greater(lower, upper, lower, upper)
             bias = load(weights, 1408, 8)
-            store(entries, pooled_at + 0, largest + bias)
+            store(handed, pooled_at + 0, largest + bias)
 
 
 @njit
@@ -772,12 +772,12 @@ def convolve_1_gradient(inputs, deltas, winners, winners_at, sums, gradient):
 
 
 @njit
-def convolve_2_gradient(features, features_at, table, deltas, winners, entries_at, sums, gradient, deltas_before):
+def convolve_2_gradient(features, features_at, table, deltas, winners, handed_at, sums, gradient, deltas_before):
     """The same for the second convolution, and the gradient of its features."""
     for unit in range(UNITS_2):
         total = F(0)
         for position in range(POSITIONS_2):
-            total += deltas[entries_at + position * 8 + unit]
+            total += deltas[handed_at + position * 8 + unit]
         gradient[1408 + unit] += total
         sums_at = unit * 5 * SUMS_ROW_2
         sum_0_0 = load(sums, sums_at + 0, 16)
@@ -797,7 +797,7 @@ def convolve_2_gradient(features, features_at, table, deltas, winners, entries_a
         sum_4_2 = load(sums, sums_at + 224, 16)
         for row in range(4):
             for column in range(4):
-                delta_at = entries_at + (row * 4 + column) * 8 + unit
+                delta_at = handed_at + (row * 4 + column) * 8 + unit
                 corner = np.int64(winners[delta_at])
                 delta = load_filled(deltas, delta_at, 16)
                 window_at = features_at + (2 * row + (corner >> 1)) * 96
@@ -836,7 +836,7 @@ def convolve_2_gradient(features, features_at, table, deltas, winners, entries_a
     for row in range(4):
         for column in range(4):
             before_at = 2 * row * 96 + 2 * column * 8
-            pooled_at = entries_at + (row * 4 + column) * 8
+            pooled_at = handed_at + (row * 4 + column) * 8
             sum_0_0 = load(deltas_before, before_at + 0, 16)
             sum_0_1 = load(deltas_before, before_at + 16, 16)
             sum_0_2 = load(deltas_before, before_at + 32, 16)
@@ -899,52 +899,52 @@ def convolve_2_gradient(features, features_at, table, deltas, winners, entries_a
 
 
 @njit
-def forward_image(activation, lane, inputs, table_1, table_2, weights, features_1, slopes_1, winners_1, entries, winners_2):
+def forward_image(activation, lane, inputs, table_1, table_2, weights, features_1, slopes_1, winners_1, handed, winners_2):
     """From the pixels of an image to what enters the lanes."""
     inputs_at = lane * IMAGE
     features_at = lane * FEATURES_1
-    entries_at = lane * ENTRIES
+    handed_at = lane * HANDED
     convolve_1(inputs, inputs_at, table_1, weights, features_1, features_at, winners_1)
     activate(activation, features_1, slopes_1, features_at, FEATURES_1)
-    convolve_2(features_1, features_at, table_2, weights, entries, entries_at, winners_2)
+    convolve_2(features_1, features_at, table_2, weights, handed, handed_at, winners_2)
 
 
 @njit
-def forward_image_only(activation, lane, inputs, table_1, table_2, weights, features_1, entries):
+def forward_image_only(activation, lane, inputs, table_1, table_2, weights, features_1, handed):
     """From the pixels of an image to what enters the lanes."""
     inputs_at = FIRST
     features_at = FIRST
-    entries_at = lane * ENTRIES
+    handed_at = lane * HANDED
     convolve_1_only(inputs, inputs_at, table_1, weights, features_1, features_at)
     activate(activation, features_1, None, features_at, FEATURES_1)
-    convolve_2_only(features_1, features_at, table_2, weights, entries, entries_at)
+    convolve_2_only(features_1, features_at, table_2, weights, handed, handed_at)
 
 
 @njit
-def backward_image(lane, inputs, table_2, features_1, slopes_1, deltas_1, winners_1, entries, winners_2, sums_1, sums_2, gradient):
+def backward_image(lane, inputs, table_2, features_1, slopes_1, deltas_1, winners_1, handed, winners_2, sums_1, sums_2, gradient):
     """From the gradient by what entered the lanes to that of the first layers."""
     inputs_at = lane * IMAGE
     features_at = lane * FEATURES_1
-    entries_at = lane * ENTRIES
-    convolve_2_gradient(features_1, features_at, table_2, entries, winners_2, entries_at, sums_2, gradient, deltas_1)
+    handed_at = lane * HANDED
+    convolve_2_gradient(features_1, features_at, table_2, handed, winners_2, handed_at, sums_2, gradient, deltas_1)
     multiply(deltas_1, FIRST, slopes_1, features_at, FEATURES_1)
     convolve_1_gradient(inputs, deltas_1, winners_1, features_at, sums_1, gradient)
 
 
 @njit
-def enter_lanes(features_1, entries, features):
+def to_lanes(features_1, handed, features):
     """Brings what enters the lanes there."""
     for row in range(4):
         for column in range(4):
             at = (row * 4 + column) * 8
-            t57 = joined(load(entries, 0 + at + 0 * ENTRIES, 8), load(entries, 0 + at + 8 * ENTRIES, 8))
-            t58 = joined(load(entries, 0 + at + 1 * ENTRIES, 8), load(entries, 0 + at + 9 * ENTRIES, 8))
-            t59 = joined(load(entries, 0 + at + 2 * ENTRIES, 8), load(entries, 0 + at + 10 * ENTRIES, 8))
-            t60 = joined(load(entries, 0 + at + 3 * ENTRIES, 8), load(entries, 0 + at + 11 * ENTRIES, 8))
-            t61 = joined(load(entries, 0 + at + 4 * ENTRIES, 8), load(entries, 0 + at + 12 * ENTRIES, 8))
-            t62 = joined(load(entries, 0 + at + 5 * ENTRIES, 8), load(entries, 0 + at + 13 * ENTRIES, 8))
-            t63 = joined(load(entries, 0 + at + 6 * ENTRIES, 8), load(entries, 0 + at + 14 * ENTRIES, 8))
-            t64 = joined(load(entries, 0 + at + 7 * ENTRIES, 8), load(entries, 0 + at + 15 * ENTRIES, 8))
+            t57 = joined(load(handed, 0 + at + 0 * HANDED, 8), load(handed, 0 + at + 8 * HANDED, 8))
+            t58 = joined(load(handed, 0 + at + 1 * HANDED, 8), load(handed, 0 + at + 9 * HANDED, 8))
+            t59 = joined(load(handed, 0 + at + 2 * HANDED, 8), load(handed, 0 + at + 10 * HANDED, 8))
+            t60 = joined(load(handed, 0 + at + 3 * HANDED, 8), load(handed, 0 + at + 11 * HANDED, 8))
+            t61 = joined(load(handed, 0 + at + 4 * HANDED, 8), load(handed, 0 + at + 12 * HANDED, 8))
+            t62 = joined(load(handed, 0 + at + 5 * HANDED, 8), load(handed, 0 + at + 13 * HANDED, 8))
+            t63 = joined(load(handed, 0 + at + 6 * HANDED, 8), load(handed, 0 + at + 14 * HANDED, 8))
+            t64 = joined(load(handed, 0 + at + 7 * HANDED, 8), load(handed, 0 + at + 15 * HANDED, 8))
             t65 = paired(t57, t61, 4, 0)
             t66 = paired(t57, t61, 4, 1)
             t67 = paired(t58, t62, 4, 0)
@@ -978,7 +978,7 @@ def enter_lanes(features_1, entries, features):
 
 
 @njit
-def leave_lanes(deltas, entries):
+def from_lanes(deltas, handed):
     """Brings the gradient by what entered the lanes back to images."""
     for row in range(4):
         for column in range(4):
@@ -1015,22 +1015,22 @@ def leave_lanes(deltas, entries):
             t118 = paired(t109, t111, 1, 1)
             t119 = paired(t110, t112, 1, 0)
             t120 = paired(t110, t112, 1, 1)
-            store(entries, 0 + at + 0 * ENTRIES, part(t113, 0, 8))
-            store(entries, 0 + at + 8 * ENTRIES, part(t113, 8, 8))
-            store(entries, 0 + at + 1 * ENTRIES, part(t114, 0, 8))
-            store(entries, 0 + at + 9 * ENTRIES, part(t114, 8, 8))
-            store(entries, 0 + at + 2 * ENTRIES, part(t115, 0, 8))
-            store(entries, 0 + at + 10 * ENTRIES, part(t115, 8, 8))
-            store(entries, 0 + at + 3 * ENTRIES, part(t116, 0, 8))
-            store(entries, 0 + at + 11 * ENTRIES, part(t116, 8, 8))
-            store(entries, 0 + at + 4 * ENTRIES, part(t117, 0, 8))
-            store(entries, 0 + at + 12 * ENTRIES, part(t117, 8, 8))
-            store(entries, 0 + at + 5 * ENTRIES, part(t118, 0, 8))
-            store(entries, 0 + at + 13 * ENTRIES, part(t118, 8, 8))
-            store(entries, 0 + at + 6 * ENTRIES, part(t119, 0, 8))
-            store(entries, 0 + at + 14 * ENTRIES, part(t119, 8, 8))
-            store(entries, 0 + at + 7 * ENTRIES, part(t120, 0, 8))
-            store(entries, 0 + at + 15 * ENTRIES, part(t120, 8, 8))
+            store(handed, 0 + at + 0 * HANDED, part(t113, 0, 8))
+            store(handed, 0 + at + 8 * HANDED, part(t113, 8, 8))
+            store(handed, 0 + at + 1 * HANDED, part(t114, 0, 8))
+            store(handed, 0 + at + 9 * HANDED, part(t114, 8, 8))
+            store(handed, 0 + at + 2 * HANDED, part(t115, 0, 8))
+            store(handed, 0 + at + 10 * HANDED, part(t115, 8, 8))
+            store(handed, 0 + at + 3 * HANDED, part(t116, 0, 8))
+            store(handed, 0 + at + 11 * HANDED, part(t116, 8, 8))
+            store(handed, 0 + at + 4 * HANDED, part(t117, 0, 8))
+            store(handed, 0 + at + 12 * HANDED, part(t117, 8, 8))
+            store(handed, 0 + at + 5 * HANDED, part(t118, 0, 8))
+            store(handed, 0 + at + 13 * HANDED, part(t118, 8, 8))
+            store(handed, 0 + at + 6 * HANDED, part(t119, 0, 8))
+            store(handed, 0 + at + 14 * HANDED, part(t119, 8, 8))
+            store(handed, 0 + at + 7 * HANDED, part(t120, 0, 8))
+            store(handed, 0 + at + 15 * HANDED, part(t120, 8, 8))
 
 
 @njit

@@ -116,14 +116,14 @@ class Maps(NamedTuple):
         return self.side == self.whole
 
 
-class Entry(NamedTuple):
+class Handover(NamedTuple):
     """What goes from single images to the lanes, and its gradient back.
 
     Attributes:
         maps: Where it goes.
-        at: Where it begins among the entries of an image.
+        at: Where it begins in what an image hands over.
         stride: Of the rows and columns of features_1 that are taken as they are;
-            0: others wrote what is taken among the entries.
+            0: others wrote there what is taken.
         pooling: By which it was pooled from features_1.
     """
 
@@ -180,7 +180,7 @@ class Program:
         first: The first convolution.
         around: Pooling and convolution in the shortcut around it.
         second: The second convolution, if it is pooled too.
-        entries: What goes to the lanes.
+        handovers: What goes to the lanes.
         steps: What is done there.
         size: Entries of all feature maps there.
         scores: The last of them.
@@ -194,7 +194,7 @@ class Program:
         """
         self.around: tuple[Window, Weighted] | None = None
         self.second: Stage | None = None
-        self.entries: list[Entry] = []
+        self.handovers: list[Handover] = []
         self.steps: list[Step] = []
         self.size = 0
         self._items = iter(architecture.weighted)
@@ -206,9 +206,9 @@ class Program:
         )
 
     @property
-    def entry_size(self) -> int:
-        """Entries of an image."""
-        return sum(entry.maps.side**2 * UNITS for entry in self.entries)
+    def handed(self) -> int:
+        """Entries of an image that are handed over."""
+        return sum(handover.maps.side**2 * UNITS for handover in self.handovers)
 
     def _first(self, layers: _Layers) -> _Layers:
         """Reads the first convolution; returns the layers behind it."""
@@ -238,37 +238,37 @@ class Program:
         body, shortcut, rest = _block(layers)
         side = self.first.side
         if not _is_stage(body) or not _fits_second(body[0], side):
-            return self._enter(UNITS, side, stride=1), layers
+            return self._hand(UNITS, side, stride=1), layers
         self.second = self._stage(body, side)
-        maps = self._enter(self.second.item.units, self.second.side)
+        maps = self._hand(self.second.item.units, self.second.side)
         maps = self._through(body[2:], maps)
         if shortcut is not None:
-            self._join(*self._enter_around(shortcut, side), maps)
+            self._join(*self._hand_around(shortcut, side), maps)
         return maps, rest
 
-    def _enter_around(self, shortcut: _Layers, side: int) -> tuple[_Layers, Maps]:
+    def _hand_around(self, shortcut: _Layers, side: int) -> tuple[_Layers, Maps]:
         """Takes features_1 into a shortcut; returns its other layers and its start."""
         kinds = tuple(type(layer) for layer in shortcut)
         if kinds[:1] == (MaxPool,):
             window = _window(shortcut[0], side)
-            return shortcut[1:], self._enter(UNITS, window.side, pooling=window)
+            return shortcut[1:], self._hand(UNITS, window.side, pooling=window)
         _require(
             kinds == (Convolution, Subsample) and shortcut[0].kernel == 1,
             "knows pooling and strided 1 x 1 convolutions around the second only",
         )
         stride = shortcut[1].stride
-        return shortcut[:1], self._enter(UNITS, -(-side // stride), stride=stride)
+        return shortcut[:1], self._hand(UNITS, -(-side // stride), stride=stride)
 
     def _stage(self, layers: _Layers, side: int) -> Stage:
         item = next(self._items)
         kernel = layers[0].kernel
         return Stage(item, kernel, (side + 1 - kernel) // 2)
 
-    def _enter(
+    def _hand(
         self, units: int, side: int, *, stride: int = 0, pooling: Window | None = None
     ) -> Maps:
-        maps, at = self._maps(units, side), self.entry_size
-        self.entries.append(Entry(maps, at, stride, pooling))
+        maps, at = self._maps(units, side), self.handed
+        self.handovers.append(Handover(maps, at, stride, pooling))
         return maps
 
     def _maps(self, units: int, side: int) -> Maps:
@@ -412,9 +412,9 @@ class Plan:
         return -(-(second.kernel + 1) * 8 // self.lanes) * self.lanes if second else 0
 
     @property
-    def features_1_enter(self) -> bool:
+    def features_1_handed(self) -> bool:
         """Whether features_1 themselves go to the lanes."""
-        return any(entry.stride for entry in self.program.entries)
+        return any(handover.stride for handover in self.program.handovers)
 
     def constants(self) -> dict[str, int]:
         """Returns what fused/steps.py calls by names in capitals.
@@ -445,9 +445,9 @@ class Plan:
             "SUMS_1": planes * 8 * first.kernel * 8,
             "FEATURES_1": features_1,
             # in evaluation: those of all 16 images, where they go to the lanes
-            "KEPT_1": features_1 * (IMAGES if self.features_1_enter else 1),
+            "KEPT_1": features_1 * (IMAGES if self.features_1_handed else 1),
             **self._constants_2(),
-            "ENTRIES": program.entry_size,
+            "HANDED": program.handed,
             "FEATURES": program.size,
             "SCORES_AT": program.scores.start,
             "CLASSES": CLASSES,

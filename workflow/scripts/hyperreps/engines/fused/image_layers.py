@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...networks.architectures import Weighted
-from ..plan import UNITS, Entry, Plan, Window
+from ..plan import UNITS, Handover, Plan, Window
 from .source import Source
 
 # positions whose sums do not wait for one another
@@ -30,19 +30,17 @@ def forward_image(code: Source, plan: Plan, *, training: bool) -> None:
         calls.append("add_shrunk(inputs, inputs_at, weights, features_1, features_at)")
     if program.second:
         calls.append(
-            f"convolve_2{only}(features_1, features_at, table_2, weights, entries,"
-            f" entries_at{winners.format(2)})"
+            f"convolve_2{only}(features_1, features_at, table_2, weights, handed,"
+            f" handed_at{winners.format(2)})"
         )
     calls += [
-        f"pool_features{only}(features_1, features_at, entries, entries_at"
-        f" + {entry.at}{winners.format(2)})"
-        for entry in program.entries
-        if entry.pooling
+        f"pool_features{only}(features_1, features_at, handed, handed_at"
+        f" + {handover.at}{winners.format(2)})"
+        for handover in program.handovers
+        if handover.pooling
     ]
     arguments = "activation, lane, inputs, table_1, table_2, weights, features_1"
-    arguments += (
-        ", slopes_1, winners_1, entries, winners_2" if training else ", entries"
-    )
+    arguments += ", slopes_1, winners_1, handed, winners_2" if training else ", handed"
     about = "From the pixels of an image to what enters the lanes."
     with code.function(f"forward_image{only}({arguments})", about):
         _say_places(code, plan, kept=training)
@@ -52,26 +50,26 @@ def forward_image(code: Source, plan: Plan, *, training: bool) -> None:
 def _say_places(code: Source, plan: Plan, *, kept: bool) -> None:
     """Says where an image lies; in evaluation, only what is needed later is kept."""
     code(f"inputs_at = {'lane * IMAGE' if kept else 'FIRST'}")
-    kept = kept or plan.features_1_enter
+    kept = kept or plan.features_1_handed
     code(f"features_at = {'lane * FEATURES_1' if kept else 'FIRST'}")
-    code("entries_at = lane * ENTRIES")
+    code("handed_at = lane * HANDED")
 
 
 def backward_image(code: Source, plan: Plan) -> None:
     """From the gradient by what entered the lanes to that of the first weights."""
     program = plan.program
     calls = [
-        "convolve_2_gradient(features_1, features_at, table_2, entries, winners_2,"
-        " entries_at, sums_2, gradient, deltas_1)"
+        "convolve_2_gradient(features_1, features_at, table_2, handed, winners_2,"
+        " handed_at, sums_2, gradient, deltas_1)"
         if program.second
         else "clear(deltas_1, FIRST, FEATURES_1)"
     ]
-    for number, entry in enumerate(program.entries):
-        at = f"entries_at + {entry.at}"
-        if entry.stride:
-            calls.append(f"take_back_{number}(entries, {at}, deltas_1)")
-        if entry.pooling:
-            calls.append(f"pool_features_gradient(entries, {at}, winners_2, deltas_1)")
+    for number, handover in enumerate(program.handovers):
+        at = f"handed_at + {handover.at}"
+        if handover.stride:
+            calls.append(f"take_back_{number}(handed, {at}, deltas_1)")
+        if handover.pooling:
+            calls.append(f"pool_features_gradient(handed, {at}, winners_2, deltas_1)")
     if program.around:
         calls.append("add_shrunk_gradient(inputs, inputs_at, deltas_1, gradient)")
     calls += [
@@ -80,7 +78,7 @@ def backward_image(code: Source, plan: Plan) -> None:
         "inputs, deltas_1, winners_1, features_at, sums_1, gradient)",
     ]
     arguments = (
-        "lane, inputs, table_2, features_1, slopes_1, deltas_1, winners_1, entries,"
+        "lane, inputs, table_2, features_1, slopes_1, deltas_1, winners_1, handed,"
         " winners_2, sums_1, sums_2, gradient"
     )
     about = "From the gradient by what entered the lanes to that of the first layers."
@@ -97,13 +95,13 @@ def shortcuts(code: Source, plan: Plan) -> None:
         _shrink(code, window)
         _add_shrunk(code, item, window)
         _add_shrunk_gradient(code, item, window)
-    for number, entry in enumerate(program.entries):
-        if entry.stride:
-            _take_back(code, plan, entry, number)
-        if entry.pooling:
+    for number, handover in enumerate(program.handovers):
+        if handover.stride:
+            _take_back(code, plan, handover, number)
+        if handover.pooling:
             for training in (True, False):
-                _pool_features(code, plan, entry.pooling, training=training)
-            _pool_features_gradient(code, plan, entry.pooling)
+                _pool_features(code, plan, handover.pooling, training=training)
+            _pool_features_gradient(code, plan, handover.pooling)
 
 
 def _shrink(code: Source, window: Window) -> None:
@@ -190,7 +188,7 @@ def _windows(code: Source, plan: Plan, window: Window) -> Iterator[list[int]]:
         code.block(f"for column in range({window.side}):"),
     ):
         code(f"window_at = (row * {side} + column) * {window.stride * UNITS}")
-        code(f"pooled_at = entries_at + (row * {window.side} + column) * {UNITS}")
+        code(f"pooled_at = handed_at + (row * {window.side} + column) * {UNITS}")
         yield [
             (i * side + j) * UNITS
             for i in range(window.size)
@@ -200,7 +198,7 @@ def _windows(code: Source, plan: Plan, window: Window) -> Iterator[list[int]]:
 
 def _pool_features(code: Source, plan: Plan, window: Window, *, training: bool) -> None:
     """The first of equals wins, as in PyTorch."""
-    head = "pool_features{}(features, features_at, entries, entries_at{})"
+    head = "pool_features{}(features, features_at, handed, handed_at{})"
     head = head.format(*(("", ", winners") if training else ("_only", "")))
     about = "Pools features_1 of an image; winners: where in a window."
     with code.function(head, about), _windows(code, plan, window) as places:
@@ -211,13 +209,13 @@ def _pool_features(code: Source, plan: Plan, window: Window, *, training: bool) 
             if training:
                 code(f"winner = where_greater(x, best, filled(F({place}), 8), winner)")
             code("best = where_greater(x, best, x, best)")
-        code("store(entries, pooled_at, best)")
+        code("store(handed, pooled_at, best)")
         if training:
             code("store_integers(winners, pooled_at, winner)")
 
 
 def _pool_features_gradient(code: Source, plan: Plan, window: Window) -> None:
-    head = "pool_features_gradient(entries, entries_at, winners, deltas)"
+    head = "pool_features_gradient(handed, handed_at, winners, deltas)"
     about = "Adds each gradient to that of the winner."
     with (
         code.function(head, about),
@@ -225,42 +223,42 @@ def _pool_features_gradient(code: Source, plan: Plan, window: Window) -> None:
         code.block(f"for unit in range({UNITS}):"),
     ):
         code("at = window_at + np.int64(winners[pooled_at + unit]) + unit")
-        code("deltas[at] += entries[pooled_at + unit]")
+        code("deltas[at] += handed[pooled_at + unit]")
 
 
-def _take_back(code: Source, plan: Plan, entry: Entry, number: int) -> None:
-    head = f"take_back_{number}(entries, entries_at, deltas)"
+def _take_back(code: Source, plan: Plan, handover: Handover, number: int) -> None:
+    head = f"take_back_{number}(handed, handed_at, deltas)"
     about = "Adds the gradient of what was taken of features_1."
-    with code.function(head, about), _positions(code, plan, entry):
+    with code.function(head, about), _positions(code, plan, handover):
         code("before = load(deltas, from_at, 8)")
-        code("store(deltas, from_at, before + load(entries, entries_at + at, 8))")
+        code("store(deltas, from_at, before + load(handed, handed_at + at, 8))")
 
 
 @contextmanager
-def _positions(code: Source, plan: Plan, entry: Entry) -> Iterator[None]:
+def _positions(code: Source, plan: Plan, handover: Handover) -> Iterator[None]:
     """Opens loops over what enters; says where an image has it, and came by it."""
-    maps, side = entry.maps, plan.program.first.side
+    maps, side = handover.maps, plan.program.first.side
     with (
         code.block(f"for row in range({maps.side}):"),
         code.block(f"for column in range({maps.side}):"),
     ):
         code(f"at = (row * {maps.side} + column) * {UNITS}")
-        if entry.stride:
-            code(f"from_at = (row * {side} + column) * {entry.stride * UNITS}")
+        if handover.stride:
+            code(f"from_at = (row * {side} + column) * {handover.stride * UNITS}")
         yield
 
 
-def enter_lanes(code: Source, plan: Plan) -> None:
+def to_lanes(code: Source, plan: Plan) -> None:
     """Turns [image, position, unit] into [unit, position, image]."""
     about = "Brings what enters the lanes there."
-    with code.function("enter_lanes(features_1, entries, features)", about):
-        for entry in plan.program.entries:
-            maps = entry.maps
-            with _positions(code, plan, entry):
+    with code.function("to_lanes(features_1, handed, features)", about):
+        for handover in plan.program.handovers:
+            maps = handover.maps
+            with _positions(code, plan, handover):
                 array, at, image = (
                     ("features_1", "from_at", "FEATURES_1")
-                    if entry.stride
-                    else ("entries", f"{entry.at} + at", "ENTRIES")
+                    if handover.stride
+                    else ("handed", f"{handover.at} + at", "HANDED")
                 )
                 pairs = [
                     [f"load({array}, {at} + {k} * {image}, 8)" for k in (i, i + 8)]
@@ -273,13 +271,13 @@ def enter_lanes(code: Source, plan: Plan) -> None:
                     code(f"store(features, {to}, {columns[u]})")
 
 
-def leave_lanes(code: Source, plan: Plan) -> None:
-    """The way back of enter_lanes."""
+def from_lanes(code: Source, plan: Plan) -> None:
+    """The way back of to_lanes."""
     about = "Brings the gradient by what entered the lanes back to images."
-    with code.function("leave_lanes(deltas, entries)", about):
-        for entry in plan.program.entries:
-            maps = entry.maps
-            with _positions(code, plan, entry._replace(stride=0)):
+    with code.function("from_lanes(deltas, handed)", about):
+        for handover in plan.program.handovers:
+            maps = handover.maps
+            with _positions(code, plan, handover._replace(stride=0)):
                 rows = [
                     f"load(deltas, {maps.start + u * maps.unit} + at * 2, 16)"
                     if u < maps.units
@@ -288,8 +286,8 @@ def leave_lanes(code: Source, plan: Plan) -> None:
                 ]
                 for i, row in enumerate(_turned(code, [code.new(x) for x in rows])):
                     for half in (0, 8):
-                        to = f"{entry.at} + at + {i + half} * ENTRIES"
-                        code(f"store(entries, {to}, part({row}, {half}, 8))")
+                        to = f"{handover.at} + at + {i + half} * HANDED"
+                        code(f"store(handed, {to}, part({row}, {half}, 8))")
 
 
 def _turned(code: Source, rows: list[str]) -> list[str]:

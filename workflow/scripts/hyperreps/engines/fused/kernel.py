@@ -52,8 +52,8 @@ def unrolled_source(plan: Plan) -> str:
     for training in (True, False):
         image_layers.forward_image(code, plan, training=training)
     image_layers.backward_image(code, plan)
-    image_layers.enter_lanes(code, plan)
-    image_layers.leave_lanes(code, plan)
+    image_layers.to_lanes(code, plan)
+    image_layers.from_lanes(code, plan)
     lane_layers.forward(code, plan)
     lane_layers.backward(code, plan)
     return "\n".join([*code.lines, ""])

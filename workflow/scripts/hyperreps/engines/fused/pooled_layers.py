@@ -124,7 +124,7 @@ def _biases(stage: Stage, first: int = 0) -> str:
 def convolve_2(code: Source, plan: Plan, stage: Stage, *, training: bool) -> None:
     """Second convolution and 2 x 2 maximum, a tap row of all channels at once."""
     taps, units, side = stage.kernel, stage.item.units, stage.side
-    head = "convolve_2{}(features, features_at, table, weights, entries, entries_at{})"
+    head = "convolve_2{}(features, features_at, table, weights, handed, handed_at{})"
     head = head.format(*(("", ", winners") if training else ("_only", "")))
     about = "Second convolution and pooling of an image; winners: which corner."
     per_pass = min(units, plan.sums // len(_CORNERS))
@@ -135,7 +135,7 @@ def convolve_2(code: Source, plan: Plan, stage: Stage, *, training: bool) -> Non
     ):
         first = f"(2 * row * {plan.program.first.side} + 2 * column) * 8"
         code(f"window_at = features_at + {first}")
-        code(f"pooled_at = entries_at + (row * {side} + column) * 8")
+        code(f"pooled_at = handed_at + (row * {side} + column) * 8")
         # Lanes beyond the units of a pass are overwritten by what follows.
         for start in range(0, units, per_pass):
             together = range(start, min(start + per_pass, units))
@@ -185,7 +185,7 @@ def _pool_corners(
         code(f"store_integers(winners, pooled_at + {units[0]}, winner)")
     code("largest = where_greater(lower, upper, lower, upper)")
     code(f"bias = {_biases(stage, units[0])}")
-    code(f"store(entries, pooled_at + {units[0]}, largest + bias)")
+    code(f"store(handed, pooled_at + {units[0]}, largest + bias)")
 
 
 def convolve_1_gradient(code: Source, plan: Plan) -> None:
@@ -240,7 +240,7 @@ class _RowVector(NamedTuple):
         return f"sum_{self.row}_{self.part}"
 
     def offset(self, *, line: int, lanes: int) -> int:
-        """Entries from the window's start to the vector in rows of `line` entries."""
+        """Entries from the window's start to the vector in rows of `line` handed."""
         return self.row * line + self.part * lanes
 
 
@@ -262,7 +262,7 @@ def convolve_2_gradient(code: Source, plan: Plan, stage: Stage) -> None:
     taps, lanes, vectors = stage.kernel, plan.lanes, plan.vectors_per_tap_row
     side, line = stage.side, plan.program.first.side * 8
     arguments = (
-        "features, features_at, table, deltas, winners, entries_at, sums, gradient,"
+        "features, features_at, table, deltas, winners, handed_at, sums, gradient,"
         " deltas_before"
     )
     about = "The same for the second convolution, and the gradient of its features."
@@ -271,7 +271,7 @@ def convolve_2_gradient(code: Source, plan: Plan, stage: Stage) -> None:
             if stage.item.layer.bias:
                 code("total = F(0)")
                 with code.block("for position in range(POSITIONS_2):"):
-                    code("total += deltas[entries_at + position * 8 + unit]")
+                    code("total += deltas[handed_at + position * 8 + unit]")
                 code(f"gradient[{stage.item.bias.start} + unit] += total")
             for rows in _passes(taps, vectors=vectors, registers=plan.sums):
                 code(f"sums_at = unit * {taps} * SUMS_ROW_2")
@@ -283,7 +283,7 @@ def convolve_2_gradient(code: Source, plan: Plan, stage: Stage) -> None:
                     code.block(f"for column in range({side}):"),
                 ):
                     place = f"(row * {side} + column) * 8"
-                    code(f"delta_at = entries_at + {place} + unit")
+                    code(f"delta_at = handed_at + {place} + unit")
                     code("corner = np.int64(winners[delta_at])")
                     code(f"delta = load_filled(deltas, delta_at, {lanes})")
                     code(
@@ -311,7 +311,7 @@ def _convolve_2_backward(code: Source, plan: Plan, stage: Stage) -> None:
         code.block(f"for column in range({side}):"),
     ):
         code(f"before_at = 2 * row * {line} + 2 * column * 8")
-        code(f"pooled_at = entries_at + (row * {side} + column) * 8")
+        code(f"pooled_at = handed_at + (row * {side} + column) * 8")
         for rows in _passes(taps + 1, vectors=vectors, registers=plan.sums):
             for x in rows:
                 at = f"before_at + {x.offset(line=line, lanes=lanes)}"

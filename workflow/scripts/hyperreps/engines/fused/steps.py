@@ -195,7 +195,7 @@ def aligned(count):
 
 @njit
 def normalize(pixels, image, scale, shift, inputs, inputs_at, copies):
-    """Writes an image as float rows of ROW entries; with copies, twice.
+    """Writes an image as float rows of ROW handed; with copies, twice.
 
     The second copy starts half a cache line later. A window that crosses a line in
     one copy does not in the other.
@@ -263,9 +263,9 @@ def collect_sums(sums_1, sums_2, gradient):
 
 
 @njit
-def clear_missing(features_1, entries, count):
+def clear_missing(features_1, handed, count):
     """Sets what enters the lanes to zero where a chunk has fewer than 16 images."""
-    clear(entries, count * ENTRIES, (CHUNK - count) * ENTRIES)
+    clear(handed, count * HANDED, (CHUNK - count) * HANDED)
     if KEPT_1 > FEATURES_1:
         clear(features_1, count * FEATURES_1, (CHUNK - count) * FEATURES_1)
 
@@ -373,8 +373,8 @@ def train_model(
     features_1, slopes_1 = aligned(CHUNK * FEATURES_1), aligned(CHUNK * FEATURES_1)
     deltas_1 = aligned(FEATURES_1)
     winners_1 = np.zeros(CHUNK * FEATURES_1, np.int32)
-    entries = aligned(CHUNK * ENTRIES)
-    winners_2 = np.zeros(CHUNK * ENTRIES + 8, np.int32)
+    handed = aligned(CHUNK * HANDED)
+    winners_2 = np.zeros(CHUNK * HANDED + 8, np.int32)
     features, slopes, deltas = aligned(FEATURES), aligned(FEATURES), aligned(FEATURES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
@@ -402,11 +402,11 @@ def train_model(
                     features_1,
                     slopes_1,
                     winners_1,
-                    entries,
+                    handed,
                     winners_2,
                 )
-            clear_missing(features_1, entries, count)
-            enter_lanes(features_1, entries, features)
+            clear_missing(features_1, handed, count)
+            to_lanes(features_1, handed, features)
             forward_lanes(activation, weights, features, slopes)
             share = F(1 / (stop - batch))
             chunk_loss, chunk_correct = score(features, deltas, classes, count, share)
@@ -414,7 +414,7 @@ def train_model(
             correct += chunk_correct
 
             backward_lanes(weights, features, slopes, deltas, gradient)
-            leave_lanes(deltas, entries)
+            from_lanes(deltas, handed)
             for lane in range(count):
                 backward_image(
                     lane,
@@ -424,7 +424,7 @@ def train_model(
                     slopes_1,
                     deltas_1,
                     winners_1,
-                    entries,
+                    handed,
                     winners_2,
                     sums_1,
                     sums_2,
@@ -448,7 +448,7 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
     fill_tables(weights, table_1, table_2)
     inputs, features_1 = aligned(IMAGE), aligned(KEPT_1)
-    entries, features = aligned(CHUNK * ENTRIES), aligned(FEATURES)
+    handed, features = aligned(CHUNK * HANDED), aligned(FEATURES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
     for chunk in range(0, len(labels), CHUNK):
@@ -457,10 +457,10 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
             classes[lane] = labels[chunk + lane]
             normalize(pixels, chunk + lane, scale, shift, inputs, FIRST, False)
             forward_image_only(
-                activation, lane, inputs, table_1, table_2, weights, features_1, entries
+                activation, lane, inputs, table_1, table_2, weights, features_1, handed
             )
-        clear_missing(features_1, entries, count)
-        enter_lanes(features_1, entries, features)
+        clear_missing(features_1, handed, count)
+        to_lanes(features_1, handed, features)
         forward_lanes(activation, weights, features, None)
         chunk_loss, chunk_correct = score(features, features, classes, count, F(1))
         loss += chunk_loss
