@@ -272,12 +272,13 @@ POOLED = (MaxPool(5, 2), Convolution(8, 1))
         ((Convolution(8, 5), Activation(), *HEAD), "begins with conv-pool"),
         ((*STAGE, Linear(9)), "10 classes"),
         ((*STAGE, Convolution(10, 3), *HEAD, Activation(), Activation()), "once"),
-        ((Residual((*STAGE, Convolution(8, 1)), POOLED), *HEAD), "short first body"),
+        ((Residual((*STAGE, Convolution(8, 1)), POOLED), *HEAD), "around the first"),
         (
             (Residual(STAGE, (*POOLED, Convolution(8, 1))), *HEAD),
-            "pool-conv around images",
+            "around the first",
         ),
-        ((*STAGE, Residual((Activation(),), ()), *HEAD), "layer in the body"),
+        ((*STAGE, Residual((), ()), *HEAD), "layer in the body"),
+        ((*STAGE, Residual((Activation(),), ()), *HEAD), "once"),
         (
             (
                 *STAGE,

@@ -41,7 +41,7 @@ _Layers = tuple[Layer, ...]
 
 
 class UnsupportedError(Exception):
-    """A network that no kernel can be written for; says why."""
+    """No kernel can be written for a network; says why."""
 
 
 class Window(NamedTuple):
@@ -154,7 +154,7 @@ class Convolve(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Max pooling; winners: where it is noted, as slopes, who won."""
+    """Max pooling; winners: where among the slopes it is noted who won."""
 
     size: int
     source: Maps
@@ -200,10 +200,9 @@ class Program:
         self._items = iter(architecture.weighted)
         self._activated: set[int] = set()
         maps, rest = self._second(self._first(architecture.layers))
-        self.scores = self._through(rest, maps)
-        _require(
-            (self.scores.units, self.scores.side) == (CLASSES, 1), "needs 10 classes"
-        )
+        self.scores = scores = self._through(rest, maps)
+        if scores.count != CLASSES * IMAGES:
+            raise _unsupported("needs 10 classes")
 
     @property
     def handed(self) -> int:
@@ -213,34 +212,35 @@ class Program:
     def _first(self, layers: _Layers) -> _Layers:
         """Reads the first convolution; returns the layers behind it."""
         body, shortcut, rest = _block(layers)
-        _require(_is_stage(body), "begins with conv-pool-activation only")
-        _require(len(body) == 3 or shortcut is None, "needs a short first body")
-        self.first = first = self._stage(body, IMAGE_SIZE)
-        _require(
-            first.item.units == UNITS and first.kernel <= 8 and first.side % 2 == 0,
-            "needs 8 channels, a kernel of at most 8 x 8 and an even side at first",
-        )
+        layer = _pooled(body)
+        if layer is None:
+            raise _unsupported("begins with conv-pool-activation only")
+        self.first = self._stage(layer, IMAGE_SIZE)
+        if layer.channels != UNITS or layer.kernel > 8 or self.first.side % 2:
+            raise _unsupported(
+                "needs 8 channels, a kernel of at most 8 x 8 and an even side at first"
+            )
         if shortcut is not None:
-            self.around = self._around(shortcut)
+            self.around = self._around(body, shortcut)
         return body[3:] + rest
 
-    def _around(self, shortcut: _Layers) -> tuple[Window, Weighted]:
+    def _around(self, body: _Layers, shortcut: _Layers) -> tuple[Window, Weighted]:
         """Reads the shortcut around the first convolution."""
-        kinds = tuple(type(layer) for layer in shortcut)
-        _require(kinds == (MaxPool, Convolution), "knows pool-conv around images only")
-        window, item = _window(shortcut[0], IMAGE_SIZE), next(self._items)
-        fits = window.side == self.first.side and item.block == 1
-        _require(fits, "needs a 1 x 1 convolution around images")
-        return window, item
+        match shortcut:
+            case (MaxPool() as pool, Convolution(kernel=1)) if len(body) == 3:
+                return _window(pool, IMAGE_SIZE), next(self._items)
+        raise _unsupported(
+            "knows pool and 1 x 1 convolution around the first convolution only"
+        )
 
     def _second(self, layers: _Layers) -> tuple[Maps, _Layers]:
         """Reads the second convolution if it is pooled; returns what is left."""
         body, shortcut, rest = _block(layers)
-        side = self.first.side
-        if not _is_stage(body) or not _fits_second(body[0], side):
+        layer, side = _pooled(body), self.first.side
+        if layer is None or layer.channels > UNITS or (side + 1 - layer.kernel) % 2:
             return self._hand(UNITS, side, stride=1), layers
-        self.second = self._stage(body, side)
-        maps = self._hand(self.second.item.units, self.second.side)
+        self.second = self._stage(layer, side)
+        maps = self._hand(layer.channels, self.second.side)
         maps = self._through(body[2:], maps)
         if shortcut is not None:
             self._join(*self._hand_around(shortcut, side), maps)
@@ -248,21 +248,20 @@ class Program:
 
     def _hand_around(self, shortcut: _Layers, side: int) -> tuple[_Layers, Maps]:
         """Takes features_1 into a shortcut; returns its other layers and its start."""
-        kinds = tuple(type(layer) for layer in shortcut)
-        if kinds[:1] == (MaxPool,):
-            window = _window(shortcut[0], side)
-            return shortcut[1:], self._hand(UNITS, window.side, pooling=window)
-        _require(
-            kinds == (Convolution, Subsample) and shortcut[0].kernel == 1,
-            "knows pooling and strided 1 x 1 convolutions around the second only",
+        match shortcut:
+            case (MaxPool() as pool, *_):
+                window = _window(pool, side)
+                return shortcut[1:], self._hand(UNITS, window.side, pooling=window)
+            case (Convolution(kernel=1), Subsample(stride=stride)):
+                maps = self._hand(UNITS, -(-side // stride), stride=stride)
+                return shortcut[:1], maps
+        raise _unsupported(
+            "knows pooling and strided 1 x 1 convolutions around the second only"
         )
-        stride = shortcut[1].stride
-        return shortcut[:1], self._hand(UNITS, -(-side // stride), stride=stride)
 
-    def _stage(self, layers: _Layers, side: int) -> Stage:
+    def _stage(self, layer: Convolution, side: int) -> Stage:
         item = next(self._items)
-        kernel = layers[0].kernel
-        return Stage(item, kernel, (side + 1 - kernel) // 2)
+        return Stage(item, layer.kernel, (side + 1 - layer.kernel) // 2)
 
     def _hand(
         self, units: int, side: int, *, stride: int = 0, pooling: Window | None = None
@@ -284,8 +283,8 @@ class Program:
 
     def _layer(self, layer: Layer, maps: Maps) -> Maps:
         if isinstance(layer, Activation):
-            known = maps.start in self._activated or not maps.complete
-            _require(not known, "activates whole feature maps, once")
+            if maps.start in self._activated or not maps.complete:
+                raise _unsupported("activates whole feature maps, once")
             self._activated.add(maps.start)
             self.steps.append(Activate(maps))
             return maps
@@ -297,8 +296,11 @@ class Program:
             left = -(-maps.side // layer.stride)
             return maps._replace(side=left, stride=maps.stride * layer.stride)
         if isinstance(layer, Residual):
+            # both branches read it: neither may change it
+            self._activated.add(maps.start)
             end = self._through(layer.body, maps)
-            _require(end.start != maps.start, "needs a layer in the body of a sum")
+            if end.start == maps.start:
+                raise _unsupported("needs a layer in the body of a sum")
             return self._join(layer.shortcut, maps, end)
         if isinstance(layer, MaxPool):
             window = _window(layer, maps.side)
@@ -320,7 +322,8 @@ class Program:
 
     def _join(self, shortcut: _Layers, start: Maps, end: Maps) -> Maps:
         """Adds a shortcut from start to the feature maps at the end of a body."""
-        _require(end.complete, "adds to whole feature maps only")
+        if not end.complete:
+            raise _unsupported("adds to whole feature maps only")
         if shortcut and isinstance(shortcut[-1], Convolution):
             self._convolve(shortcut[-1], self._through(shortcut[:-1], start), end)
         else:
@@ -328,27 +331,29 @@ class Program:
         return end
 
 
-def _require(fits: bool, what: str) -> None:
-    if not fits:
-        raise UnsupportedError(f"the fused engine {what}")
+def _unsupported(what: str) -> UnsupportedError:
+    return UnsupportedError(f"the fused engine {what}")
 
 
 def _block(layers: _Layers) -> tuple[_Layers, _Layers | None, _Layers]:
     """Splits off a body of layers, with its shortcut if there is one."""
-    if layers and isinstance(layers[0], Residual):
-        return layers[0].body, layers[0].shortcut, layers[1:]
+    match layers:
+        case (Residual(body=body, shortcut=shortcut), *_):
+            return body, shortcut, layers[1:]
     return layers[:3], None, layers[3:]
 
 
-def _is_stage(layers: _Layers) -> bool:
-    kinds = tuple(type(layer) for layer in layers[:3])
-    return kinds == (Convolution, MaxPool, Activation) and (
-        layers[1].size == 2 and layers[1].stride in (None, 2)
-    )
-
-
-def _fits_second(layer: Convolution, side: int) -> bool:
-    return layer.channels <= UNITS and (side + 1 - layer.kernel) % 2 == 0
+def _pooled(layers: _Layers) -> Convolution | None:
+    """Returns the convolution that layers begin with, if 2 x 2 pooling follows."""
+    match layers:
+        case (
+            Convolution() as layer,
+            MaxPool(size=2, stride=None | 2),
+            Activation(),
+            *_,
+        ):
+            return layer
+    return None
 
 
 def _window(layer: MaxPool, side: int) -> Window:
