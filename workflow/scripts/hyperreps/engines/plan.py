@@ -91,7 +91,7 @@ class Maps(NamedTuple):
         return self.whole**2 * IMAGES
 
     @property
-    def count(self) -> int:
+    def entries(self) -> int:
         """Entries of all maps."""
         return self.units * self.unit
 
@@ -201,7 +201,7 @@ class Program:
         self._activated: set[int] = set()
         maps, rest = self._second(self._first(architecture.layers))
         self.scores = scores = self._through(rest, maps)
-        if scores.count != CLASSES * IMAGES:
+        if scores.entries != CLASSES * IMAGES:
             raise _unsupported("needs 10 classes")
 
     @property
@@ -272,7 +272,7 @@ class Program:
 
     def _maps(self, units: int, side: int) -> Maps:
         maps = Maps(self.size, units, side, side)
-        self.size += maps.count
+        self.size += maps.entries
         return maps
 
     def _through(self, layers: _Layers, maps: Maps) -> Maps:

@@ -20,7 +20,7 @@ def forward(code: Source, plan: Plan) -> None:
     for number, step in enumerate(plan.program.steps):
         if isinstance(step, Activate):
             maps = step.maps
-            range_ = f"np.int64({maps.start}), np.int64({maps.count})"
+            range_ = f"np.int64({maps.start}), np.int64({maps.entries})"
             calls.append(f"activate(activation, features, slopes, {range_})")
         else:
             calls.append(_forward_step(code, plan, step, number))
@@ -52,12 +52,12 @@ def backward(code: Source, plan: Plan) -> None:
         if isinstance(step, Activate):
             maps = step.maps
             start = f"np.int64({maps.start})"
-            range_ = f"{start}, slopes, {start}, np.int64({maps.count})"
+            range_ = f"{start}, slopes, {start}, np.int64({maps.entries})"
             calls.append(f"multiply(deltas, {range_})")
             continue
         fresh = step.source.start not in begun
         if fresh and not (isinstance(step, Convolve) and step.source.complete):
-            range_ = f"np.int64({step.source.start}), np.int64({step.source.count})"
+            range_ = f"np.int64({step.source.start}), np.int64({step.source.entries})"
             calls.append(f"clear(deltas, {range_})")
             fresh = False
         begun.add(step.source.start)
