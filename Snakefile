@@ -21,6 +21,7 @@ include: "rules/finetuned.smk"
 include: "rules/ensembles.smk"
 include: "rules/reconstructions.smk"
 include: "rules/properties.smk"
+include: "rules/ablations.smk"
 include: "rules/declared.smk"
 include: "rules/results.smk"
 include: "rules/novelty.smk"
@@ -47,6 +48,7 @@ localrules:
     ensembles,
     reconstructions,
     properties,
+    ablations,
     tables,
     figures,
     novelty,

@@ -66,6 +66,7 @@ SMALL: dict[str, Any] = {
     "ensembles": {"zoos": ["one"], "methods": ["S"]},
     "reconstruction": {"zoos": ["one"], "variants": ["normalized"]},
     "properties": {"zoos": ["one"], "variants": ["baseline"]},
+    "ablation": {"zoos": ["one"], "variants": ["normalized", "baseline"]},
     "novelty": {"zoos": ["one"], "methods": ["S", "G"]},
 }
 

@@ -1,4 +1,4 @@
-"""Ensembles, reconstructions and probes through their scripts, on made-up files."""
+"""The stages of experiments through their scripts, on made-up files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import build
 from hyperreps.representation.autoencoder import (
     HyperRepresentation,
+    load,
     normalization,
     save,
 )
@@ -65,6 +66,7 @@ def folder(tmp_path_factory) -> Path:
         "weights": weights,
         "seed": np.arange(MODELS),
         "split": SPLIT,
+        "epochs": np.arange(EPOCHS),
         "accuracy/train": accuracy + 0.01,
         "accuracy/val": accuracy,
         "accuracy/test": accuracy,
@@ -87,6 +89,15 @@ def folder(tmp_path_factory) -> Path:
         statistics = normalization(train, NETWORK, centering=True)
         model = HyperRepresentation(NETWORK, TINY, statistics, zoo="toy", seed=seed)
         save(model, folder / f"seed{seed}.safetensors")
+        curve = pd.DataFrame(
+            {
+                "epoch": [1, 2],
+                "core_seconds": [10.0, 20.0 + seed],
+                "r2_scaled_train": [np.nan, 0.1 * seed],
+                "r2_scaled_held_out": [np.nan, -0.1 * seed],
+            }
+        )
+        curve.to_csv(folder / f"seed{seed}.csv", index=False)
     return folder
 
 
@@ -115,7 +126,7 @@ def ensemble_flags(folder: Path, name: str, **changes: object) -> list[object]:
 
 @pytest.fixture(scope="module")
 def files(folder) -> dict[str, list[Path]]:
-    """Runs all three stages; returns their files by table."""
+    """Runs all stages; returns their files by table."""
     run("ensembles.py", *ensemble_flags(folder, "B_T"))
     samples = {"networks": folder / "samples.h5", "kind": "samples", "method": "S"}
     run("ensembles.py", *ensemble_flags(folder, "S", **samples, epochs=[0]))
@@ -124,6 +135,9 @@ def files(folder) -> dict[str, list[Path]]:
     output = ["--variant", "normalized", "--output", folder / "rec" / "normalized.h5"]
     dataset = ["--dataset", folder / "images.h5"]
     run("reconstruct.py", *zoo, *dataset, *hyper_reps, *output, *cpu)
+    output = ["--variant", "normalized", "--output", folder / "one" / "normalized.h5"]
+    output += ["--curves", *(folder / f"seed{s}.csv" for s in (1, 2)), "--samples", 3]
+    run("ablate.py", *zoo, *dataset, *hyper_reps, *output, *cpu)
     for features in ("weights", "statistics", "normalized"):
         output = ["--features", features, "--output", folder / f"pro/{features}.h5"]
         latent = hyper_reps if features == "normalized" else []
@@ -131,6 +145,7 @@ def files(folder) -> dict[str, list[Path]]:
     return {
         "ensembles": [folder / "ensembles" / f"{name}.h5" for name in ("B_T", "S")],
         "reconstruction": [folder / "rec" / "normalized.h5"],
+        "ablation": [folder / "one" / "normalized.h5"],
         "properties": [
             folder / f"pro/{name}.h5"
             for name in ("weights", "statistics", "normalized")
@@ -153,7 +168,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 class TestStages:
-    """What the three scripts leave."""
+    """What the scripts leave."""
 
     def test_ensembles(self, files):
         found = read(files["ensembles"][0])
@@ -191,6 +206,26 @@ class TestStages:
         assert sorted(set(found["epoch"])) == [2, 3, 4]
         np.testing.assert_allclose(found["truth/gap"], 0.01, atol=1e-6)
         assert read(files["properties"][0])["predicted/epoch"].shape == (1, rows)
+
+    def test_ablation(self, files, folder):
+        found, zoo = read(files["ablation"][0]), read(folder / "zoo.h5")
+        assert found["hyper_rep_seed"].tolist() == [1, 2]
+        np.testing.assert_allclose(found["r2/train"], [0.1, 0.2])
+        np.testing.assert_allclose(found["r2/held_out"], [-0.1, -0.2])
+        np.testing.assert_allclose(found["core_seconds"], [31, 32])
+        for name in ("train", "held_out", "released", "independent"):
+            assert found[f"accuracy/{name}"].shape == (2, 3)
+        assert "distance/independent" not in found
+        # one source of each sample; matching never goes farther than the weights are
+        rows = torch.from_numpy(zoo["weights"][SPLIT == "test", WINDOW[1]])
+        for index, seed in enumerate((1, 2)):
+            path = folder / f"seed{seed}.safetensors"
+            model = load(path, device=torch.device("cpu"))
+            given = model.map("decode", model.map("encode", rows))
+            most = (given - rows).norm(dim=1).sort().values[-3:]
+            distance = np.sort(found["distance/held_out"][index])
+            assert (distance <= most.numpy() * (1 + 1e-5)).all()
+            assert (distance > 0.5 * most.numpy()).all()
 
     def test_bad_input_is_one_line(self, folder, tmp_path):
         changes = {"output": tmp_path / "x.h5"}
@@ -241,6 +276,22 @@ class TestTables:
         assert row["std"] == pytest.approx(accuracy.std())
         assert (row["networks"], row["hyper_reps"]) == (4, 2)
 
+    def test_ablation(self, tables, files):
+        found = read(files["ablation"][0])
+        table = tables["ablation"].set_index("quantity")
+        assert table["changed"].isna().all()
+        assert set(table["permutations"]) == {"all"}
+        row = table.loc["distance_released"]
+        shown = found["distance/released"] / found["independent_distance"]
+        assert row["mean"] == pytest.approx(shown.mean())
+        assert (row["networks"], row["hyper_reps"]) == (6, 2)
+        # of two seeds: t of one degree of freedom
+        row = table.loc["r2_train"]
+        half = 12.7062 * 0.05
+        ends = row[["ci_low", "mean", "ci_high"]].tolist()
+        assert ends == pytest.approx([0.15 - half, 0.15, 0.15 + half], abs=1e-4)
+        assert table.loc["core_seconds", "mean"] == 31.5
+
     def test_properties(self, tables, files):
         found = read(files["properties"][1])
         held_out = found["split"].astype(str) == "test"
@@ -260,6 +311,7 @@ class TestTables:
         words = {
             "ensembles": ["15 bins", "B<sub>T30</sub>", "size 3", "not recovered"],
             "reconstruction": ["held-out networks", "linear2", "95 % confidence"],
+            "ablation": ["R² held out", "core-seconds", "drawn on its own"],
             "properties": ["s(W)", "Kendall&#x27;s tau", "z normalized", "SANE"],
         }
         for name, expected in words.items():
@@ -269,7 +321,10 @@ class TestTables:
             for word in expected:
                 assert word in html or word.replace("&#x27;", "'") in html, word
             latex = (folder / f"tables/{name}.tex").read_text()
-            assert latex.count(r"\begin{tabular}") == 1
+            long = name == "ablation"
+            assert (
+                latex.count(r"\begin{longtable}" if long else r"\begin{tabular}") == 1
+            )
             assert not re.search(r"(?<!\\)[%&_](?=[a-z])", latex.split("\n", 1)[1])
 
     def test_unknown_table(self, files, tmp_path):
@@ -282,7 +337,7 @@ class TestTables:
 
 
 @pytest.mark.parametrize(
-    "name", ["ensembles", "calibration", "reconstruction", "latents"]
+    "name", ["ensembles", "calibration", "reconstruction", "latents", "ablation"]
 )
 def test_figures(name, files, folder):
     inputs = {

@@ -162,13 +162,21 @@ def test_every_field_is_described():
         ("in_distribution/epochs", [1, 5], r"in_distribution: epochs must start at 0"),
         ("ensembles/methods", ["S"], r"ensembles\.methods: unknown 'S'.*S_KDE30"),
         ("ensembles/sizes", [2, 1], r"ensembles: sizes must increase, got \[2, 1\]"),
-        ("ensembles/epochs", [0, 3], r"ensembles\.epochs: \[3\] are not among"),
+        ("ensembles/epochs", [0, 21], r"ensembles\.epochs: \[21\] are not among"),
+        ("zoos/mnist/keep", [0], r"zoo mnist does not keep the weights of \[1\]; add"),
+        ("zoos/mnist/keep", [51], r"zoos\.mnist: keep: \[51\] come after epoch 50"),
         (
             "ensembles",
             {"zoos": ["mnist"], "methods": ["S_U"], "epochs": [1, 25]},
             r"ensembles\.methods: \['S_U'\] .* need epoch 0",
         ),
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
+        (
+            "ablation",
+            {"zoos": ["mnist"], "variants": ["x"]},
+            r"ablation\.variants: .*'x'",
+        ),
+        ("ablation/samples", 1, r"ablation\.samples: .*or equal to 2, got 1"),
         ("properties/variants", [], r"properties: variants must name one at least"),
         ("statistics/confidence", 95, r"statistics\.confidence: .*less than 1.*95"),
         (

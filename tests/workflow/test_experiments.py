@@ -1,4 +1,4 @@
-"""Ensembles, reconstructions and probes after a finished smoke run."""
+"""Ensembles, reconstructions, probes and an ablation after a finished smoke run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ ON = {
     },
     "reconstruction": {"zoos": ["digits"]},
     "properties": {"zoos": ["digits"], "variants": ["normalized"]},
+    "ablation": {"zoos": ["digits"], "variants": ["normalized", "baseline"]},
 }
+TABLES = ("ensembles", "reconstruction", "properties", "ablation")
 JOBS = {
     "ensemble": 4,  # two of the zoo, two methods
     "reconstruct": 2,
+    "ablate": 2,
     "probe": 4,  # weights, aligned weights, statistics, latents
-    **{f"table_{name}": 1 for name in ("ensembles", "reconstruction", "properties")},
+    **{f"table_{name}": 1 for name in TABLES},
     **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
-    **{f"figure_{name}": 1 for name in ("reconstruction", "latents")},
+    **{f"figure_{name}": 1 for name in ("reconstruction", "latents", "ablation")},
 }
 
 
@@ -29,14 +32,14 @@ def test_experiments_join_a_finished_run(project: Project) -> None:
     done = project.smoke("--cores", "all", overlay=ON)
     assert done.code == 0, done.output
     assert job_counts(done.output) == JOBS
-    for name in ("ensembles", "reconstruction", "properties"):
+    for name in TABLES:
         for suffix in ("csv", "tex", "html"):
             assert (project.results / "tables" / f"{name}.{suffix}").stat().st_size
-    for name in ("ensembles", "calibration", "reconstruction", "latents"):
+    for name in ("ensembles", "calibration", "reconstruction", "latents", "ablation"):
         for suffix in ("pdf", "png", "csv"):
             assert (project.results / "figures" / f"{name}.{suffix}").stat().st_size
     assert project.planned(overlay=ON) == {}
-    stages = ("ensembles", "reconstructions", "properties")
+    stages = ("ensembles", "reconstructions", "properties", "ablations")
     assert project.planned(*stages, overlay=ON) == {}
     more = {**ON, "ensembles": {**ON["ensembles"], "methods": ["S_KDE30", "B_KDE30"]}}
     tables = {name: JOBS[name] for name in JOBS if "ensembles" in name}

@@ -12,6 +12,7 @@ from hyperreps.files.storage import read_arrays, write_arrays
 from .project import (
     Project,
     assert_same_arrays,
+    assert_same_curve,
     assert_same_tensors,
     kill,
     wait_for,
@@ -27,8 +28,7 @@ def contains(log: Path, text: str) -> bool:
 
 def assert_same_model(path: Path, expected: Path) -> None:
     assert_same_tensors(path, expected)
-    curves = (p.with_suffix(".csv").read_text("utf-8") for p in (path, expected))
-    assert next(curves) == next(curves)
+    assert_same_curve(path.with_suffix(".csv"), expected.with_suffix(".csv"))
 
 
 def use_fewer_images(path: Path) -> None:

@@ -67,13 +67,17 @@ def main(
         ),
         pace=pace,
     )
+    rows = [
+        entry | {"core_seconds": seconds}
+        for entry, seconds in zip(training.curve, training.core_seconds, strict=True)
+    ]
     with (
         replacing(output.with_suffix(".csv")) as temporary,
         temporary.open("w", newline="") as file,
     ):
-        writer = csv.DictWriter(file, list(training.curve[-1]))
+        writer = csv.DictWriter(file, list(rows[-1]))
         writer.writeheader()
-        writer.writerows(training.curve)
+        writer.writerows(rows)
     save(training.model, output)
     state.unlink(missing_ok=True)
 

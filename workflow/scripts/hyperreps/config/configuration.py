@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from ..files.places import data_folder, expanded
 from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
 from ..settings.sections import (
+    Ablation,
     Architectures,
     Ensembles,
     InDistribution,
@@ -91,6 +92,7 @@ class Settings(Strict):
         Reconstruction(), description="The table reconstruction."
     )
     properties: Properties = Field(Properties(), description="The table properties.")
+    ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
@@ -289,7 +291,7 @@ def _unknown_problems(
 
 def _experiment_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name or epoch that the experiments cannot have."""
-    for section in ("ensembles", "reconstruction", "properties", "novelty"):
+    for section in ("ensembles", "reconstruction", "properties", "ablation", "novelty"):
         for field in ("zoos", "methods", "variants"):
             known = getattr(settings, field)
             for name in getattr(getattr(settings, section), field, ()):
@@ -304,6 +306,7 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
                 f"novelty.methods: {name} are networks of another architecture than"
                 " their zoo's; leave it out"
             )
+    yield from _kept_problems(settings)
     wanted, finetuned = settings.ensembles, settings.in_distribution
     missing = set(wanted.epochs) - set(finetuned.epochs)
     if wanted.zoos and missing:
@@ -317,6 +320,25 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
             f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
             " among ensembles.epochs"
         )
+
+
+def _kept_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo without the weights that its ensembles are made of."""
+    wanted = settings.ensembles
+    for name in wanted.zoos:
+        zoo = settings.zoos.get(name)
+        if zoo is None or zoo.weights:
+            continue
+        if missing := sorted(set(wanted.epochs) - set(zoo.kept_epochs)):
+            yield (
+                f"ensembles.epochs: zoo {name} does not keep the weights of {missing};"
+                f" add them to zoos.{name}.keep"
+            )
+        if late := [epoch for epoch in wanted.epochs if epoch > zoo.last_epoch]:
+            yield (
+                f"ensembles.epochs: not all networks of zoo {name} are trained to"
+                f" {late}; set zoos.{name}.complete"
+            )
 
 
 def _transfer_problems(settings: Settings) -> Iterable[str]:

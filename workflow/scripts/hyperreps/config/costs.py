@@ -22,6 +22,7 @@ from .configuration import ZOO_POPULATIONS, Settings
 
 STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
+ABLATED_POPULATIONS = 4  # two of reconstructions, two of samples
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEARLY = 1.25  # ratio of steps of an autoencoder that count as equally large
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
@@ -40,6 +41,7 @@ LOGS = {
     "finetune": "finetuned/{}-{}/{}.log",
     "ensemble": "ensembles/{}/{}.log",
     "reconstruct": "reconstructions/{}/{}.log",
+    "ablate": "ablations/{}/{}.log",
     "probe": "properties/{}/{}.log",
     "audit_references": "novelty/{}{}.log",
     "audit": "novelty/{}/{}.log",
@@ -209,6 +211,7 @@ class Work:
             self._finetunings,
             self._ensembles,
             self._reconstructions,
+            self._ablations,
             self._probes,
             self._audits,
         ):
@@ -230,11 +233,16 @@ class Work:
                 seconds = self._evaluation(name, networks, *splits)
                 yield Jobs("import_zoo", (name,), 1, seconds)
                 continue
-            seconds = sum(
-                self._training(name, recipe, zoo.architecture) for recipe in zoo.recipes
-            )
             shards = len(zoo.shards(self.settings.compute.shard_size))
-            seconds *= zoo.models / len(zoo.recipes)
+            test = _splits(zoo)[2]
+            seconds = sum(
+                count * self._training(name, _until(recipe, epochs), zoo.architecture)
+                for recipe in zoo.recipes
+                for count, epochs in (
+                    (zoo.models - test, zoo.last_epoch),
+                    (test, recipe.epochs),
+                )
+            ) / len(zoo.recipes)
             yield Jobs("train_zoo", (name,), shards, seconds)
             yield Jobs("merge_zoo", (name,), 1, 0)
         for name in needs.aligned_zoos(self.settings):
@@ -279,7 +287,7 @@ class Work:
     def _finetunings(self) -> Iterator[Jobs]:
         for source, target, method in needs.finetuned_networks(self.settings):
             recipe, epochs = self.settings.finetuning(source, target, method)
-            recipe = recipe.model_copy(update={"epochs": max(epochs, default=0)})
+            recipe = _until(recipe, max(epochs, default=0))
             one = self._training(target, recipe, self._shape(source, method))
             seconds = one * self._networks(source, method)
             yield Jobs("finetune", (source, target, method), 1, seconds)
@@ -299,7 +307,7 @@ class Work:
             epochs = len(wanted.epochs) if trained else 1
             sizes = sum(size <= networks for size in wanted.sizes)
             drawn = networks * math.ceil(wanted.subsets / networks)
-            votes = epochs * drawn * sizes * self._images(name, "test")
+            votes = epochs * drawn * sizes * self._image_count(name, "test")
             seconds = self._at("image of an ensemble", votes)
             seconds += self._evaluation(
                 name, epochs * networks, "test", engine="grouped"
@@ -313,6 +321,19 @@ class Work:
             seconds = self._evaluation(name, networks, "test")
             seconds += networks * self._coding(name, variant)
             yield Jobs("reconstruct", (name, variant), 1, seconds)
+
+    def _ablations(self) -> Iterator[Jobs]:
+        for name, variant in needs.ablations(self.settings):
+            wanted = self.settings.ablation.samples
+            count = len(self._variant(name, variant).seeds)
+            networks = wanted * count * ABLATED_POPULATIONS
+            seconds = self._evaluation(name, networks, "test")
+            seconds += networks * self._coding(name, variant)
+            # all but the independent samples, and pairs of held-out networks
+            held_out = min(wanted, _splits(self.settings.zoos[name])[2])
+            matches = networks * 3 / 4 + held_out**2 / 2
+            seconds += self._at("match of an audit", matches)
+            yield Jobs("ablate", (name, variant), 1, seconds)
 
     def _probes(self) -> Iterator[Jobs]:
         for name, features in needs.probes(self.settings):
@@ -361,8 +382,8 @@ class Work:
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
-        images = self._images(zoo, "test")
-        share = min(1, self.settings.novelty.images / images)
+        known = self._image_count(zoo, "test")
+        share = min(1, self.settings.novelty.images / known)
         return self._evaluation(zoo, networks * share, "test", engine="grouped")
 
     def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
@@ -370,7 +391,7 @@ class Work:
         fused = architecture == "cnn" and recipe.optimizer == "adam"
         engine = "fused" if fused else "grouped"
         speed = self._speed("zoo", zoo, engine)
-        trained = recipe.epochs * recipe.passes * self._images(zoo, "train")
+        trained = recipe.epochs * recipe.passes * self._image_count(zoo, "train")
         return trained / speed + self._evaluation(
             zoo, recipe.epochs + 1, "val", "test", engine=engine
         )
@@ -386,8 +407,8 @@ class Work:
         """Returns seconds that some networks take on parts of a zoo's images."""
         shape = architecture or self.settings.zoos[zoo].architecture
         engine = engine or ("fused" if shape == "cnn" else "grouped")
-        images = sum(self._images(zoo, split) for split in splits)
-        return networks * images / self._speed("evaluation", zoo, engine)
+        count = sum(self._image_count(zoo, split) for split in splits)
+        return networks * count / self._speed("evaluation", zoo, engine)
 
     def _speed(self, table: str, zoo: str, engine: str) -> float:
         channels = 3 if self._channels(zoo) == 3 else 1
@@ -396,7 +417,7 @@ class Work:
     def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)
 
-    def _images(self, zoo: str, split: str) -> Number:
+    def _image_count(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
         source = SOURCES[dataset.source]
@@ -453,6 +474,10 @@ class Work:
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
         return known.architecture or self.settings.zoos[zoo].architecture
+
+
+def _until(recipe: Recipe, epochs: int) -> Recipe:
+    return recipe.model_copy(update={"epochs": epochs})
 
 
 def _splits(zoo: Zoo) -> tuple[int, int, int]:

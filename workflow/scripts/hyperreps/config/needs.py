@@ -90,7 +90,7 @@ def hyper_reps(settings: Settings) -> list[OfZoo]:
     used = [
         (zoo, settings.methods[method].hyper_rep) for zoo, method in samples(settings)
     ]
-    for part in (settings.reconstruction, settings.properties):
+    for part in (settings.reconstruction, settings.properties, settings.ablation):
         used += [(zoo, variant) for zoo in part.zoos for variant in part.variants]
     return [pair for pair in dict.fromkeys(used) if pair[1]]
 
@@ -103,6 +103,7 @@ def zoos(settings: Settings) -> list[str]:
         settings.ensembles,
         settings.reconstruction,
         settings.properties,
+        settings.ablation,
         settings.novelty,
     ):
         used += part.zoos
@@ -186,6 +187,12 @@ def ensemble_epochs(settings: Settings, population: str) -> tuple[int, ...]:
 def reconstructions(settings: Settings) -> list[OfZoo]:
     """Returns zoo and variant of all networks that are reconstructed."""
     wanted = settings.reconstruction
+    return [(zoo, variant) for zoo in wanted.zoos for variant in wanted.variants]
+
+
+def ablations(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and variant of all that stand side by side in the ablation."""
+    wanted = settings.ablation
     return [(zoo, variant) for zoo in wanted.zoos for variant in wanted.variants]
 
 

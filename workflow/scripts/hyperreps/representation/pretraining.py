@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,8 @@ class Pretraining:
         curve: One dict per epoch: loss, its two parts, learning rate, and, where it was
             evaluated, R2 on training and held-out networks (docs/method.md): r2_train,
             per layer too, and r2_scaled_train, of weights in units of their layers.
+        core_seconds: CPU time of the process by epoch, evaluation aside; not in the
+            curve, which the same training has again.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Pretraining:
         self._losses = _compiled(compute) if compiled else compute
         self.epoch = 0
         self.curve: list[dict[str, float]] = []
+        self.core_seconds: list[float] = []
 
     def run_epoch(self) -> dict[str, float]:
         """Trains for one epoch and returns its entry of the curve.
@@ -114,6 +118,7 @@ class Pretraining:
         Raises:
             DivergedError: If the loss or a weight of the model is not finite.
         """
+        started = time.process_time()
         self.epoch += 1
         self.model.train()
         seed = derived_seed("pretraining", self.seed, self.epoch)
@@ -139,6 +144,7 @@ class Pretraining:
             "contrast": contrast,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
+        self.core_seconds.append(time.process_time() - started)
         last = self.epoch == self.settings.epochs
         if last or self.epoch % self.settings.evaluate_every == 0:
             entry |= self._r_squared("train", self.weights)
@@ -246,6 +252,7 @@ class Pretraining:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "curve": self.curve,
+            "core_seconds": self.core_seconds,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -256,6 +263,7 @@ class Pretraining:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.curve = state["curve"]
+        self.core_seconds = state["core_seconds"]
 
 
 def _compiled(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:

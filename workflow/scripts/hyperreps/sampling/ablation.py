@@ -1,0 +1,59 @@
+"""What an ablation asks of a hyper-representation: its networks, and whence they are.
+
+Two populations are reconstructions, of networks that it was trained on and of others
+that nothing has seen; two are samples by the sampler of S_KDE30, in both of its forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from ..numbers.shapes import Float
+from ..settings.stages import Method
+from ..symmetry.matching import Matcher, pair_distances
+
+POPULATIONS: Mapping[str, Method] = {
+    "train": Method(sampler="identity", epochs="last"),
+    "held_out": Method(sampler="identity", split="test", epochs="last"),
+    **{
+        draws: Method(
+            sampler="kde", top=0.3, options={"bandwidth": 0.002, "draws": draws}
+        )
+        for draws in ("released", "independent")
+    },
+}
+
+
+def source_distances(
+    weights: Float[np.ndarray, "samples parameters"],
+    sources: Float[np.ndarray, "samples parameters"],
+    *,
+    matcher: Matcher,
+) -> Float[np.ndarray, "samples"]:
+    """Returns the L2 distance of each network to the one it was made from.
+
+    Args:
+        weights: The networks.
+        sources: What each was made from.
+        matcher: Brings a network as near to its source as permutations and signs can.
+    """
+    goal = torch.from_numpy(sources)
+    matched = matcher.match(torch.from_numpy(weights), goal)
+    distances = (matched - goal).double().square().sum(1).sqrt()
+    found: Float[np.ndarray, "samples"] = distances.numpy()
+    return found
+
+
+def independent_distance(
+    weights: Float[np.ndarray, "models parameters"], *, matcher: Matcher
+) -> float:
+    """Returns the median L2 distance of two networks of different runs, matched.
+
+    Args:
+        weights: One network of each run.
+        matcher: As in source_distances().
+    """
+    return float(np.nanmedian(pair_distances(matcher, weights)))
