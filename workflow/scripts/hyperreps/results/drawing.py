@@ -174,8 +174,8 @@ def percent(axis: Axis, *, bins: int = 6) -> None:
 def open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
     """Draws published numbers: white diamonds, whole even on the edge of the axes."""
     if not np.isnan(y).all():
-        look = {"color": colour, "markeredgewidth": 1.1, "clip_on": False, "zorder": 5}
-        axes.plot(x, y, **PUBLISHED, **look)
+        look = {**PUBLISHED, "color": colour, "markeredgewidth": 1.1, "zorder": 5}
+        axes.plot(x, y, clip_on=False, **look)
 
 
 def line(label: str, *, color: str = GREY, **look: Any) -> Line2D:

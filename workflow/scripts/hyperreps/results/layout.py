@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import jinja2
+import numpy as np
 import pandas as pd
 import yaml
 from pandas.io.formats.style import Styler
@@ -28,9 +29,7 @@ from .result import Result
 NOT_KNOWN = "—"
 FOLDER = Path(__file__).parent
 PAGES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(FOLDER),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
+    loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined
 )
 
 
@@ -141,7 +140,7 @@ class Table(Result):
             tabular = _tabular(styled(cells, levels=levels))
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
-        return PAGES.get_template("table.tex").render(parts=parts)
+        return PAGES.get_template("table.tex").render(parts=parts) + "\n"
 
     def page(self, frame: pd.DataFrame) -> str:
         """Returns the table as a web page of its own."""
@@ -238,14 +237,23 @@ def wide(
 ) -> pd.DataFrame:
     """Pivots cells; rows and columns keep the order of their first appearance."""
     columns = [name for name in ("heading", "column") if name in cells]
-    keys = cells[[*levels, *columns]]
-    ordered = keys.apply(lambda key: pd.Categorical(key, key.unique()))
-    table = ordered.assign(values=cells[values]).pivot(
-        index=list(levels), columns=columns, values="values"
+    table = cells.set_index([*levels, *columns])[values]
+    table = table.unstack(columns, fill_value=missing)
+    index, header = _ordered(cells, levels), _ordered(cells, columns)
+    table = table.reindex(index=index, columns=header)
+    return table.rename_axis(
+        index=[None] * index.nlevels, columns=[None] * header.nlevels
     )
-    rows, header = table.index.nlevels, table.columns.nlevels
-    table = table.astype(object).where(table.notna(), missing)
-    return table.rename_axis(index=[None] * rows, columns=[None] * header)
+
+
+def _ordered(cells: pd.DataFrame, levels: Sequence[str]) -> pd.Index:
+    """Returns all keys, those with the same first part side by side, and so on."""
+    keys = cells[list(levels)].drop_duplicates()
+    if len(levels) == 1:
+        return pd.Index(keys[levels[0]])
+    ranks = [pd.factorize(keys[level])[0] for level in levels]
+    # the last level keeps its order
+    return pd.MultiIndex.from_frame(keys.iloc[np.lexsort(ranks[-2::-1])])
 
 
 def styled(cells: pd.DataFrame, *, levels: Sequence[str]) -> Styler:

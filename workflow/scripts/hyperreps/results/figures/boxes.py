@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -37,9 +36,9 @@ class Boxes(OfAccuracies, Drawing):
 
     label: ClassVar[str] = "test accuracy, not finetuned"
 
-    @abstractmethod
     def shown(self) -> pd.DataFrame:
-        """Returns the networks that are shown."""
+        """Returns the networks that are shown: those at the epochs of the table."""
+        return self.networks[self.networks["epoch"].isin(self.sources.epochs)]
 
     def colours(self, shown: pd.DataFrame) -> dict[str, str]:
         """Returns the colour of each method."""
@@ -107,18 +106,13 @@ class Architectures(Boxes):
 
     def shown(self) -> pd.DataFrame:
         """Returns the networks of the methods at the later epochs of the table."""
-        networks = self.networks
-        later = networks["epoch"].isin(self.sources.epochs) & (networks["epoch"] > 0)
-        shown = networks[later & (networks["method"] != BASELINE)]
+        shown = super().shown()
+        shown = shown[(shown["epoch"] > 0) & (shown["method"] != BASELINE)]
         return shown.sort_values("epoch", kind="stable")
 
 
 class Samplers(Boxes):
     """Accuracy per sampler and reference, and of B_T as it trains."""
-
-    def shown(self) -> pd.DataFrame:
-        """Returns the networks at the epochs of the table."""
-        return self.networks[self.networks["epoch"].isin(self.sources.epochs)]
 
     def colours(self, shown: pd.DataFrame) -> dict[str, str]:
         """Returns one colour per family: samplers are told apart by their rows."""
@@ -181,6 +175,13 @@ def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
     )
     for value in numbers[numbers.index.str.startswith("published")]:
         open_markers(axes, [value], [position], colour)
-    where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    look = {"va": "center", "fontsize": 7, "color": "#6b6b6b", "annotation_clip": False}
-    axes.annotate(f"n = {len(samples)}", (1, position), (3, 0), **where, **look)
+    look: dict[str, Any] = {"va": "center", "fontsize": 7, "color": "#6b6b6b"}
+    axes.annotate(
+        f"n = {len(samples)}",
+        (1, position),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 0),
+        textcoords="offset points",
+        annotation_clip=False,
+        **look,
+    )

@@ -57,14 +57,14 @@ class Finetuning(OfAccuracies, Drawing):
                 open_markers(axes, *numbers, colours[method])
             _epoch_axis(axes, self.sources.epochs, last=int(part["epoch"].max()))
             _label_lines(axes, [c.iloc[-1] for c in curves.values()], colours)
-        band = f"{self.level} interval of the mean"
+        interval = f"{self.level} interval of the mean"
         trivial = [line(f"{TRIVIAL} no hyper-representation", ls="--")]
         known = data["published_mean"].notna().any()
         legend(
             figure,
             line("mean"),
             *(trivial if data["trivial"].any() else []),
-            Patch(color=GREY, alpha=0.25, label=band),
+            Patch(color=GREY, alpha=0.25, label=interval),
             published="published mean" if known else "",
         )
         return figure

@@ -127,6 +127,6 @@ def _layer_violins(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> N
     for name, place, rows in _places(axes, data, width=width):
         for at, shape in rows.groupby(place, sort=False):
             half = 0.46 * width * shape["value"] / shape["value"].max()
-            look = {"color": colours[name], "alpha": 0.7, "lw": 0}
-            axes.fill_betweenx(shape["x"], at - half, at + half, **look)
+            ends = at - half, at + half
+            axes.fill_betweenx(shape["x"], *ends, color=colours[name], alpha=0.7, lw=0)
     axes.set_ylabel("weight")
