@@ -48,7 +48,7 @@ $(VENV)/installed: requirements.txt
 	touch $@
 
 demo: env
-	$(RUN) snakemake $(DEMO)
+	$(RUN) snakemake $(DEMO) --prioritize table_in_distribution
 	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
 
