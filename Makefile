@@ -7,6 +7,7 @@
 # make numbers       writes the numbers of README.md and docs/ from their CSV files, and
 #                    the picture of the architecture
 # make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
+# make verify makes the tables of results/reference again from what they were made from
 # make format mends formatting
 # make slurm-packages   for root on Debian: the programs that tests/slurm needs
 
@@ -33,7 +34,8 @@ sizes_all := --width 16 64 128 128 256 400 800 --latent 4 16 100 1400 200 350 70
 	--feedforward 16 128 144 256 288 450 900 --batch-size 8 32 64 32 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo record-demo numbers test fuzz bench check format clean slurm-packages
+.PHONY: env demo record-demo verify numbers test fuzz bench check format clean \
+	slurm-packages
 
 env: $(VENV)/installed
 
@@ -57,10 +59,13 @@ record-demo: env
 		--logs logs/demo --output docs/demo/costs.csv
 	$(MAKE) numbers
 
+verify: env
+	$(RUN) python workflow/scripts/verify_results.py
+
 numbers: env
 	$(RUN) python bench/costs.py --output docs/measurements/estimate.csv >/dev/null
 	$(RUN) python bench/architecture.py
-	$(RUN) python workflow/scripts/make_numbers.py
+	$(RUN) python bench/doc_numbers.py
 
 bench: env
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
@@ -99,7 +104,7 @@ check: env
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
 	$(RUN) python bench/architecture.py --check
-	$(RUN) python workflow/scripts/make_numbers.py --check
+	$(RUN) python bench/doc_numbers.py --check
 
 format: env
 	$(RUN) ruff format $(SOURCES)

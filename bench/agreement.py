@@ -99,7 +99,7 @@ def main(
     engines: tuple[str, ...] = ("loop", "fused", "grouped"),
     seeds: int = 20,
     epochs: int | None = None,
-    images: int | None = None,
+    count: int | None = None,
     output: Path | None = None,
 ) -> None:
     """Prints how engines differ at the end, and writes every epoch.
@@ -111,13 +111,13 @@ def main(
         engines: The first is what the others are compared with.
         seeds: Networks, at least 2.
         epochs: Of training; None: the recipe's.
-        images: The first so many of every split; None: all.
+        count: The first so many images of every split; None: all.
         output: CSV file to write.
     """
     device = Machine(device="cpu").prepare()
     file = read_images(dataset)
     splits = {
-        split: part.first(images or len(part.labels))
+        split: part.first(count or len(part.labels))
         for split, part in file.on(device).items()
     }
     recipe = zoo_recipe(config, zoo)

@@ -40,7 +40,7 @@ def main(
     zoo: Path,
     dataset: Path,
     references: int = 4,
-    images: int = 2000,
+    count: int = 2000,
     output: Path | None = None,
 ) -> None:
     """Prints a line per form and reference, first that of the networks as they are.
@@ -49,11 +49,11 @@ def main(
         zoo: zoos/{zoo}.h5.
         dataset: Its images.
         references: Training networks that others are matched to, one at a time.
-        images: Test images that accuracies are of.
+        count: Of test images that accuracies are of.
         output: CSV file; lines are appended.
     """
     device = Machine(device="cpu").prepare()
-    test = read_images(dataset).on(device)["test"].first(images)
+    test = read_images(dataset).on(device)["test"].first(count)
     data = read_zoo(zoo)
     last = data.weights[:, -1]
     train = np.flatnonzero(data.split == "train")

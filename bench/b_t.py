@@ -18,7 +18,6 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.files.storage import opened
-from hyperreps.zoo.zoos import epoch_columns, zoo_epochs
 
 SHORT = 7  # digits of a commit
 
@@ -39,11 +38,11 @@ def main(
     with opened(zoo, kind="zoo") as file:
         name, commit = file.attrs["zoo"], file.attrs["git_commit"][:SHORT]
         accuracy, split = file["accuracy/test"][()], file["split"].asstr()[()]
-        columns = epoch_columns(zoo, zoo_epochs(file).tolist(), wanted=epochs)
     rows = []
     for part, chosen in (("all", split != ""), ("test", split == "test")):
-        for epoch, column in zip(epochs, columns, strict=True):
-            values = 100 * accuracy[chosen, column].astype(np.float64)
+        for epoch in epochs:
+            values = 100 * accuracy[chosen, epoch].astype(np.float64)
+            values = values[np.isfinite(values)]
             rows.append((name, part, epoch, len(values), values.mean(), values.std()))
     table = pd.DataFrame(rows, columns=["zoo", "networks", "epoch", "n", "mean", "std"])
     table = table.round(2).assign(commit=commit)

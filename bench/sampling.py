@@ -85,7 +85,7 @@ def cases(
 
 def main(
     samples: tuple[int, ...] = (50, 200),
-    images: int = 2000,
+    count: int = 2000,
     width: int = 128,
     latent: int = 100,
     timing: Annotated[Timing, UNPREFIXED] = Timing(),
@@ -94,15 +94,15 @@ def main(
 
     Args:
         samples: Networks per draw.
-        images: Test images.
+        count: Of test images.
         width: Of the autoencoder; the paper's size is 800.
         latent: Of the autoencoder; the paper's size is 700.
         timing: How it is measured.
     """
     settings = HyperRep(width=width, feedforward=width, latent=latent)
     report(
-        f"sampling, width {width}, latent {latent}, {images} test images",
-        cases(samples, settings, random_images(images, channels=1)),
+        f"sampling, width {width}, latent {latent}, {count} test images",
+        cases(samples, settings, random_images(count, channels=1)),
         timing,
     )
 

@@ -101,17 +101,17 @@ def gan_run(*, latent: int) -> Run:
     return run
 
 
-def ensemble_run(*, images: int) -> Run:
+def ensemble_run(*, count: int) -> Run:
     """Returns a run that scores ensembles; a sample is an image of one of them."""
     rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet(np.ones(10), size=(50, images)).astype(np.float32)
-    labels = rng.integers(10, size=images)
+    probabilities = rng.dirichlet(np.ones(10), size=(50, count)).astype(np.float32)
+    labels = rng.integers(10, size=count)
     sizes = (1, 2, 3, 5, 10, 15, 20, 30)
     members = draw_members(50, ensembles=50, largest=sizes[-1], rng=rng)
 
     def run() -> int:
         score_ensembles(probabilities, labels, members=members, sizes=sizes)
-        return members.shape[0] * len(sizes) * images
+        return members.shape[0] * len(sizes) * count
 
     return run
 
@@ -154,7 +154,7 @@ def cases() -> Iterator[Case]:
         "alignment": matching_run(weights[:30]),
         "match of an audit": audit_run(weights, networks=10, runs=40),
         "step of a GAN": gan_run(latent=100),
-        "image of an ensemble": ensemble_run(images=2000),
+        "image of an ensemble": ensemble_run(count=2000),
         "product of a probe": probe_run(networks=1000, inputs=800),
         "table or figure": process_run(str(SCRIPTS / "make_figure.py"), "--help"),
         # it compiles what it needs in every process

@@ -45,6 +45,7 @@ from hyperreps.config.configuration import (
     load_settings,
 )
 from hyperreps.settings.stages import SettingsError
+from hyperreps.zoo.zoos import complete_seeds
 from hyperreps.files.storage import OutputError, replacing
 
 

@@ -17,8 +17,6 @@ STAGES = {
     "properties": PROBES,
     "ablation": ABLATIONS,
 }
-# what a class reads of the files of its section, where that is not all
-READS = {"zoo.Zoo": ("zoos", "published")}
 
 
 def result_file(result, suffix):
@@ -45,6 +43,7 @@ def get_compared(section):
         "finetuned": finetuned if section.finetunes else [],
         "samples": [] if section.finetunes else get_samples(sources, section.methods),
         "references": get_samples(sources, section.references),
+        "published": PUBLISHED,
     }
 
 
@@ -53,17 +52,15 @@ def get_sources(result):
     section = SETTINGS.sections[result.section]
     if result in AUDIT:
         references = needs.audit_references(SETTINGS)
-        return {
+        found = {
             "references": [zoo_file(*pair, stage="novelty") for pair in references],
             "audits": files_of("novelty", needs.audits(SETTINGS)),
         }
-    if result.section in SETTINGS.comparisons:
+    elif result.section in SETTINGS.comparisons:
         found = get_compared(section)
     else:
-        found = {"inputs": STAGES[result.section]}
-    if result not in SIGNIFICANCE:
-        found["published"] = PUBLISHED
-    read = READS.get(result.made_by, found)
+        found = {"inputs": STAGES[result.section], "published": PUBLISHED}
+    read = section.reads.get(result.made_by, found)
     return {flag: files for flag, files in found.items() if files and flag in read}
 
 

@@ -32,6 +32,13 @@ rule train_zoo:
             recipe=SETTINGS.zoos[w.zoo].recipe_of(int(w.first)),
             first_seed=w.first,
             models=int(w.last) - int(w.first) + 1,
+            keep=SETTINGS.zoos[w.zoo].kept_epochs,
+            last_epoch=SETTINGS.zoos[w.zoo].last_epoch,
+            complete=[
+                seed
+                for seed in complete_seeds(SETTINGS.zoos[w.zoo])
+                if int(w.first) <= seed <= int(w.last)
+            ],
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:

@@ -66,6 +66,7 @@ def folder(tmp_path_factory) -> Path:
         "weights": weights,
         "seed": np.arange(MODELS),
         "split": SPLIT,
+        "epochs": np.arange(EPOCHS),
         "accuracy/train": accuracy + 0.01,
         "accuracy/val": accuracy,
         "accuracy/test": accuracy,

@@ -116,7 +116,7 @@ class TestCollect:
             finetuned_file(tmp_path, [[0.1]], target="svhn", settings={"top": 0.3}),
         ]
         with pytest.raises(DataFileError, match="settings of S_KDE30 differ"):
-            accuracies.read_methods(paths, kind="finetuned")
+            accuracies.collect([zoo_file(tmp_path)], paths)
 
 
 class TestPublished:

@@ -93,6 +93,7 @@ def write_zoo(
             "weights": weights.numpy(),
             "seed": np.arange(1, MODELS + 1),
             "split": split,
+            "epochs": np.arange(EPOCHS),
             **{f"accuracy/{part}": accuracy for part in ("train", "val", "test")},
         },
         attributes={

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from hyperreps.results.doc_numbers import BLOCK, INLINE, NumberError, updated
+from bench.doc_numbers import BLOCK, INLINE, NumberError, updated
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -128,9 +127,9 @@ def test_other_numbers_are_known_not_to_be_a_runs(page: str) -> None:
 
 
 def test_the_command_names_a_stale_line_and_mends_it(tmp_path: Path) -> None:
-    script = tmp_path / "workflow" / "scripts" / "make_numbers.py"
+    script = tmp_path / "bench" / "doc_numbers.py"
     script.parent.mkdir(parents=True)
-    script.write_bytes((ROOT / "workflow/scripts/make_numbers.py").read_bytes())
+    script.write_bytes((ROOT / "bench" / "doc_numbers.py").read_bytes())
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.csv").write_text("x\n1.5\n", encoding="utf-8")
     page = tmp_path / "README.md"

@@ -167,6 +167,7 @@ def zoo_file(tmp_path):
         "split": np.array(["train"] * 7 + ["val", "test", "test"]),
         "accuracy/val": np.stack([accuracy, accuracy[::-1]], axis=1),
         "accuracy/test": np.zeros((10, 2)),
+        "epochs": [0, 1],
     }
     write_arrays(path, arrays, attributes={"kind": "zoo"})
     return path
@@ -184,11 +185,14 @@ class TestMembers:
 
     @pytest.mark.parametrize("name", ["B_T", "B_T30"])
     def test_an_epoch_is_not_its_column(self, zoo_file, name):
-        """An imported zoo has some epochs only, and says which."""
+        """A zoo has the weights of some epochs, and says which."""
         read = {"kind": "zoo", "name": name}
         by_column, _ = read_networks(zoo_file, epochs=(0, 1), **read)
         arrays, attributes = read_arrays(zoo_file, kind="zoo")
         arrays["epochs"] = [21, 25]
+        accuracy = np.full((10, 26), np.nan)
+        accuracy[:, [21, 25]] = arrays["accuracy/val"]
+        arrays["accuracy/val"] = accuracy
         write_arrays(zoo_file, arrays, attributes=attributes)
         with pytest.raises(DataFileError, match=r"no epoch 0, 1; .* there are 21, 25"):
             read_networks(zoo_file, epochs=(0, 1), **read)

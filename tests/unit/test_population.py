@@ -34,7 +34,16 @@ RECIPE = Recipe(
 ENGINES = ("loop", "grouped", "fused")
 
 
-def train(seeds, *, recipe=RECIPE, channels=1, counts=(60, 30, 30), engine="grouped"):
+def train(
+    seeds,
+    *,
+    recipe=RECIPE,
+    channels=1,
+    counts=(60, 30, 30),
+    engine="grouped",
+    last_epochs=None,
+    until=None,
+):
     network = build("cnn", channels=channels)
     start = initial_weights(network, initialization=recipe.initialization, seeds=seeds)
     training = PopulationTraining(
@@ -44,9 +53,10 @@ def train(seeds, *, recipe=RECIPE, channels=1, counts=(60, 30, 30), engine="grou
         seeds=seeds,
         recipe=recipe,
         record=range(recipe.epochs + 1),
+        last_epochs=last_epochs,
         engine=engine,
     )
-    while training.epoch < recipe.epochs:
+    while training.epoch < (recipe.epochs if until is None else until):
         training.run_epoch()
     return training
 
@@ -306,6 +316,28 @@ def test_an_epoch_of_two_passes_is_two_epochs(engine):
     assert (long.recorded == two.recorded[:, ::2]).all()
     halves = two.accuracy["train"][:, 1:].reshape(2, 2, 2).mean(2)
     np.testing.assert_allclose(long.accuracy["train"][:, 1:], halves, rtol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_models_may_end_before_others(engine):
+    """Whoever goes on does so as if all did, also from a state saved on the way."""
+    seeds, last = [3, 4, 5, 6], np.array([2, 4, 2, 4])
+    recipe = RECIPE.model_copy(update={"epochs": 4})
+    whole = train(seeds, recipe=recipe, engine=engine)
+    parts = train(seeds, recipe=recipe, engine=engine, last_epochs=last)
+    half = train(seeds, recipe=recipe, engine=engine, last_epochs=last, until=3)
+    assert half.models.tolist() == [1, 3]
+    resumed = train(seeds, recipe=recipe, engine=engine, last_epochs=last, until=0)
+    resumed.load_state_dict(half.state_dict())
+    resumed.run_epoch()
+    for found in (parts, resumed):
+        for row, epochs in enumerate(last + 1):
+            for values, wanted in (
+                (found.recorded, whole.recorded),
+                *((found.metrics()[k], whole.metrics()[k]) for k in found.metrics()),
+            ):
+                assert (values[row, :epochs] == wanted[row, :epochs]).all()
+                assert np.isnan(values[row, epochs:]).all()
 
 
 def test_only_the_asked_epochs_are_recorded(cnn):

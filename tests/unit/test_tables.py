@@ -13,7 +13,7 @@ import pytest
 from hyperreps.numbers import statistics
 from hyperreps.results.drawing import QUANTILES, method_colours, shown_name
 from hyperreps.results.figures.curves import spread
-from hyperreps.results.layout import HTML, LATEX, TEXT
+from hyperreps.results.layout import HTML, LATEX, TEXT, wide
 from hyperreps.results.result import Sources, find
 from hyperreps.results.tables.accuracies import Accuracies, describe, text_table
 from hyperreps.settings.sections import declared
@@ -21,6 +21,8 @@ from hyperreps.settings.stages import Method, SettingsError, Statistics
 
 FILES = {"zoos": (Path("zoo.h5"),), "published": Path("published.yaml")}
 TABLE = Accuracies(Sources(**FILES, statistics=Statistics(confidence=0.9)))
+# instead of those of the files, which are not there
+TABLE.networks = pd.DataFrame({"method": [], "settings": []})
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
 
 
@@ -202,3 +204,26 @@ class TestDrawing:
 
     def test_quantiles_are_increasing(self):
         assert list(QUANTILES.values()) == sorted(QUANTILES.values())
+
+
+def test_rows_and_columns_keep_their_order_within_what_they_belong_to():
+    cells = pd.DataFrame(
+        [
+            ("A", "y", "MNIST", "ours"),
+            ("A", "y", "MNIST", "published"),
+            ("A", "y", "STL-10", "ours"),
+            ("B", "x", "STL-10", "published"),
+            ("A", "x", "MNIST", "ours"),
+            ("B", "y", "MNIST", "ours"),
+        ],
+        columns=["block", "name", "heading", "column"],
+    ).assign(text="1")
+    table = wide(cells, "text", "-", levels=("block", "name"))
+    assert [*table.index] == [("A", "y"), ("A", "x"), ("B", "x"), ("B", "y")]
+    assert [*table.columns] == [
+        ("MNIST", "ours"),
+        ("MNIST", "published"),
+        ("STL-10", "ours"),
+        ("STL-10", "published"),
+    ]
+    assert table.to_numpy().tolist()[2] == ["-", "-", "-", "1"]

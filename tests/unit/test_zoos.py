@@ -12,6 +12,7 @@ from hyperreps.zoo.zoos import (
     DIVERGED,
     ZooData,
     assign_splits,
+    complete_seeds,
     epoch_columns,
     read_zoo,
     select,
@@ -54,6 +55,19 @@ def test_splits_follow_the_seed_and_not_the_order():
     assert counts == {"train": 70, "val": 15, "test": 15}
     backwards = assign_splits(range(100, 0, -1), fractions=(0.7, 0.15, 0.15))
     assert (backwards[::-1] == names).all()
+
+
+def test_only_the_test_split_is_trained_beyond_the_window():
+    recipe = RECIPE.model_copy(update={"epochs": 9})
+    settings = Zoo(
+        dataset="d", models=20, first_seed=7, window=(3, 5), keep=(0, 4), recipe=recipe
+    )
+    split = assign_splits(range(7, 27), fractions=settings.split)
+    assert complete_seeds(settings) == [7 + i for i in np.flatnonzero(split == "test")]
+    assert settings.last_epoch == 5
+    assert settings.kept_epochs == (0, 3, 4, 5)
+    whole = settings.model_copy(update={"complete": True})
+    assert (complete_seeds(whole), whole.last_epoch) == ([], 9)
 
 
 def test_each_split_has_a_model():

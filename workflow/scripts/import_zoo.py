@@ -28,10 +28,10 @@ def main(
     settings: Zoo,
     output: Path,
     data_dir: Path = Path("data"),
-    images: int | None = None,
+    count: int | None = None,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
-    """Writes zoos/{zoo}.h5 with the epochs of the npz file.
+    """Writes zoos/{zoo}.h5 with the epochs of the npz file; others are not known.
 
     The file has weights [models, epochs, parameters] in the vector order of
     docs/data_format.md, epochs [epochs], increasing, and seeds [models], all different.
@@ -43,7 +43,7 @@ def main(
         output: HDF5 file to write.
         data_dir: Folder of the file. The environment variable HYPERREPS_DATA overrides
             it. ~ and $NAME are replaced.
-        images: Evaluate on the first so many images of each split; none: on all.
+        count: Evaluate on the first so many images of each split; none: on all.
         machine: Where it computes.
     """
     place = machine.prepare()
@@ -56,7 +56,7 @@ def main(
     measured, labels = {}, {}
     for split, part in file.on(place).items():
         logging.info("evaluating %d networks on %s images", len(rows), split)
-        part = part.first(images) if images else part
+        part = part.first(count) if count else part
         labels[split] = part.labels.cpu().numpy()
         loss, accuracy = evaluate(
             network,
@@ -65,9 +65,11 @@ def main(
             activation=settings.recipe.activation,
             engine=machine.engine,
         )
-        measured[f"loss/{split}"] = loss.reshape(weights.shape[:2])
-        measured[f"accuracy/{split}"] = accuracy.reshape(weights.shape[:2])
-    log_medians(path, epochs, measured["accuracy/test"], labels["test"])
+        for kind, values in (("loss", loss), ("accuracy", accuracy)):
+            known = np.full((len(seeds), epochs[-1] + 1), np.nan, np.float32)
+            known[:, epochs] = values.reshape(weights.shape[:2])
+            measured[f"{kind}/{split}"] = known
+    log_medians(path, epochs, measured["accuracy/test"][:, epochs], labels["test"])
     split = assign_splits(seeds.tolist(), fractions=settings.split)
     write_arrays(
         output,

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from hyperreps.data.images import read_images
 from hyperreps.files.resuming import Pace, input_digest, run_to_end
 from hyperreps.files.storage import write_arrays
@@ -21,6 +23,9 @@ def main(
     recipe: Recipe,
     first_seed: int,
     models: int,
+    keep: tuple[int, ...] = (),
+    last_epoch: int | None = None,
+    complete: tuple[int, ...] = (),
     output: Path,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
     pace: Annotated[Pace, UNPREFIXED] = Pace(),
@@ -33,6 +38,9 @@ def main(
         recipe: Initialisation and training.
         first_seed: Seed of the first network.
         models: Number of networks.
+        keep: Epochs whose weights are kept, increasing; empty: all.
+        last_epoch: After which networks are left as they are; none: the recipe's last.
+        complete: Seeds of networks that are trained to the recipe's last epoch.
         output: HDF5 file to write. The state of an interrupted run lies beside it.
         machine: Where it computes.
         pace: Time budget and saving; exit code 75 says that the budget ended before
@@ -42,13 +50,17 @@ def main(
     images = read_images(dataset)
     network = build(architecture, channels=images.channels)
     seeds = range(first_seed, first_seed + models)
+    keep = keep or tuple(range(recipe.epochs + 1))
+    last_epoch = recipe.epochs if last_epoch is None else last_epoch
+    last_epochs = np.where(np.isin(seeds, complete), recipe.epochs, last_epoch)
     training = PopulationTraining(
         initial_weights(network, initialization=recipe.initialization, seeds=seeds),
         network,
         images=images.on(place),
         seeds=seeds,
         recipe=recipe,
-        record=range(recipe.epochs + 1),
+        record=keep,
+        last_epochs=last_epochs,
         engine=machine.engine,
     )
     settings = {
@@ -60,12 +72,15 @@ def main(
     state = output.with_suffix(".state")
     run_to_end(
         training,
-        epochs=recipe.epochs,
+        epochs=int(last_epochs.max()),
         state=state,
         digest=input_digest(
             {
                 **settings,
                 "seeds": [*seeds],
+                "keep": keep,
+                "last_epoch": last_epoch,
+                "complete": complete,
                 "mean": images.mean,
                 "std": images.std,
                 "engine": machine.engine,
@@ -78,6 +93,7 @@ def main(
         output,
         {
             "weights": training.recorded,
+            "epochs": list(keep),
             "seed": list(seeds),
             "diverged": training.diverged,
             **training.metrics(),

@@ -306,6 +306,7 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
                 f"novelty.methods: {name} are networks of another architecture than"
                 " their zoo's; leave it out"
             )
+    yield from _kept_problems(settings)
     wanted, finetuned = settings.ensembles, settings.in_distribution
     missing = set(wanted.epochs) - set(finetuned.epochs)
     if wanted.zoos and missing:
@@ -319,6 +320,25 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
             f"ensembles.methods: {sorted(untrained)} are not finetuned and need epoch 0"
             " among ensembles.epochs"
         )
+
+
+def _kept_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo without the weights that its ensembles are made of."""
+    wanted = settings.ensembles
+    for name in wanted.zoos:
+        zoo = settings.zoos.get(name)
+        if zoo is None or zoo.weights:
+            continue
+        if missing := sorted(set(wanted.epochs) - set(zoo.kept_epochs)):
+            yield (
+                f"ensembles.epochs: zoo {name} does not keep the weights of {missing};"
+                f" add them to zoos.{name}.keep"
+            )
+        if late := [epoch for epoch in wanted.epochs if epoch > zoo.last_epoch]:
+            yield (
+                f"ensembles.epochs: not all networks of zoo {name} are trained to"
+                f" {late}; set zoos.{name}.complete"
+            )
 
 
 def _transfer_problems(settings: Settings) -> Iterable[str]:

@@ -233,11 +233,16 @@ class Work:
                 seconds = self._evaluation(name, networks, *splits)
                 yield Jobs("import_zoo", (name,), 1, seconds)
                 continue
-            seconds = sum(
-                self._training(name, recipe, zoo.architecture) for recipe in zoo.recipes
-            )
             shards = len(zoo.shards(self.settings.compute.shard_size))
-            seconds *= zoo.models / len(zoo.recipes)
+            test = _splits(zoo)[2]
+            seconds = sum(
+                count * self._training(name, _until(recipe, epochs), zoo.architecture)
+                for recipe in zoo.recipes
+                for count, epochs in (
+                    (zoo.models - test, zoo.last_epoch),
+                    (test, recipe.epochs),
+                )
+            ) / len(zoo.recipes)
             yield Jobs("train_zoo", (name,), shards, seconds)
             yield Jobs("merge_zoo", (name,), 1, 0)
         for name in needs.aligned_zoos(self.settings):
@@ -282,7 +287,7 @@ class Work:
     def _finetunings(self) -> Iterator[Jobs]:
         for source, target, method in needs.finetuned_networks(self.settings):
             recipe, epochs = self.settings.finetuning(source, target, method)
-            recipe = recipe.model_copy(update={"epochs": max(epochs, default=0)})
+            recipe = _until(recipe, max(epochs, default=0))
             one = self._training(target, recipe, self._shape(source, method))
             seconds = one * self._networks(source, method)
             yield Jobs("finetune", (source, target, method), 1, seconds)
@@ -302,7 +307,7 @@ class Work:
             epochs = len(wanted.epochs) if trained else 1
             sizes = sum(size <= networks for size in wanted.sizes)
             drawn = networks * math.ceil(wanted.subsets / networks)
-            votes = epochs * drawn * sizes * self._images(name, "test")
+            votes = epochs * drawn * sizes * self._image_count(name, "test")
             seconds = self._at("image of an ensemble", votes)
             seconds += self._evaluation(
                 name, epochs * networks, "test", engine="grouped"
@@ -377,8 +382,8 @@ class Work:
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
-        images = self._images(zoo, "test")
-        share = min(1, self.settings.novelty.images / images)
+        known = self._image_count(zoo, "test")
+        share = min(1, self.settings.novelty.images / known)
         return self._evaluation(zoo, networks * share, "test", engine="grouped")
 
     def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
@@ -386,7 +391,7 @@ class Work:
         fused = architecture == "cnn" and recipe.optimizer == "adam"
         engine = "fused" if fused else "grouped"
         speed = self._speed("zoo", zoo, engine)
-        trained = recipe.epochs * recipe.passes * self._images(zoo, "train")
+        trained = recipe.epochs * recipe.passes * self._image_count(zoo, "train")
         return trained / speed + self._evaluation(
             zoo, recipe.epochs + 1, "val", "test", engine=engine
         )
@@ -402,8 +407,8 @@ class Work:
         """Returns seconds that some networks take on parts of a zoo's images."""
         shape = architecture or self.settings.zoos[zoo].architecture
         engine = engine or ("fused" if shape == "cnn" else "grouped")
-        images = sum(self._images(zoo, split) for split in splits)
-        return networks * images / self._speed("evaluation", zoo, engine)
+        count = sum(self._image_count(zoo, split) for split in splits)
+        return networks * count / self._speed("evaluation", zoo, engine)
 
     def _speed(self, table: str, zoo: str, engine: str) -> float:
         channels = 3 if self._channels(zoo) == 3 else 1
@@ -412,7 +417,7 @@ class Work:
     def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)
 
-    def _images(self, zoo: str, split: str) -> Number:
+    def _image_count(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
         source = SOURCES[dataset.source]
@@ -469,6 +474,10 @@ class Work:
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
         return known.architecture or self.settings.zoos[zoo].architecture
+
+
+def _until(recipe: Recipe, epochs: int) -> Recipe:
+    return recipe.model_copy(update={"epochs": epochs})
 
 
 def _splits(zoo: Zoo) -> tuple[int, int, int]:

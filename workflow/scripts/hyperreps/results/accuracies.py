@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..files.storage import DataFileError, opened, read_arrays
+from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
 from ..zoo.members import sample_groups, sound_networks
-from ..zoo.zoos import zoo_epochs
 from .published import load_published
 from .result import Result
 
@@ -79,8 +78,8 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         zoos: HDF5 files of kind "zoo".
 
     Returns:
-        One row per network and epoch: zoo, model (row of the file), split (of the
-        models: train, val, test), epoch, accuracy.
+        One row per network and epoch that it was trained to: zoo, model (row of the
+        file), split (of the models: train, val, test), epoch, accuracy.
 
     Raises:
         DataFileError: If a file is damaged, or two files hold the same zoo.
@@ -91,17 +90,15 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         name = _attribute(attributes, "zoo", path)
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
-        with opened(path, kind="zoo") as file:
-            recorded = zoo_epochs(file)
-        accuracy = _checked_accuracy(arrays["accuracy/test"], path, recorded.tolist())
-        models, columns = np.indices(accuracy.shape)
+        accuracy = _checked_accuracy(arrays["accuracy/test"], path, gaps=True)
+        models, epochs = np.nonzero(np.isfinite(accuracy))
         frames[name] = pd.DataFrame(
             {
                 "zoo": name,
-                "model": models.ravel(),
-                "split": arrays["split"].astype(str)[models.ravel()],
-                "epoch": recorded[columns.ravel()],
-                "accuracy": accuracy.ravel(),
+                "model": models,
+                "split": arrays["split"].astype(str)[models],
+                "epoch": epochs,
+                "accuracy": accuracy[models, epochs],
             }
         )
     return pd.concat(frames.values(), ignore_index=True)
@@ -130,22 +127,29 @@ def collect(
         hyper-representation, else the zoo's model the sample was made from, else the
         sample itself), epoch, accuracy, published (method it is compared with),
         reference (True for those of references), trivial (True for sampled networks
-        that no hyper-representation has made).
+        that no hyper-representation has made), settings (of the method; none of B_T).
 
     Raises:
-        DataFileError: If a file is missing, damaged, or given twice.
+        DataFileError: If a file is missing, damaged, or given twice, or a method's
+            settings differ between two files.
     """
     frames: list[pd.DataFrame] = []
     seen: dict[tuple[str, str, str], Path] = {}
+    methods: dict[str, Method] = {}
     files = (("finetuned", finetuned), ("samples", samples), ("samples", references))
     for kind, paths in files:
         for path in paths:
             frame = _sampled(path, kind).assign(reference=paths is references)
-            key = tuple(frame.loc[0, ["source", "target", "method"]])
-            if key[2] == BASELINE or key in seen:
-                other = seen.get(key, f"the zoo's own networks ({BASELINE})")
+            *key, settings = frame.loc[0, ["source", "target", "method", "settings"]]
+            if key[2] == BASELINE or tuple(key) in seen:
+                other = seen.get(tuple(key), f"the zoo's own networks ({BASELINE})")
                 raise DataFileError(f"{path}: {key[2]} is already given by {other}")
-            seen[key] = path
+            if methods.setdefault(key[2], settings) != settings:
+                raise DataFileError(
+                    f"{path}: settings of {key[2]} differ from those in another file of"
+                    " this table; run the stage again"
+                )
+            seen[*key] = path
             frames.append(frame)
     return pd.concat([*_baselines(zoos, list(seen)), *frames], ignore_index=True)
 
@@ -154,31 +158,23 @@ def _baselines(
     zoos: Sequence[Path], sampled: Sequence[tuple[str, str, str]]
 ) -> Iterator[pd.DataFrame]:
     """Yields B_T for each zoo with itself or, where there are, with its sources."""
-    own = _baseline(collect_zoos(zoos))
-    for zoo, frame in own.groupby("target", sort=False):
+    for zoo, models in collect_zoos(zoos).groupby("zoo", sort=False):
+        held_out = models[models["split"] == "test"]
+        if held_out.empty:
+            raise DataFileError(
+                f"zoo {zoo!r} has no models in its test split, which {BASELINE} needs;"
+                " give the zoo more models or another split"
+            )
+        own = held_out.rename(columns={"zoo": "target", "model": "sample"}).assign(
+            method=BASELINE,
+            group="sample " + held_out["model"].astype(str),
+            published=BASELINE,
+            reference=False,
+            trivial=False,
+        )
         sources = [source for source, target, _ in sampled if target == zoo]
         for source in dict.fromkeys(sources or [zoo]):
-            yield frame.assign(source=source)
-
-
-def _baseline(zoos: pd.DataFrame) -> pd.DataFrame:
-    """Returns the test split of each zoo, as networks of that zoo."""
-    held_out = zoos[zoos["split"] == "test"]
-    missing = set(zoos["zoo"]) - set(held_out["zoo"])
-    if missing:
-        raise DataFileError(
-            f"zoo {sorted(missing)[0]!r} has no models in its test split, which"
-            f" {BASELINE} needs; give the zoo more models or another split"
-        )
-    about = {
-        "source": held_out["zoo"],
-        "target": held_out["zoo"],
-        "method": BASELINE,
-        "sample": held_out["model"],
-        "group": "sample " + held_out["model"].astype(str),
-    }
-    known = {"published": BASELINE, "reference": False, "trivial": False}
-    return pd.DataFrame(about).join(held_out[["epoch", "accuracy"]]).assign(**known)
+            yield own.drop(columns="split").assign(source=source)
 
 
 def _sampled(path: Path, kind: str) -> pd.DataFrame:
@@ -187,43 +183,44 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
     accuracy = accuracy.reshape(len(accuracy), -1)
-    accuracy = _checked_accuracy(accuracy, path, range(accuracy.shape[1]))
+    accuracy = _checked_accuracy(accuracy, path)
     groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
-    source = _attribute(attributes, "source", path)
-    method = _attribute(attributes, "method", path)
+    named = ("source", "method", *(("target",) if kind == "finetuned" else ()))
+    about = {name: _attribute(attributes, name, path) for name in named}
     settings = _method(attributes, path)
     samples, epochs = np.indices(accuracy.shape)
-    sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
     columns = {
-        "source": source,
-        "target": source
-        if kind == "samples"
-        else _attribute(attributes, "target", path),
-        "method": method,
+        "target": about["source"],
+        **about,
         "sample": samples.ravel(),
         "group": groups[samples.ravel()],
         "epoch": epochs.ravel(),
         "accuracy": accuracy.ravel(),
-        "published": settings.published or method,
+        "published": settings.published or about["method"],
         "trivial": not settings.hyper_rep,
+        "settings": [settings] * accuracy.size,
     }
+    sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
 
 
 def _checked_accuracy(
-    accuracy: np.ndarray, path: Path, epochs: Sequence[int]
+    accuracy: np.ndarray, path: Path, *, gaps: bool = False
 ) -> Float[np.ndarray, "models epochs"]:
+    """Returns accuracies that are in [0, 1] or, with gaps, NaN at some epochs."""
     if accuracy.ndim != 2 or not accuracy.size:
         raise DataFileError(
             f"{path}: accuracy/test has shape {accuracy.shape}, but networks x epochs"
             " is needed; move the file away and run again"
         )
-    bad = np.argwhere(~((accuracy >= 0) & (accuracy <= 1)))
+    sound = (accuracy >= 0) & (accuracy <= 1)
+    gap = np.isnan(accuracy) & sound.any(axis=1, keepdims=True)
+    bad = np.argwhere(~(sound | gap if gaps else sound))
     if len(bad):
-        model, column = bad[0]
+        model, epoch = bad[0]
         raise DataFileError(
-            f"{path}: accuracy/test of network {model} at epoch {epochs[column]} is"
-            f" {accuracy[model, column]}, but must lie in [0, 1]; move the file away"
+            f"{path}: accuracy/test of network {model} at epoch {epoch} is"
+            f" {accuracy[model, epoch]}, but must lie in [0, 1]; move the file away"
             " and run again"
         )
     return accuracy.astype(np.float64)
@@ -246,23 +243,3 @@ def _method(attributes: dict[str, Any], path: Path) -> Method:
             f"{path}: attribute settings: {key}: {problem['msg']}; made by another"
             " version, run the stage again"
         ) from error
-
-
-def read_methods(paths: Sequence[Path], *, kind: str) -> dict[str, Method]:
-    """Reads the settings of each method from files of kind "finetuned" or "samples".
-
-    Raises:
-        DataFileError: If a method's settings differ between two files.
-    """
-    methods: dict[str, Method] = {}
-    for path in paths:
-        with opened(path, kind=kind) as file:
-            attributes = dict(file.attrs)
-        name = _attribute(attributes, "method", path)
-        method = _method(attributes, path)
-        if methods.setdefault(name, method) != method:
-            raise DataFileError(
-                f"{path}: settings of {name} differ from those in another file of this"
-                " table; run the stage again"
-            )
-    return methods

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib.style
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -34,6 +36,8 @@ PALETTES = {
 WIDE, NARROW = 6.75, 3.8
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
+# how published numbers look
+PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
 
 
 class Drawing(Result):
@@ -66,14 +70,11 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
 
     References come after the methods, so a figure without them has the same colours.
     """
-    taken = dict.fromkeys(PALETTES, 0)
-    colours = {}
-    for method in dict.fromkeys(methods):
-        family = method_family(method)
-        palette = PALETTES[family]
-        colours[method] = palette[taken[family] % len(palette)]
-        taken[family] += 1
-    return colours
+    colours = {family: cycle(palette) for family, palette in PALETTES.items()}
+    return {
+        method: next(colours[method_family(method)])
+        for method in dict.fromkeys(methods)
+    }
 
 
 def method_family(method: str) -> str:
@@ -136,10 +137,27 @@ def panels(
     return figure, drawn()
 
 
-def grid(rows: int, columns: int, *, height: float) -> tuple[Figure, np.ndarray]:
-    """Returns a figure as wide as the page, and its axes; rows have a height."""
-    figure = Figure(figsize=(WIDE, height * rows + 0.45))
-    return figure, figure.subplots(rows, columns, squeeze=False)
+def zoo_rows(
+    data: pd.DataFrame, columns: int, *, height: float
+) -> tuple[Figure, Iterator[tuple[str, np.ndarray, pd.DataFrame]]]:
+    """Returns a figure as wide as the page with a row of panels per zoo.
+
+    Args:
+        data: With a column zoo.
+        columns: Panels of a zoo.
+        height: Of a row in inches.
+
+    Returns:
+        The figure; and of each zoo the name that is shown, its axes and its rows.
+    """
+    zoos = list(data.groupby("zoo", sort=False))
+    figure = Figure(figsize=(WIDE, height * len(zoos) + 0.45))
+    lines = figure.subplots(len(zoos), columns, squeeze=False)
+    rows = (
+        (display_name(str(zoo), str(zoo)), line, part)
+        for line, (zoo, part) in zip(lines, zoos, strict=True)
+    )
+    return figure, rows
 
 
 def unique(values: pd.Series) -> list[Any]:
@@ -155,31 +173,29 @@ def percent(axis: Axis, *, bins: int = 6) -> None:
 
 def open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
     """Draws published numbers: white diamonds, whole even on the edge of the axes."""
-    if np.isnan(y).all():
-        return
-    axes.plot(
-        x,
-        y,
-        linestyle="",
-        marker="D",
-        markeredgecolor=colour,
-        markerfacecolor="white",
-        markeredgewidth=1.1,
-        clip_on=False,
-        zorder=5,
-    )
+    if not np.isnan(y).all():
+        look = {**PUBLISHED, "color": colour, "markeredgewidth": 1.1, "zorder": 5}
+        axes.plot(x, y, clip_on=False, **look)
 
 
-def legend(figure: Figure, handles: list[Any], *, published: str = "") -> None:
-    """Puts one legend below all panels, in one line if there is the width.
+def line(label: str, *, color: str = GREY, **look: Any) -> Line2D:
+    """Returns a line for a legend."""
+    return Line2D([], [], color=color, label=label, **look)
+
+
+def legend(
+    figure: Figure, *handles: Artist, published: str = "", ncols: int | None = None
+) -> None:
+    """Puts one legend below all panels.
 
     Args:
         figure: Without a legend.
-        handles: What it explains.
+        *handles: What it explains.
         published: Name of the published numbers; none if they are not shown.
+        ncols: Entries of a line; all of them if there is the width, else one.
     """
     if published:
-        style: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
-        handles = [*handles, Line2D([], [], color=GREY, label=published, **style)]
-    ncols = len(handles) if figure.get_figwidth() == WIDE else 1
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols)
+        handles = (*handles, line(published, **PUBLISHED))
+    if ncols is None:
+        ncols = len(handles) if figure.get_figwidth() == WIDE else 1
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols)

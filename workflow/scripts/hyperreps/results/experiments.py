@@ -118,25 +118,23 @@ def _reconstructed(
         "r2": explained_variance(error, arrays["squared_deviation"][chosen], weights),
         "mse": mean_squared_error(error, arrays["layer_size"], weights),
     }
-    counts = int(chosen.sum()), len(error)
-    for quantity, values in by_layer.items():
-        for column, layer in enumerate([*json.loads(about["layers"]), WHOLE]):
-            estimate, *interval = crossed_estimate(
-                values[:, :, column],
-                confidence=statistics.confidence,
-                limits=LIMITS[quantity],
-            )
-            yield quantity, layer, *counts, estimate, math.nan, *interval
+    measured: list[tuple[str, str, np.ndarray, float]] = [
+        (quantity, layer, values[:, :, column], math.nan)
+        for quantity, values in by_layer.items()
+        for column, layer in enumerate([*json.loads(about["layers"]), WHOLE])
+    ]
     for quantity in ("original", "reconstruction"):
         accuracy = np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen]
         accuracy = accuracy.astype(np.float64)
+        measured.append((quantity, WHOLE, weights @ accuracy.T, accuracy.std()))
+    for quantity, layer, values, std in measured:
         estimate, *interval = crossed_estimate(
-            weights @ accuracy.T, confidence=statistics.confidence, limits=SHARE
+            values,
+            confidence=statistics.confidence,
+            limits=LIMITS.get(quantity, SHARE),
         )
-        yield (
-            *(quantity, WHOLE, counts[0], len(accuracy)),
-            *(estimate, accuracy.std(), *interval),
-        )
+        counts = int(chosen.sum()), values.shape[1]
+        yield quantity, layer, *counts, estimate, std, *interval
 
 
 class OfProbes(OfStage):

@@ -31,59 +31,39 @@ FOLDER = Path(__file__).parent
 PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined
 )
-# braces are LaTeX's own
-LATEX_PAGES = PAGES.overlay(
-    block_start_string="<%",
-    block_end_string="%>",
-    variable_start_string="<<",
-    variable_end_string=">>",
-    trim_blocks=True,
-    keep_trailing_newline=True,
-)
 
 
 class Layout(NamedTuple):
-    """How numbers and names are written in one kind of table."""
+    """How numbers and names are written in one kind of table: here as plain text."""
 
-    name: Callable[[str], str]
-    heading: Callable[[str], str]
-    interval: Callable[[str], str]
-    plus_minus: str
-    about: str
-    percent: str
-    trivial: str
-
-
-def _with_subscript(name: str, pattern: str) -> str:
-    """Fills pattern with letter and subscript of "S_KDE30"; others stay as they are."""
-    match = re.fullmatch(r"([A-Z])_(\w+)", name)
-    return pattern.format(*match.groups()) if match else name
+    name: Callable[[str], str] = str
+    heading: Callable[[str], str] = str
+    interval: Callable[[str], str] = str
+    plus_minus: str = " ± "
+    about: str = "≈ "
+    percent: str = "%"
+    trivial: str = TRIVIAL
 
 
-def _latex_name(name: str) -> str:
-    shown = _with_subscript(name, r"${}_{{\mathrm{{{}}}}}$")
-    # the underscore before a brace is the subscript's own
-    return re.sub(r"_(?!\{)", r"\\_", shown)
+def with_subscript(pattern: str) -> Callable[[str], str]:
+    """Returns what fills pattern with letter and subscript of names like S_KDE30."""
+    return lambda name: re.sub(r"^([A-Z])_(\w+)$", pattern, name)
 
 
-TEXT = Layout(str, str, str, " ± ", "≈ ", "%", TRIVIAL)
-
-
+TEXT = Layout()
 HTML = Layout(
-    name=lambda name: _with_subscript(html.escape(name), "{}<sub>{}</sub>"),
+    name=lambda name: with_subscript(r"\1<sub>\2</sub>")(html.escape(name)),
     heading=html.escape,
-    interval=lambda text: f"<small>{text}</small>",
-    plus_minus=" ± ",
-    about="≈ ",
-    percent="%",
+    interval="<small>{}</small>".format,
     trivial=f"<sup>{TRIVIAL}</sup>",
 )
-
-
 LATEX = Layout(
-    name=_latex_name,
+    # the underscore before a brace is the subscript's own
+    name=lambda name: re.sub(
+        r"_(?!\{)", r"\\_", with_subscript(r"$\1_{\\mathrm{\2}}$")(name)
+    ),
     heading=lambda text: text.replace("_", r"\_").replace("→", r"$\to$"),
-    interval=lambda text: rf"{{\mdseries\scriptsize {text}}}",
+    interval=r"{{\mdseries\scriptsize {}}}".format,
     plus_minus=r" $\pm$ ",
     about=r"$\approx$ ",
     percent=r"\%",
@@ -135,13 +115,12 @@ class Table(Result):
             **more,
         }
 
-        def filled(words: str) -> str:
-            return PAGES.from_string(words).render(values)
-
         words = read_words(self.words)[key]
         if isinstance(words, str):
-            return filled(words)
-        return {name: filled(text) for name, text in words.items()}
+            return PAGES.from_string(words).render(values)
+        return {
+            name: PAGES.from_string(text).render(values) for name, text in words.items()
+        }
 
     def text(self, frame: pd.DataFrame) -> str:
         """Returns the table as plain text, one block per zoo; * marks the best."""
@@ -161,7 +140,7 @@ class Table(Result):
             tabular = _tabular(styled(cells, levels=levels))
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
-        return LATEX_PAGES.get_template("table.tex").render(parts=parts)
+        return PAGES.get_template("table.tex").render(parts=parts) + "\n"
 
     def page(self, frame: pd.DataFrame) -> str:
         """Returns the table as a web page of its own."""
@@ -227,8 +206,8 @@ class LongTable(Table):
             caption=caption,
         )
         again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
-        page = LATEX_PAGES.get_template("longtable.tex")
-        return page.render(tabular=again.strip())
+        page = PAGES.get_template("longtable.tex")
+        return page.render(tabular=again.strip()) + "\n"
 
 
 def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:

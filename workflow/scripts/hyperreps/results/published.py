@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pandas as pd
 import yaml
@@ -14,6 +14,8 @@ from pydantic import Field, ValidationError
 
 from ..settings.limits import Epoch
 from ..settings.stages import SettingsError, Strict
+
+Checked = TypeVar("Checked", bound=Strict)
 
 
 class PublishedTable(Strict):
@@ -42,6 +44,18 @@ def read_published(path: Path) -> dict[Any, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _table(path: Path, name: str, model: type[Checked]) -> Checked:
+    content = read_published(path)
+    if name not in content:
+        known = ", ".join(map(str, content)) or "nothing"
+        raise SettingsError(f"{path}: no table {name!r}; it has {known}")
+    try:
+        return model.model_validate(content[name])
+    except ValidationError as error:
+        key = ".".join(str(part) for part in (name, *error.errors()[0]["loc"]))
+        raise SettingsError(f"{path}: {key}: {error.errors()[0]['msg']}") from error
+
+
 def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFrame:
     """Reads one table of published.yaml.
 
@@ -56,18 +70,9 @@ def load_published(path: Path, *, table: str = "in_distribution") -> pd.DataFram
     Raises:
         SettingsError: If the file or a number cannot be read, or the table is unknown.
     """
-    content = read_published(path)
-    if table not in content:
-        known = ", ".join(map(str, content)) or "nothing"
-        raise SettingsError(f"{path}: no table {table!r}; it has {known}")
-    try:
-        entries = PublishedTable.model_validate(content[table])
-    except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        message = f"{path}: {table}.{key}: {error.errors()[0]['msg']}"
-        raise SettingsError(message) from error
+    rows = _published_rows(_table(path, table, PublishedTable), f"{path}: {table}")
     columns = ["source", "target", "method", "epoch", "statistic", "value", "std"]
-    return pd.DataFrame(_published_rows(entries, f"{path}: {table}"), columns=columns)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _published_rows(table: PublishedTable, where: str) -> Iterator[tuple[Any, ...]]:
@@ -111,12 +116,7 @@ def load_published_properties(path: Path) -> dict[tuple[str, str, str, str], flo
     Raises:
         SettingsError: If the table is missing or cannot be read.
     """
-    content = read_published(path)
-    try:
-        table = PublishedProperties.model_validate(content.get("properties"))
-    except ValidationError as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path}: table properties: {reason}") from error
+    table = _table(path, "properties", PublishedProperties)
     return {
         (zoo, features, name, "r2"): value
         for zoo, by_features in table.r2.items()

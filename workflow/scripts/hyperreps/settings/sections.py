@@ -17,11 +17,14 @@ class Section(Strict):
         tables: Class of each table by its name: MODULE.CLASS below results/tables.
         figures: Class of each figure by its name: MODULE.CLASS below results/figures.
         shown: Keys that these classes are told, by the flag that tells them.
+        reads: Flags of the files that a class reads, where it does not read all that
+            there are for its section.
     """
 
     tables: ClassVar[dict[str, str]] = {}
     figures: ClassVar[dict[str, str]] = {}
     shown: ClassVar[dict[str, str]] = {}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -43,6 +46,10 @@ class Comparison(Section):
     """What stands side by side in a table and its figures: methods on pairs of zoos."""
 
     shown: ClassVar = {"epochs": "epochs"}
+    reads: ClassVar = {
+        "significance.Significance": ("zoos", "finetuned", "samples", "references"),
+        "zoo.Zoo": ("zoos", "published"),
+    }
     # whether the samples of methods are finetuned
     finetunes: ClassVar[bool] = True
     methods: Names = Field((), description="Keys of methods.")

@@ -145,6 +145,15 @@ class Zoo(Strict):
     window: Listed[tuple[Epoch, Epoch]] = Field(
         description="First and last epoch whose weights train the hyper-representation."
     )
+    keep: Listed[tuple[Epoch, ...]] = Field(
+        (0,),
+        description="Epochs whose weights are kept besides those of the window.",
+    )
+    complete: bool = Field(
+        False,
+        description="Train all networks for all epochs of the recipe; otherwise those"
+        " outside the test split end with the window.",
+    )
     recipe: Recipe = Field(description="Initialisation and training.")
     variations: dict[str, Listed[tuple[int | Real | Text, ...]]] = Field(
         {},
@@ -169,6 +178,10 @@ class Zoo(Strict):
             raise ValueError(
                 f"window must be increasing and end by epoch {self.recipe.epochs}"
                 f" (recipe.epochs), got {first}..{last}"
+            )
+        if late := [epoch for epoch in self.keep if epoch > self.recipe.epochs]:
+            raise ValueError(
+                f"keep: {late} come after epoch {self.recipe.epochs} (recipe.epochs)"
             )
         if self.first_seed + self.models > 2**31:
             raise ValueError(
@@ -207,6 +220,17 @@ class Zoo(Strict):
                 f"variations have {count} combinations, more than models"
                 f" ({self.models}) or {SHARDS}"
             )
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """The epochs whose weights are kept, increasing."""
+        first, last = self.window
+        return tuple(sorted({*self.keep, *range(first, last + 1)}))
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch up to which every network is trained."""
+        return self.recipe.epochs if self.complete else self.window[1]
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:

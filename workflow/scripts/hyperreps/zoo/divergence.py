@@ -31,7 +31,7 @@ class Divergence:
         loss: Float[Tensor, models],
         *,
         epoch: int,
-        models: slice = slice(None),
+        models: Int[np.ndarray, models] | slice = slice(None),
     ) -> Bool[np.ndarray, models]:
         """Marks the networks that have diverged; returns all that have by now.
 
@@ -45,7 +45,7 @@ class Divergence:
         small = weights.abs().amax(1) <= self.limit
         broken = ~(small & loss.isfinite().to(weights.device)).cpu().numpy()
         known = self.epochs[models] >= 0
-        self.epochs[models][broken & ~known] = epoch
+        self.epochs[models] = np.where(broken & ~known, epoch, self.epochs[models])
         return broken | known
 
     @property

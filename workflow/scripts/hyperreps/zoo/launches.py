@@ -135,6 +135,34 @@ class Launches:
             start = models.stop
             yield Trained(launch, before[0], models, sums)
 
+    def keep(self, stays: Bool[np.ndarray, models]) -> None:
+        """Goes on with some of the models, in launches as large as there were.
+
+        Args:
+            stays: Of all models, those that are trained on.
+        """
+        size = max(launch.models for launch in self.parts)
+        rows = self.weights
+        state = _joined(
+            [
+                _part(launch.optimizer.state_dict(), torch.arange(launch.models))
+                for launch in self.parts
+            ]
+        )
+        self.parts = [
+            self._of(rows, state, index)
+            for index in torch.from_numpy(np.flatnonzero(stays)).split(size)
+            if len(index)
+        ]
+
+    def _of(
+        self, rows: Tensor, optimizer_state: dict[str, Any], index: Int[Tensor, models]
+    ) -> Launch:
+        """Returns a launch of some rows, with their part of the optimiser's state."""
+        part = padded(self.engine, rows[index])
+        state = _part(optimizer_state, index.expand(len(part)))
+        return self._launch(part, models=len(index), optimizer_state=state)
+
     def _train(
         self, launch: Launch, images: Images, seeds: Int[Tensor, models], epoch: int
     ) -> Sums:
@@ -177,13 +205,10 @@ class Launches:
             )
         half = -(-models // 2)
         log.info("out of memory; training %d models at a time", half)
-        halves = []
-        for index in torch.arange(models).split(half):
-            part = padded(self.engine, rows[index])
-            state = _part(optimizer_state, index.expand(len(part)))
-            launch = self._launch(part, models=len(index), optimizer_state=state)
-            halves.append(launch)
-        return halves
+        return [
+            self._of(rows, optimizer_state, index)
+            for index in torch.arange(models).split(half)
+        ]
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Returns weights and optimiser of every launch."""
@@ -207,9 +232,25 @@ def _part(
     """Returns the state of the optimiser of some models of a launch."""
     state = {
         key: {
-            name: value[models] if torch.is_tensor(value) and value.dim() else value
+            # each launch counts its own steps
+            name: value[models] if value.dim() else value.clone()
             for name, value in values.items()
         }
         for key, values in optimizer_state["state"].items()
     }
     return {**optimizer_state, "state": state}
+
+
+def _joined(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the state of one optimiser for the models of several."""
+    parts = [saved["state"] for saved in states]
+    state = {
+        key: {
+            name: torch.cat([part[key][name] for part in parts])
+            if value.dim()
+            else value
+            for name, value in values.items()
+        }
+        for key, values in parts[0].items()
+    }
+    return {**states[0], "state": state}

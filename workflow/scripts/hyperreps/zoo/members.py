@@ -12,7 +12,7 @@ import numpy as np
 from ..files.storage import DataFileError, opened, read_arrays
 from ..numbers.shapes import Bool, Float, Int
 from ..settings.stages import SettingsError
-from .zoos import epoch_columns, zoo_epochs
+from .zoos import epoch_columns
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +83,18 @@ def _zoo_networks(
     path: Path, name: str, epochs: Sequence[int]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     part, top = ZOO_POPULATIONS[name]
-    arrays, attributes = read_arrays(path, "split", "accuracy/val", kind="zoo")
+    arrays, attributes = read_arrays(
+        path, "split", "epochs", "accuracy/val", kind="zoo"
+    )
     accuracy = arrays["accuracy/val"]
     models = np.flatnonzero(arrays["split"] == part)
     count = max(1, round(top * len(models)))
     weights = []
     with opened(path, kind="zoo") as file:
-        recorded = zoo_epochs(file).tolist()
-        for column in epoch_columns(path, recorded, wanted=epochs):
+        columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
+        for epoch, column in zip(epochs, columns, strict=True):
             # the first of equals, so that the number does not depend on ties
-            ranking = np.argsort(-accuracy[models, column], kind="stable")
+            ranking = np.argsort(-accuracy[models, epoch], kind="stable")
             best = np.sort(models[ranking[:count]])
             weights.append(file["weights"][best, column])
     return np.stack(weights), attributes

@@ -33,6 +33,8 @@ class PopulationTraining:
 
     Attributes:
         epoch: Epochs done.
+        models: Which models are in training; those that are not have reached their
+            last epoch.
         launches: The networks and their optimisers.
         divergence: Which have diverged, and when.
         recorder: Metrics of every epoch, weights of those asked for. On the training
@@ -49,6 +51,7 @@ class PopulationTraining:
         seeds: Sequence[int],
         recipe: Recipe,
         record: Sequence[int],
+        last_epochs: Int[np.ndarray, models] | None = None,
         engine: EngineName = "auto",
     ) -> None:
         """Prepares the training; epoch 0 is evaluated and recorded.
@@ -60,6 +63,7 @@ class PopulationTraining:
             seeds: One per model, for its batch order.
             recipe: Optimiser and length; weights must already be initialised.
             record: Epochs whose weights are kept, increasing.
+            last_epochs: After which each model is left as it is; None: the recipe's.
             engine: A name that choose_engine knows.
 
         Raises:
@@ -79,16 +83,20 @@ class PopulationTraining:
         self.launches = Launches(
             weights, engine=self.engine, recipe=recipe, device=device
         )
-        models, parameters = weights.shape
-        self.recorder = Recorder(models, parameters, epochs=recipe.epochs, kept=record)
-        self.divergence = Divergence(models, limit=recipe.weight_limit)
+        count, parameters = weights.shape
+        self.recorder = Recorder(count, parameters, epochs=recipe.epochs, kept=record)
+        self.divergence = Divergence(count, limit=recipe.weight_limit)
+        self.last_epochs = (
+            np.full(count, recipe.epochs) if last_epochs is None else last_epochs
+        )
+        self.models = np.arange(count)
         self._evaluate(*SPLITS)
         loss = torch.from_numpy(self.recorder.loss["train"][:, 0])
         self.divergence.judge(self.weights, loss, epoch=0)
 
     @property
     def weights(self) -> Float[Tensor, "models parameters"]:
-        """The current weights."""
+        """The current weights of the models in training."""
         return self.launches.weights
 
     @property
@@ -122,12 +130,16 @@ class PopulationTraining:
             SettingsError: If one model alone needs more memory than there is.
         """
         self.epoch += 1
-        if self.divergence.all:
-            self.recorder.repeat(self.epoch)
-            self.recorder.keep(self.weights, epoch=self.epoch)
+        stays = self.last_epochs[self.models] >= self.epoch
+        if not stays.all():
+            self.launches.keep(stays)
+            self.models = self.models[stays]
+        if (self.diverged[self.models] >= 0).all():
+            self.recorder.repeat(self.epoch, models=self.models)
+            self.recorder.keep(self.weights, epoch=self.epoch, models=self.models)
             return self._summary()
         for trained in self.launches.train_epoch(
-            self.images["train"], seeds=self.seeds, epoch=self.epoch
+            self.images["train"], seeds=self.seeds[self.models], epoch=self.epoch
         ):
             self._take(trained)
         self._evaluate("val", "test")
@@ -138,8 +150,9 @@ class PopulationTraining:
         count = trained.launch.models
         total = len(self.images["train"].labels) * self.launches.recipe.passes
         loss, accuracy = ((x[:count] / total).float().cpu() for x in trained.sums)
+        models = self.models[trained.models]
         diverged = self.divergence.judge(
-            trained.weights, loss, epoch=self.epoch, models=trained.models
+            trained.weights, loss, epoch=self.epoch, models=models
         )
         trained.undo(diverged)
         self.recorder.write(
@@ -147,20 +160,20 @@ class PopulationTraining:
             loss.numpy(),
             accuracy.numpy(),
             epoch=self.epoch,
-            models=trained.models,
+            models=models,
             still=diverged,
         )
 
     def _evaluate(self, *splits: str) -> None:
-        weights = self.weights
+        weights, epoch, models = self.weights, self.epoch, self.models
         for split in splits:
             metrics = evaluate_with(self.engine, weights, self.images[split])
-            self.recorder.write(split, *metrics, epoch=self.epoch)
-        self.recorder.keep(weights, epoch=self.epoch)
+            self.recorder.write(split, *metrics, epoch=epoch, models=models)
+        self.recorder.keep(weights, epoch=epoch, models=models)
 
     def _summary(self) -> dict[str, float]:
         summary = {
-            f"{split} accuracy": float(values[:, self.epoch].mean())
+            f"{split} accuracy": float(values[self.models, self.epoch].mean())
             for split, values in self.recorder.accuracy.items()
         }
         count = self.divergence.count
@@ -179,5 +192,6 @@ class PopulationTraining:
         """Takes over a state of the same training."""
         self.epoch = state["epoch"]
         self.launches.load_state_dict(state["launches"])
+        self.models = np.flatnonzero(self.last_epochs >= self.epoch)
         self.diverged[:] = state["diverged"].numpy()
         self.recorder.load_state_dict(state["recorder"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.images import SPLITS
-from ..numbers.shapes import Bool, Float
+from ..numbers.shapes import Bool, Float, Int
 
 
 class Recorder:
@@ -20,8 +20,8 @@ class Recorder:
 
     Attributes:
         kept: Epochs whose weights are kept, increasing.
-        weights: float32 [models, kept epochs, parameters]; NaN before their epoch, like
-            loss and accuracy.
+        weights: float32 [models, kept epochs, parameters]; NaN before their epoch and
+            after a network's last, like loss and accuracy.
         loss: Mean cross-entropy by split of the images, float32 [models, epochs + 1].
         accuracy: In [0, 1] by split of the images, float32 [models, epochs + 1].
     """
@@ -37,10 +37,16 @@ class Recorder:
             {split: _unknown(models, epochs) for split in SPLITS} for _ in range(2)
         )
 
-    def keep(self, weights: Float[Tensor, "models parameters"], *, epoch: int) -> None:
-        """Keeps the weights of all networks, if they are asked for at this epoch."""
+    def keep(
+        self,
+        weights: Float[Tensor, "models parameters"],
+        *,
+        epoch: int,
+        models: Int[np.ndarray, models],
+    ) -> None:
+        """Keeps weights of networks, if they are asked for at this epoch."""
         if epoch in self.kept:
-            self.weights[:, self.kept.index(epoch)] = weights.cpu().numpy()
+            self.weights[models, self.kept.index(epoch)] = weights.cpu().numpy()
 
     def write(
         self,
@@ -49,7 +55,7 @@ class Recorder:
         accuracy: Float[np.ndarray, models],
         *,
         epoch: int,
-        models: slice = slice(None),
+        models: Int[np.ndarray, models],
         still: Bool[np.ndarray, models] | None = None,
     ) -> None:
         """Writes the metrics of an epoch.
@@ -68,10 +74,10 @@ class Recorder:
                 measured = np.where(still, values[models, epoch - 1], measured)
             values[models, epoch] = measured
 
-    def repeat(self, epoch: int) -> None:
-        """Writes the metrics of the epoch before once more."""
+    def repeat(self, epoch: int, *, models: Int[np.ndarray, models]) -> None:
+        """Writes the metrics of networks of the epoch before once more."""
         for values in self.metrics().values():
-            values[:, epoch] = values[:, epoch - 1]
+            values[models, epoch] = values[models, epoch - 1]
 
     def metrics(self) -> dict[str, Float[np.ndarray, "models epochs"]]:
         """Returns loss and accuracy by the names they have in files."""

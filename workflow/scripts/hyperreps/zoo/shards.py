@@ -38,6 +38,7 @@ def merge_shards(
     with opened(shards[0], kind="zoo_shard") as first:
         common = {key: first.attrs[key] for key in SHARED}
         shapes = {key: first[key].shape[1:] for key in _datasets(first)}
+        epochs = first["epochs"][()]
     network = build(str(common["architecture"]), channels=int(common["channels"]))
     attributes = zoo_attributes(name, settings, network, dataset=common["dataset"])
     with created(output, attributes=attributes) as file:
@@ -52,6 +53,7 @@ def merge_shards(
         seeds = file["seed"][()].tolist()
         split = _splits(seeds, file["diverged"][()] >= 0, settings)
         add_array(file, "split", split)
+        add_array(file, "epochs", epochs)
         recipes = [settings.recipe_of(seed) for seed in seeds]
         for key in settings.variations:
             add_array(file, f"recipe/{key}", [getattr(r, key) for r in recipes])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from ..files.storage import DataFileError, opened, read_arrays
@@ -41,6 +40,19 @@ def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.nda
     names = np.empty(count, dtype="<U5")
     names[ranking] = ["train"] * train + ["val"] * val + ["test"] * test
     return names
+
+
+def complete_seeds(settings: Zoo) -> list[int]:
+    """Returns the seeds of the models that are trained longer than all others.
+
+    They are the test split, whose accuracy is compared at all epochs of the recipe.
+    """
+    if settings.last_epoch == settings.recipe.epochs:
+        return []
+    first = settings.first_seed
+    seeds = range(first, first + settings.models)
+    split = assign_splits(seeds, fractions=settings.split)
+    return [first + int(row) for row in np.flatnonzero(split == "test")]
 
 
 def split_counts(split: np.ndarray) -> str:
@@ -102,14 +114,15 @@ def read_zoo(path: Path) -> ZooData:
         DataFileError: If the file is missing, damaged or holds something else.
     """
     names = [f"accuracy/{split}" for split in MODEL_SPLITS]
-    arrays, attributes = read_arrays(path, "seed", "split", *names, kind="zoo")
+    arrays, attributes = read_arrays(
+        path, "seed", "split", "epochs", *names, kind="zoo"
+    )
     settings = Zoo(**json.loads(attributes["settings"]))
     first, last = settings.window
     epochs = range(first, last + 1)
     with opened(path, kind="zoo") as file:
-        columns = epoch_columns(path, zoo_epochs(file).tolist(), wanted=epochs)
-        window = slice(columns[0], columns[-1] + 1)
-        weights = file["weights"][:, window]
+        columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
+        weights = file["weights"][:, columns]
     if lost := int((arrays["split"] == DIVERGED).sum()):
         total = len(arrays["split"])
         log.info("%s: %d of %d networks diverged and are left out", path, lost, total)
@@ -124,7 +137,7 @@ def read_zoo(path: Path) -> ZooData:
         weights=weights,
         epochs=np.array(epochs),
         accuracy={
-            split: arrays[f"accuracy/{split}"][:, window] for split in MODEL_SPLITS
+            split: arrays[f"accuracy/{split}"][:, epochs] for split in MODEL_SPLITS
         },
         seed=arrays["seed"],
         split=arrays["split"],
@@ -133,19 +146,12 @@ def read_zoo(path: Path) -> ZooData:
     )
 
 
-def zoo_epochs(file: h5py.File) -> Int[np.ndarray, epochs]:
-    """Returns the epochs of a zoo file: from 0 on, unless it was imported."""
-    if "epochs" in file:
-        return file["epochs"][()]
-    return np.arange(file["accuracy/test"].shape[1])
-
-
 def epoch_columns(
     where: Path | str, recorded: Sequence[int], *, wanted: Sequence[int]
 ) -> list[int]:
-    """Returns the columns in which epochs lie: an epoch is not its column.
+    """Returns the columns in which weights of some epochs lie.
 
-    Imported zoos and finetuned networks have some epochs only.
+    Files have weights of some epochs only; loss and accuracy have a column per epoch.
 
     Args:
         where: File or zoo, for the error.

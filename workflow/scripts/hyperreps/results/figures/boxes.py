@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..accuracies import BASELINE, OfAccuracies
@@ -19,6 +18,7 @@ from ..drawing import (
     QUANTILES,
     Drawing,
     legend,
+    line,
     method_colours,
     method_family,
     open_markers,
@@ -27,7 +27,8 @@ from ..drawing import (
     shown_name,
 )
 
-POPULATION = ["source", "target", "method", "epoch", "published"]
+# of a population
+KEYS = ["source", "target", "method", "epoch"]
 
 
 class Boxes(OfAccuracies, Drawing):
@@ -35,9 +36,9 @@ class Boxes(OfAccuracies, Drawing):
 
     label: ClassVar[str] = "test accuracy, not finetuned"
 
-    @abstractmethod
     def shown(self) -> pd.DataFrame:
-        """Returns the networks that are shown."""
+        """Returns the networks that are shown: those at the epochs of the table."""
+        return self.networks[self.networks["epoch"].isin(self.sources.epochs)]
 
     def colours(self, shown: pd.DataFrame) -> dict[str, str]:
         """Returns the colour of each method."""
@@ -45,44 +46,45 @@ class Boxes(OfAccuracies, Drawing):
 
     def frame(self) -> pd.DataFrame:
         """Returns accuracies, their quantiles and what is published."""
-        return _distribution_numbers(self.shown(), self.published)
+        numbers = _distribution_numbers(self.shown(), self.published)
+        columns = [*KEYS, "statistic", "sample", "accuracy"]
+        return pd.DataFrame(numbers, columns=columns)
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a panel per pair of zoos and a row per method and epoch."""
-        frame = self.shown()
-        colours = self.colours(frame)
-        trivial = frame.groupby("method")["trivial"].first()
-        apart = frame.set_index(["method", "epoch"])["reference"]
-        rows = [*apart[~apart].index.unique(), *apart[apart].index.unique()]
+        # methods first
+        shown = self.shown().sort_values("reference", kind="stable")
+        names = shown.drop_duplicates(["method", "epoch"])
+        rows = list(zip(names["method"], names["epoch"], strict=True))
+        labels = [
+            shown_name(row.method, row.epoch, trivial=row.trivial)
+            for row in names.itertuples()
+        ]
+        references = shown.loc[shown["reference"], "method"].nunique()
+        colours = self.colours(self.shown())
         figure, drawn = panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
-        references = frame.loc[frame["reference"], "method"].nunique()
         key: Any
         for axes, part in drawn:
             for key, numbers in part.groupby(["method", "epoch"], sort=False):
                 _box(axes, numbers, position=rows.index(key), colour=colours[key[0]])
             if references:
-                axes.axhline(
-                    len(rows) - references - 0.5, color="#b3b3b3", linewidth=0.8
-                )
-            labels = [shown_name(*row, trivial=trivial[row[0]]) for row in rows]
+                edge = len(rows) - references - 0.5
+                axes.axhline(edge, color="#b3b3b3", linewidth=0.8)
             axes.set_yticks(range(len(rows)), labels)
             axes.set_ylim(len(rows) - 0.5, -0.5)
             axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
             percent(axes.xaxis)
             axes.grid(axis="y", visible=False)
             axes.set_xlabel(self.label)
-        handles: list[Any] = [
-            Line2D([], [], color=GREY, marker=".", linestyle="", label="network"),
-            Patch(
-                facecolor="#d9d9d9",
-                edgecolor=GREY,
-                label="quartiles and median; whiskers 5 to 95 %",
-            ),
-        ]
-        shown = data["statistic"].drop_duplicates()
-        published = shown[shown.str.startswith("published")]
-        names = " or ".join(published.str.replace("_", " "))
-        legend(figure, handles, published=names)
+        known = data["statistic"].drop_duplicates()
+        known = known[known.str.startswith("published")]
+        ranges = "quartiles and median; whiskers 5 to 95 %"
+        legend(
+            figure,
+            line("network", marker=".", linestyle=""),
+            Patch(facecolor="#d9d9d9", edgecolor=GREY, label=ranges),
+            published=" or ".join(known.str.replace("_", " ")),
+        )
         return figure
 
 
@@ -104,64 +106,51 @@ class Architectures(Boxes):
 
     def shown(self) -> pd.DataFrame:
         """Returns the networks of the methods at the later epochs of the table."""
-        networks = self.networks
-        later = networks["epoch"].isin(self.sources.epochs) & (networks["epoch"] > 0)
-        shown = networks[later & (networks["method"] != BASELINE)]
+        shown = super().shown()
+        shown = shown[(shown["epoch"] > 0) & (shown["method"] != BASELINE)]
         return shown.sort_values("epoch", kind="stable")
 
 
 class Samplers(Boxes):
     """Accuracy per sampler and reference, and of B_T as it trains."""
 
-    def shown(self) -> pd.DataFrame:
-        """Returns the networks at the epochs of the table."""
-        return self.networks[self.networks["epoch"].isin(self.sources.epochs)]
-
     def colours(self, shown: pd.DataFrame) -> dict[str, str]:
         """Returns one colour per family: samplers are told apart by their rows."""
         return {m: PALETTES[method_family(m)][0] for m in shown["method"].unique()}
 
 
-def _distribution_numbers(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Returns all plotted numbers.
+def _distribution_numbers(
+    frame: pd.DataFrame, known: pd.DataFrame
+) -> Iterator[tuple[Any, ...]]:
+    """Yields all plotted numbers: KEYS, statistic, sample, accuracy.
 
-    Columns: source, target, method, epoch, statistic, sample, accuracy; sample is -1
-    for what belongs to the whole population.
+    The sample is -1 for what belongs to the whole population.
     """
-    keys = ["source", "target", "method", "epoch"]
-    paper = known.set_index(keys)[["statistic", "value"]].T.to_dict("list")
-    rows: list[tuple[Any, ...]] = []
+    paper = known.set_index(KEYS)[["statistic", "value"]].T.to_dict("list")
     cell: Any
-    for cell, members in frame.groupby(POPULATION, sort=False):
-        source, target, method, epoch, compared = cell
-        numbers = [
-            ("sample", *m)
-            for m in zip(members["sample"], members["accuracy"], strict=True)
-        ]
-        quantiles = members["accuracy"].quantile(list(QUANTILES.values()))
-        numbers += [(n, -1, q) for n, q in zip(QUANTILES, quantiles, strict=True)]
+    for (*cell, compared), members in frame.groupby([*KEYS, "published"], sort=False):
+        for sample, accuracy in zip(
+            members["sample"], members["accuracy"], strict=True
+        ):
+            yield *cell, "sample", sample, accuracy
+        for name, share in QUANTILES.items():
+            yield *cell, name, -1, members["accuracy"].quantile(share)
+        source, target, _, epoch = cell
         if (source, target, compared, epoch) in paper:
             statistic, value = paper[source, target, compared, epoch]
-            numbers.append((f"published_{statistic}", -1, value))
-        rows += [(source, target, method, epoch, *number) for number in numbers]
-    return pd.DataFrame(rows, columns=[*keys, "statistic", "sample", "accuracy"])
+            yield *cell, f"published_{statistic}", -1, value
 
 
 def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
     """Draws one population: a box of its quantiles and a faint point per network."""
     samples = rows[rows["statistic"] == "sample"]
     numbers = rows[rows["statistic"] != "sample"].set_index("statistic")["accuracy"]
-    if len(samples) > 1:
-        box = {
-            "whislo": numbers["q05"],
-            "q1": numbers["q25"],
-            "med": numbers["median"],
-            "q3": numbers["q75"],
-            "whishi": numbers["q95"],
-        }
+    alone = len(samples) == 1
+    if not alone:
+        ends = ("whislo", "q1", "med", "q3", "whishi")
         line = {"color": colour, "linewidth": 1}
         axes.bxp(
-            [box],
+            [dict(zip(ends, numbers[list(QUANTILES)], strict=True))],
             positions=[position],
             orientation="horizontal",
             widths=0.6,
@@ -175,7 +164,6 @@ def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
         )
     # golden-ratio steps spread neighbours evenly and the same way every time
     spread = (np.arange(len(samples)) * 0.6180339887) % 1 - 0.5
-    alone = len(samples) == 1
     axes.scatter(
         samples["accuracy"],
         position + (0 if alone else 0.5 * spread),
@@ -187,14 +175,13 @@ def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
     )
     for value in numbers[numbers.index.str.startswith("published")]:
         open_markers(axes, [value], [position], colour)
+    look: dict[str, Any] = {"va": "center", "fontsize": 7, "color": "#6b6b6b"}
     axes.annotate(
         f"n = {len(samples)}",
         (1, position),
         xycoords=("axes fraction", "data"),
         xytext=(3, 0),
         textcoords="offset points",
-        va="center",
-        fontsize=7,
-        color="#6b6b6b",
         annotation_clip=False,
+        **look,
     )

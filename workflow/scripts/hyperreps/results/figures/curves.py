@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.optimize import isotonic_regression
@@ -21,6 +20,7 @@ from ..drawing import (
     GREY,
     Drawing,
     legend,
+    line,
     method_colours,
     open_markers,
     panels,
@@ -44,35 +44,29 @@ class Finetuning(OfAccuracies, Drawing):
         colours = method_colours(list(compared.index))
         figure, drawn = panels(data, height=2.5)
         for axes, part in drawn:
-            labels = []
+            curves = dict(tuple(part.groupby("method", sort=False)))
+            for method, curve in curves.items():
+                look: dict[str, Any] = {"color": colours[method]}
+                band = (curve["ci_low"], curve["ci_high"])
+                axes.fill_between(curve["epoch"], *band, alpha=0.25, lw=0, **look)
+                style = "--" if curve["trivial"].iloc[0] else "-"
+                axes.plot(curve["epoch"], curve["mean"], style, **look)
             # one marker for all methods that are compared with the same one
-            marked = set()
-            method: Any
-            for method, line in part.groupby("method", sort=False):
-                colour = colours[method]
-                band = (line["ci_low"], line["ci_high"])
-                axes.fill_between(line["epoch"], *band, color=colour, alpha=0.25, lw=0)
-                trivial = bool(line["trivial"].iloc[0])
-                style = "--" if trivial else "-"
-                axes.plot(line["epoch"], line["mean"], style, color=colour)
-                name = shown_name(method, trivial=trivial)
-                labels.append(
-                    (name, colour, line["epoch"].iloc[-1], line["mean"].iloc[-1])
-                )
-                if compared[method] not in marked:
-                    open_markers(axes, line["epoch"], line["published_mean"], colour)
-                    marked.add(compared[method])
+            for method in compared[list(curves)].drop_duplicates().index:
+                numbers = curves[method]["epoch"], curves[method]["published_mean"]
+                open_markers(axes, *numbers, colours[method])
             _epoch_axis(axes, self.sources.epochs, last=int(part["epoch"].max()))
-            _label_lines(axes, labels)
-        handles: list[Any] = [
-            Line2D([], [], color=GREY, label="mean"),
-            Patch(color=GREY, alpha=0.25, label=f"{self.level} interval of the mean"),
-        ]
-        if data["trivial"].any():
-            text = f"{TRIVIAL} no hyper-representation"
-            handles.insert(1, Line2D([], [], color=GREY, ls="--", label=text))
+            _label_lines(axes, [c.iloc[-1] for c in curves.values()], colours)
+        interval = f"{self.level} interval of the mean"
+        trivial = [line(f"{TRIVIAL} no hyper-representation", ls="--")]
         known = data["published_mean"].notna().any()
-        legend(figure, handles, published="published mean" if known else "")
+        legend(
+            figure,
+            line("mean"),
+            *(trivial if data["trivial"].any() else []),
+            Patch(color=GREY, alpha=0.25, label=interval),
+            published="published mean" if known else "",
+        )
         return figure
 
 
@@ -98,34 +92,32 @@ def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
     axes.set(xlabel="epoch (logarithmic after 1)", ylabel="test accuracy")
 
 
-def _label_lines(axes: Axes, lines: Sequence[tuple[str, str, float, float]]) -> None:
+def _label_lines(
+    axes: Axes, ends: Sequence[pd.Series], colours: dict[str, str]
+) -> None:
     """Writes the name of each line beside its end, apart from one another.
 
     Args:
         axes: Its limits must be final.
-        lines: Name, colour and end point (epoch, accuracy) of each line.
+        ends: The last row of each line.
+        colours: By method.
     """
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    ends = np.array([(y - low) / (high - low) for *_, y in lines])
+    heights = np.array([(end["mean"] - low) / (high - low) for end in ends])
     # 11 pt for a line of text, as a fraction of the panel's height
     gap = 11 / 72 * axes.figure.dpi / axes.get_window_extent().height
-    for (name, colour, x, y), place in zip(lines, spread(ends, gap=gap), strict=True):
+    for end, place in zip(ends, spread(heights, gap=gap), strict=True):
+        colour = colours[end["method"]]
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6}
         axes.annotate(
-            name,
-            (x, y),
+            shown_name(end["method"], trivial=end["trivial"]),
+            (end["epoch"], end["mean"]),
             xytext=(1.06, place),
             textcoords="axes fraction",
             color=colour,
             va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 0,
-                "relpos": (0, 0.5),
-            },
+            arrowprops={**arrow, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from ..accuracies import display_name
 from ..drawing import (
     GREY,
     LIGHT_GREY,
     Drawing,
-    grid,
+    legend,
+    line,
     method_colours,
+    percent,
     shown_name,
     unique,
+    zoo_rows,
 )
 from ..experiments import OfEnsembles
 
@@ -34,82 +35,76 @@ METRIC_NAMES = {
 
 
 class OverSize(OfEnsembles, Drawing):
-    """A curve over size per method with the range of ensembles, a row per zoo."""
+    """A curve over size per method with the range of ensembles, a row per zoo.
 
-    @abstractmethod
-    def columns(self, data: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-        """Returns title and selected values of each column of panels.
+    Attributes:
+        key: What the panels of a zoo differ in.
+    """
 
-        Without a title panels are named on their axis.
-        """
+    key: ClassVar[str]
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws all panels."""
-        columns = self.columns(data)
-        zoos, methods = unique(data["zoo"]), unique(data["method"])
+        columns, methods = unique(data[self.key]), unique(data["method"])
         colours = method_colours([m for m in methods if m != BEST_OF_ZOO])
         colours[BEST_OF_ZOO] = LIGHT_GREY
-        figure, lines = grid(len(zoos), len(columns), height=1.75)
-        for line, zoo in zip(lines, zoos, strict=True):
-            for axes, (title, chosen) in zip(line, columns, strict=True):
-                part = data[data["zoo"] == zoo]
-                for key, value in chosen.items():
-                    part = part[part[key] == value]
+        figure, zoos = zoo_rows(data, len(columns), height=1.75)
+        for zoo, row, of_zoo in zoos:
+            for axes, value in zip(row, columns, strict=True):
+                part = of_zoo[of_zoo[self.key] == value]
                 method: Any
                 for method, curve in part.groupby("method", sort=False):
-                    band = (curve["low"], curve["high"])
-                    colour = colours[method]
-                    axes.fill_between(
-                        curve["size"], *band, color=colour, alpha=0.12, lw=0
-                    )
+                    size, look = curve["size"], {"color": colours[method]}
+                    band = curve["low"], curve["high"]
+                    axes.fill_between(size, *band, alpha=0.12, lw=0, **look)
                     # a marker, for methods that have one size only
-                    axes.plot(curve["size"], curve["mean"], ".-", color=colour, ms=3)
-                axes.set_xscale("log")
-                axes.set_xlim(1, max(data["size"].max(), 2))
-                axes.xaxis.set_major_locator(FixedLocator(unique(data["size"])))
-                axes.xaxis.set_major_formatter("{x:g}")
-                axes.xaxis.set_minor_locator(NullLocator())
-                axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+                    axes.plot(size, curve["mean"], ".-", ms=3, **look)
                 metric = part["metric"].iloc[0]
-                if metric != "nll":
-                    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-                if title or axes is line[0]:
-                    name = display_name(zoo, zoo)
-                    axes.set_title(f"{name}, {title}" if title else name, fontsize=8)
-                if not title or axes is line[0]:
+                _set_axes(axes, unique(data["size"]), metric)
+                by_epoch = self.key == "epoch"
+                if by_epoch or axes is row[0]:
+                    title = f"{zoo}, epoch {value}" if by_epoch else zoo
+                    axes.set_title(title, fontsize=8)
+                if not by_epoch or axes is row[0]:
                     axes.set_ylabel(METRIC_NAMES[metric])
-        for axes in lines[-1]:
+        for axes in row:
             axes.set_xlabel("networks per ensemble")
-        handles: list[Any] = [
-            Line2D([], [], color=colours[m], label=shown_name(m)) for m in methods
-        ]
-        handles.append(Patch(color=GREY, alpha=0.2, label=f"{self.level} of ensembles"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        legend(
+            figure,
+            *(line(shown_name(method), color=colours[method]) for method in methods),
+            Patch(color=GREY, alpha=0.2, label=f"{self.level} of ensembles"),
+            ncols=4,
+        )
         return figure
+
+
+def _set_axes(axes: Axes, sizes: list[int], metric: str) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(1, max(*sizes, 2))
+    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    if metric == "nll":
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    else:
+        percent(axes.yaxis, bins=5)
 
 
 class Ensembles(OverSize):
     """Accuracy of ensembles: a panel per epoch."""
 
+    key: ClassVar = "epoch"
+
     def frame(self) -> pd.DataFrame:
         """Returns the accuracies of ensembles of every size."""
-        data = super().frame()
-        return data[data["metric"] == "accuracy"]
-
-    def columns(self, data: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-        """Returns a column of panels per epoch."""
-        return [(f"epoch {epoch}", {"epoch": epoch}) for epoch in unique(data["epoch"])]
+        return super().frame().query("metric == 'accuracy'")
 
 
 class Calibration(OverSize):
     """Likelihood, calibration and disagreement after the last epoch."""
 
+    key: ClassVar = "metric"
+
     def frame(self) -> pd.DataFrame:
         """Returns all but the accuracies of ensembles of every size."""
-        data = super().frame()
-        last = data["epoch"].max()
-        return data[(data["epoch"] == last) & (data["metric"] != "accuracy")]
-
-    def columns(self, data: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-        """Returns a column of panels per metric."""
-        return [("", {"metric": metric}) for metric in unique(data["metric"])]
+        return super().frame().query("metric != 'accuracy' and epoch == epoch.max()")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.decomposition import PCA
@@ -16,8 +14,7 @@ from ...files.storage import opened, read_arrays
 from ...numbers.seeds import derived_seed
 from ...numbers.shapes import Float
 from ...running.machine_code import import_umap
-from ..accuracies import display_name
-from ..drawing import Drawing, grid, unique
+from ..drawing import Drawing, zoo_rows
 from ..experiments import OfStage
 
 
@@ -36,34 +33,29 @@ class Latents(OfStage, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the four panels of each zoo."""
-        zoos = unique(data["zoo"])
-        figure, lines = grid(len(zoos), 4, height=1.75)
+        figure, zoos = zoo_rows(data, 4, height=1.75)
         colours = {"accuracy": "viridis", "epoch": "cividis"}
         maps = [(name, key) for name in ("PCA", "UMAP") for key in colours]
-        for line, zoo in zip(lines, zoos, strict=True):
-            part = data[data["zoo"] == zoo]
+        for zoo, line, part in zoos:
             for axes, (name, key) in zip(line, maps, strict=True):
                 rows = part[part["map"] == name]
-                norm = Normalize(rows[key].min(), rows[key].max())
-                shown = {"c": rows[key], "norm": norm, "cmap": colours[key]}
-                axes.scatter(rows["x"], rows["y"], s=3, linewidths=0, **shown)
+                shown = {"c": rows[key], "cmap": colours[key]}
+                points = axes.scatter(rows["x"], rows["y"], s=3, linewidths=0, **shown)
                 axes.set_title(f"{name}, {key}", fontsize=8)
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.set_box_aspect(1)
+                axes.set(xticks=[], yticks=[], box_aspect=1)
                 bar = figure.colorbar(
-                    ScalarMappable(norm, colours[key]),
+                    points,
                     ax=axes,
                     location="bottom",
                     aspect=12,
                     pad=0.03,
+                    ticks=MaxNLocator(nbins=3, integer=key == "epoch"),
+                    format=PercentFormatter(1, decimals=0)
+                    if key == "accuracy"
+                    else None,
                 )
                 bar.outline.set_visible(False)
-                bar.locator = MaxNLocator(nbins=3, integer=key == "epoch")
-                if key == "accuracy":
-                    bar.formatter = PercentFormatter(1, decimals=0)
-                bar.update_ticks()
-            line[0].set_ylabel(display_name(zoo, zoo), fontweight="bold")
+            line[0].set_ylabel(zoo, fontweight="bold")
         return figure
 
 

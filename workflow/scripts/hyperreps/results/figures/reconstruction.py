@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from ..accuracies import display_name
-from ..drawing import GREY, PALETTES, Drawing, grid, percent, unique
+from ..drawing import GREY, PALETTES, Drawing, legend, line, percent, unique, zoo_rows
 from ..experiments import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
+# of the variants
+PALETTE = (PALETTES["S_"][0], PALETTES["B_"][0], *PALETTES[""])
 
 
 class Reconstruction(OfReconstructions, Drawing):
@@ -37,34 +37,24 @@ class Reconstruction(OfReconstructions, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the three panels of each zoo."""
-        zoos = unique(data["zoo"])
         variants = [name for name in unique(data["variant"]) if name != ORIGINAL]
-        colours = {ORIGINAL: GREY, **_variant_colours(variants)}
-        figure, lines = grid(len(zoos), 3, height=2.0)
-        for line, zoo in zip(lines, zoos, strict=True):
-            part = data[data["zoo"] == zoo].drop(columns="zoo")
+        colours = {ORIGINAL: GREY, **dict(zip(variants, cycle(PALETTE), strict=False))}
+        figure, zoos = zoo_rows(data, 3, height=2.0)
+        for zoo, row, part in zoos:
             by_quantity = dict(tuple(part.groupby("quantity", sort=False)))
-            _accuracy_steps(line[0], by_quantity["accuracy"], colours)
-            line[0].set_title(display_name(zoo, zoo))
-            _layer_bars(line[1], by_quantity["r2"], colours)
-            _layer_violins(line[2], by_quantity["density"], colours)
-        names = {ORIGINAL: "held-out networks"}
-        handles: list[Any] = [
-            Patch(
-                color=colour, alpha=0.7, label=names.get(name, f"reconstructed, {name}")
-            )
-            for name, colour in colours.items()
-        ]
-        handles.append(
-            Line2D([], [], color="black", lw=1, label=f"{self.level} interval")
+            row[0].set_title(zoo)
+            _accuracy_steps(row[0], by_quantity["accuracy"], colours)
+            _layer_bars(row[1], by_quantity["r2"], colours)
+            _layer_violins(row[2], by_quantity["density"], colours)
+        shown = {name: f"reconstructed, {name}" for name in variants}
+        shown[ORIGINAL] = "held-out networks"
+        legend(
+            figure,
+            *(Patch(color=c, alpha=0.7, label=shown[n]) for n, c in colours.items()),
+            line(f"{self.level} interval", color="black", lw=1),
+            ncols=4,
         )
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return figure
-
-
-def _variant_colours(variants: Sequence[str]) -> dict[str, str]:
-    palette = (PALETTES["S_"][0], PALETTES["B_"][0], *PALETTES[""])
-    return {name: palette[i % len(palette)] for i, name in enumerate(variants)}
 
 
 def _accuracies_and_spreads(path: Path) -> pd.DataFrame:
@@ -108,34 +98,35 @@ def _accuracy_steps(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> 
     axes.set(xlabel="test accuracy", ylabel="networks")
 
 
-def _layer_bars(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
-    layers = unique(data["layer"])
-    variants = unique(data["variant"])
-    width = 0.8 / len(variants)
+def _places(
+    axes: Axes, data: pd.DataFrame, *, width: float
+) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    """Yields each variant with its places on the axis, a group of them per layer."""
+    layers, variants = unique(data["layer"]), unique(data["variant"])
     for index, name in enumerate(variants):
         rows = data[data["variant"] == name]
-        place = np.arange(len(layers)) + (index - (len(variants) - 1) / 2) * width
+        layer = rows["layer"].map(layers.index).to_numpy()
+        yield name, layer + (index - (len(variants) - 1) / 2) * width, rows
+    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+    axes.grid(axis="x", visible=False)
+
+
+def _layer_bars(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
+    width = 0.8 / data["variant"].nunique()
+    for name, place, rows in _places(axes, data, width=width):
         axes.bar(place, rows["value"], width, color=colours[name], alpha=0.7)
         axes.vlines(place, rows["ci_low"], rows["ci_high"], color="black", lw=1)
     axes.axhline(0, color=GREY, lw=0.6)
-    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
     # a layer far below zero must not hide the others
     axes.set_ylim(max(axes.get_ylim()[0], -1.05), min(axes.get_ylim()[1], 1.05))
-    axes.grid(axis="x", visible=False)
     axes.set_ylabel("R² of weights")
 
 
 def _layer_violins(axes: Axes, data: pd.DataFrame, colours: dict[str, str]) -> None:
-    layers, names = unique(data["layer"]), unique(data["variant"])
-    width = 0.84 / len(names)
-    shape: Any
-    for shape, rows in data.groupby(["layer", "variant"], sort=False):
-        layer, name = shape
-        place = layers.index(layer) + (names.index(name) - (len(names) - 1) / 2) * width
-        half = 0.46 * width * rows["value"] / rows["value"].max()
-        axes.fill_betweenx(
-            rows["x"], place - half, place + half, color=colours[name], alpha=0.7, lw=0
-        )
-    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
-    axes.grid(axis="x", visible=False)
+    width = 0.84 / data["variant"].nunique()
+    for name, place, rows in _places(axes, data, width=width):
+        for at, shape in rows.groupby(place, sort=False):
+            half = 0.46 * width * shape["value"] / shape["value"].max()
+            ends = at - half, at + half
+            axes.fill_betweenx(shape["x"], *ends, color=colours[name], alpha=0.7, lw=0)
     axes.set_ylabel("weight")

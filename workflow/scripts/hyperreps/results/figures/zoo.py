@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -15,9 +14,11 @@ from ..accuracies import BASELINE, OfAccuracies, collect_zoos
 from ..drawing import (
     GREY,
     PALETTES,
+    PUBLISHED,
     QUANTILES,
     Drawing,
     legend,
+    line,
     method_colours,
     panels,
     percent,
@@ -39,28 +40,17 @@ class Zoo(OfAccuracies, Drawing):
         fill = PALETTES["S_"][0]
         for axes, part in drawn:
             epochs = part["epoch"]
-            axes.fill_between(
-                epochs, part["q05"], part["q95"], color=fill, alpha=0.18, lw=0
-            )
-            axes.fill_between(
-                epochs, part["q25"], part["q75"], color=fill, alpha=0.35, lw=0
-            )
+            for low, high, alpha in (("q05", "q95", 0.18), ("q25", "q75", 0.35)):
+                band = part[low], part[high]
+                axes.fill_between(epochs, *band, color=fill, alpha=alpha, lw=0)
             axes.plot(epochs, part["median"], color=fill)
             paper = part[part["published_mean"].notna()]
             # even an empty series would take up space in the layout
             if len(paper):
+                numbers = paper["published_mean"], paper["published_std"].fillna(0)
+                look = {"color": colour, "clip_on": False, "zorder": 5, **PUBLISHED}
                 axes.errorbar(
-                    paper["epoch"],
-                    paper["published_mean"],
-                    paper["published_std"].fillna(0),
-                    linestyle="",
-                    marker="D",
-                    color=colour,
-                    markerfacecolor="white",
-                    capsize=2.5,
-                    elinewidth=0.9,
-                    clip_on=False,
-                    zorder=5,
+                    paper["epoch"], *numbers, capsize=2.5, elinewidth=0.9, **look
                 )
             axes.set_xlim(0, epochs.max())
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -70,14 +60,15 @@ class Zoo(OfAccuracies, Drawing):
             number = f"n = {part['n'].iloc[0]}"
             corner: dict[str, Any] = {"xycoords": "axes fraction", "ha": "right"}
             axes.annotate(number, (0.98, 0.05), color=GREY, **corner)
-        handles: list[Any] = [
-            Line2D([], [], color=fill, label="median"),
+        known = data["published_mean"].notna().any()
+        name = f"published {shown_name(BASELINE)}, mean ± std"
+        legend(
+            figure,
+            line("median", color=fill),
             Patch(facecolor=fill, alpha=0.5, label="quartiles"),
             Patch(facecolor=fill, alpha=0.18, label="5 to 95 %"),
-        ]
-        known = data["published_mean"].notna().any()
-        name = f"published {shown_name(BASELINE)}, mean ± std" if known else ""
-        legend(figure, handles, published=name)
+            published=name if known else "",
+        )
         return figure
 
 
@@ -86,7 +77,7 @@ def _zoo_numbers(zoos: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     accuracy = zoos.groupby(["zoo", "epoch"], sort=False)["accuracy"]
     numbers = accuracy.quantile(np.array([*QUANTILES.values()])).unstack()
     numbers.columns = pd.Index(QUANTILES)
-    numbers.insert(0, "n", accuracy.size())
+    numbers.insert(0, "n", accuracy.count())
     known = published.query("method == @BASELINE and statistic == 'mean'")
     known = known[known["source"] == known["target"]]
     known = known.rename(columns={"value": "published_mean", "std": "published_std"})

@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from ...settings.stages import Method
-from ..accuracies import OfAccuracies, display_name, read_methods
+from ..accuracies import OfAccuracies, display_name
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
+# above our numbers in plain text
+OURS = "mean ± std [interval] (± seeds)"
 
 
 class Accuracies(OfAccuracies, Table):
@@ -50,21 +52,15 @@ class Accuracies(OfAccuracies, Table):
         """Returns the table as text_table() does."""
         return text_table(frame)
 
-    def methods(self) -> dict[str, Method]:
-        """Reads the settings of every method; see read_methods()."""
-        sampled = [*self.sources.samples, *self.sources.references]
-        methods = read_methods(self.sources.finetuned, kind="finetuned")
-        return methods | read_methods(sampled, kind="samples")
-
     def notes(self, frame: pd.DataFrame) -> dict[str, str]:
         """Returns how the networks of each method came about."""
         notes = super().notes(frame)
-        for name, method in self.methods().items():
-            seeds = frame.loc[frame["method"] == name, "seeds"].max()
-            trained = (
-                f"; hyper-representations trained per zoo: {seeds}" if seeds else ""
-            )
-            notes[name] = describe(method) + trained
+        seeds = frame.groupby("method")["seeds"].max()
+        settings = self.networks.groupby("method", sort=False)["settings"].first()
+        for name, method in settings.dropna().items():
+            notes[name] = describe(method)
+            if count := seeds.get(name):
+                notes[name] += f"; hyper-representations trained per zoo: {count}"
         return notes
 
 
@@ -133,23 +129,20 @@ def text_table(summary: pd.DataFrame) -> str:
     """
     blocks = []
     for heading, part in _laid_out(summary, TEXT).groupby("heading", sort=False):
+        first = part["block"] != part["block"].shift()
         shown = pd.DataFrame(
             {
-                "": part["block"].mask(part["block"] == part["block"].shift(), ""),
+                "": part["block"].where(first, ""),
                 "method": part["name"],
                 "n": part["n"].astype(str),
-                "mean ± std [interval] (± seeds)": part["ours"]
-                + part["best"].map(" *".__mul__),
+                OURS: part["ours"] + part["best"].map(" *".__mul__),
                 "published": part["theirs"],
             }
         )
         if part["theirs"].eq(NOT_KNOWN).all():
             shown = shown.drop(columns="published")
-        pad = {
-            str(name): f"{{:<{column.str.len().max()}}}".format
-            for name, column in shown.items()
-        }
-        text = shown.to_string(index=False, justify="left", formatters=pad)
+        padded = shown.apply(lambda texts: texts.str.ljust(texts.str.len().max()))
+        text = padded.to_string(index=False, justify="left")
         blocks.append(f"{heading}\n{text}")
     return "\n\n".join([*blocks, read_words(WORDS)["text"].strip()])
 

@@ -37,20 +37,25 @@ which COLUMN is replaced.
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
 import statistics
+import sys
 from collections.abc import Callable, Mapping
+from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import tyro
 import yaml
 
-from .tables.accuracies import text_table
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
+from hyperreps.files.storage import replacing
+from hyperreps.results.tables.accuracies import text_table
+
+ROOT = Path(__file__).parents[1]
 END = "<!--/-->"
 MINUS = "\N{MINUS SIGN}"
 INLINE = re.compile(r"<!--= *(?P<number>[^>\n]*?)-->(?P<old>[^<\n]*)<!--/-->")
@@ -70,13 +75,8 @@ OVER: dict[str, Callable[[list[float]], float]] = {
     "max": max,
     "sum": sum,
 }
-OPERATORS: dict[type, Callable[..., float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.USub: operator.neg,
-}
+# what is left of an expression when cells are numbers; no powers
+ARITHMETIC = re.compile(r"(?!.*\*\*)[-+*/(). \de]+")
 
 
 class NumberError(ValueError):
@@ -183,31 +183,13 @@ def evaluated(expression: str, docs: Path) -> float:
     Raises:
         NumberError: If a cell is not there or it is no expression.
     """
-    cells: list[float] = []
-
-    def kept(match: re.Match[str]) -> str:
-        cells.append(_cell(match, docs))
-        return f"_{len(cells) - 1}"
-
-    def value(node: ast.AST) -> float:
-        match node:
-            case ast.Expression():
-                return value(node.body)
-            case ast.BinOp():
-                return OPERATORS[type(node.op)](value(node.left), value(node.right))
-            case ast.UnaryOp():
-                return OPERATORS[type(node.op)](value(node.operand))
-            case ast.Constant(value=int() | float() as number):
-                return float(number)
-            case ast.Name(id=name) if name[:1] == "_":
-                return cells[int(name[1:])]
-        raise NumberError(f"{expression.strip()}: is no expression of cells")
-
-    replaced = CELL.sub(kept, expression).strip()
+    replaced = CELL.sub(lambda match: repr(_cell(match, docs)), expression).strip()
     try:
-        return value(ast.parse(replaced, mode="eval"))
-    except (SyntaxError, KeyError):
-        raise NumberError(f"{expression.strip()}: is no expression of cells") from None
+        if ARITHMETIC.fullmatch(replaced):
+            return float(pd.eval(replaced, engine="python"))
+    except SyntaxError:
+        pass
+    raise NumberError(f"{expression.strip()}: is no expression of cells")
 
 
 def _cell(match: re.Match[str], docs: Path) -> float:
@@ -250,3 +232,37 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise NumberError(f"{path.parent.name}/{path.name}: no such file below docs/")
     return path
+
+
+def main(*, check: bool = False) -> None:
+    """Writes them, or compares them.
+
+    Args:
+        check: Change nothing; end with an error if a number is not that of its file.
+    """
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        name, old = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        try:
+            new = updated(old, name=name, docs=ROOT / "docs")
+        except NumberError as error:
+            sys.exit(f"error: {error}")
+        if new == old:
+            continue
+        stale += [f"{name}:{line}" for line in _changed(old, new)]
+        if not check:
+            with replacing(path) as temporary:
+                temporary.write_text(new, encoding="utf-8")
+    if stale and check:
+        sys.exit(f"error: {', '.join(stale)}: not as in the CSV; run make numbers")
+
+
+def _changed(old: str, new: str) -> list[int]:
+    """Returns the lines of an old text that are not in the new one."""
+    matcher = SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+    blocks = [code for code in matcher.get_opcodes() if code[0] != "equal"]
+    return [line + 1 for _, i, j, *_ in blocks for line in range(i, max(j, i + 1))]
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

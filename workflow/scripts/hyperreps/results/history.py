@@ -1,0 +1,106 @@
+"""All runs that are kept, beside each other: history.csv, and README.md as a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from .accuracies import BASELINE, display_name
+from .experiments import HELD_OUT, WHOLE
+from .kept import Kept
+from .layout import NOT_KNOWN, PAGES
+
+# the methods shown, as the release draws their samples
+NORMALISED, PLAIN = "S_KDE30_released", "B_KDE30_released"
+VARIANT = "normalized"
+COLUMNS = [
+    *("run", "date", "commit", "core_hours", "zoo", "r2", "b_t", "s", "s_last", "b"),
+    *("b_last", "epochs", "inside", "compared"),
+]
+
+
+def texts(runs: Sequence[Kept]) -> dict[str, str]:
+    """Returns the files beside the runs by their names."""
+    found = history(runs)
+    notes = [(run.folder.name, run.about["note"]) for run in runs]
+    page = PAGES.get_template("history.md").render(
+        rows="\n".join(f"| {' | '.join(cells)} |" for cells in _cells(found)),
+        notes="\n\n".join(f"**{name}.** {note}" for name, note in notes if note),
+    )
+    return {"history.csv": found.to_csv(index=False), "README.md": page.rstrip() + "\n"}
+
+
+def history(runs: Sequence[Kept]) -> pd.DataFrame:
+    """Returns the key numbers of every run.
+
+    Returns:
+        One row per run and zoo: run, date (of its last job), commit, core_hours (CPU
+        time of the whole run), zoo; r2 of held-out networks by variant "normalized";
+        mean accuracies in [0, 1]: b_t of B_T after all epochs, s of S_KDE30_released
+        and b of B_KDE30_released as sampled, s_last and b_last finetuned for `epochs`;
+        of all comparisons with published numbers of this zoo, in how many our interval
+        holds the number (inside), and how many there are (compared).
+    """
+    rows = [row for run in runs for row in _rows(run)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
+    """Yields a row per zoo of a run."""
+    about = (
+        *(run.folder.name, run.about["last_job_done"].partition(" ")[0]),
+        *(run.about["commit"][:7], run.about["core_hours"]),
+    )
+    accuracies = _table(run, "in_distribution")
+    said = _table(run, "published")
+    for zoo, part in accuracies.groupby("target", sort=False):
+        means = part.set_index(["method", "epoch"])["mean"]
+        last = part.groupby("method")["epoch"].max()
+        shared = last[last.index.isin([NORMALISED, PLAIN])]
+        epochs = int(min(shared, default=0))
+        shown = [
+            means.get((method, epoch), math.nan)
+            for method in (NORMALISED, PLAIN)
+            for epoch in (0, epochs)
+        ]
+        trained = means[BASELINE, last[BASELINE]]
+        outside = said.loc[said["target"] == zoo, "outside"]
+        counts = int((outside == 0).sum()), len(outside)
+        yield *about, zoo, _held_out(run, zoo), trained, *shown, epochs, *counts
+
+
+def _held_out(run: Kept, zoo: str) -> float:
+    """Returns the R2 of held-out networks, NaN if it is not known."""
+    found = _table(run, "reconstruction")
+    wanted = {"zoo": zoo, "variant": VARIANT, "split": HELD_OUT, "quantity": "r2"}
+    for name, value in {**wanted, "layer": WHOLE}.items():
+        found = found[found[name] == value]
+    return found["mean"].squeeze() if len(found) else math.nan
+
+
+def _table(run: Kept, name: str) -> pd.DataFrame:
+    """Returns the numbers of a table, without rows if the run has none."""
+    path = run.folder / "tables" / f"{name}.csv"
+    known = {
+        "in_distribution": ["target", "method", "epoch", "mean"],
+        "reconstruction": ["zoo", "variant", "split", "quantity", "layer", "mean"],
+        "published": ["target", "outside"],
+    }
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=known[name])
+
+
+def _cells(found: pd.DataFrame) -> Iterator[list[str]]:
+    """Yields the cells of the page's table: accuracies in percent."""
+    row: Any
+    for row in found.itertuples():
+        accuracies = (row.b_t, row.s, row.b, row.s_last, row.b_last)
+        yield [
+            *(f"[{row.run}]({row.run})", row.date, f"`{row.commit}`"),
+            *(f"{row.core_hours:.2g}", display_name(row.zoo, row.zoo)),
+            NOT_KNOWN if math.isnan(row.r2) else f"{row.r2:.2f}",
+            *(NOT_KNOWN if math.isnan(x) else f"{100 * x:.1f}" for x in accuracies),
+            *(str(row.epochs), f"{row.inside} of {row.compared}"),
+        ]

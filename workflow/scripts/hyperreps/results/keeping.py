@@ -1,0 +1,289 @@
+"""Keeps a finished run: a copy small enough for the repository (kept.py reads it).
+
+How a table was made is in the first line of its log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image
+
+from ..files.storage import (
+    SEALS,
+    DataFileError,
+    add_array,
+    dataset_names,
+    opened,
+    reading_from,
+    replacing,
+    sealed,
+)
+from .experiments import HELD_OUT
+from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made, read_text, write_text
+
+# arrays that no table reads
+UNREAD = (
+    *("*weights", "*latents", "predictions", "members", "loss/*", "alpha/*"),
+    *("accuracy/train", "accuracy/val", "source_epoch", "seed"),
+)
+# kinds of which tables show this split only
+SPLITS = {"properties": HELD_OUT}
+# bytes of a figure's numbers, beyond which only the picture is kept
+LARGEST = 100_000
+COMMAND, DONE = "command: ", "done: "
+TIMED = re.compile(r"^\d\d:\d\d:\d\d ")
+LINE = 200  # characters of a log's line
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a finished run left its files."""
+
+    results: Path
+    logs: Path
+    benchmarks: Path
+
+
+def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -> Kept:
+    """Writes a small copy of a run, without what kept.texts() makes of it.
+
+    Args:
+        run: The run.
+        folder: New, for the copy.
+        published: YAML file of the published numbers that its tables show.
+        about: What is known of it beside its files.
+
+    Raises:
+        DataFileError: If a file is missing or damaged, or there is no table.
+    """
+    made = list(_made(run))
+    if not any(one.kind == "table" for one in made):
+        raise DataFileError(f"{run.results}: holds no table; run snakemake first")
+    jobs = read_jobs(run)
+    curves = read_curves(run.results / "hyper_reps")
+    write_text(folder / PUBLISHED, read_text(published))
+    write_text(folder / "config.yaml", read_text(run.results / "config.yaml"))
+    write_text(folder / "jobs.csv", jobs.to_csv(index=False))
+    if len(curves):
+        write_text(folder / "autoencoders.csv", curves.to_csv(index=False))
+    for one in made:
+        numbers = run.results / one.file(".csv")
+        if one.kind == "table" or numbers.stat().st_size <= LARGEST:
+            write_text(folder / one.file(".csv"), read_text(numbers))
+        if one.kind == "figure":
+            _shrink(run.results / one.file(".png"), folder / one.file(".png"))
+    with TemporaryDirectory() as name:
+        small = Path(name)
+        for path in sorted({path for one in made for path in one.inputs}):
+            if (run.results / path).exists():
+                slim(run.results / path, small / path)
+        _pack(small, folder / INPUTS)
+        write_text(small / PUBLISHED, read_text(published))
+        made = [one._replace(again=_enough(one, small, folder)) for one in made]
+    said = {**about, **_provenance(run.results), **_times(run), **_stages(jobs)}
+    results = {"results": [one._asdict() for one in made]}
+    text = yaml.safe_dump(
+        said | results, sort_keys=False, allow_unicode=True, width=2**20
+    )
+    write_text(folder / ABOUT, text)
+    return Kept(folder)
+
+
+def _made(run: Run) -> Iterator[Made]:
+    """Yields tables and figures as their logs say that they were made."""
+    for kind in ("table", "figure"):
+        for path in sorted((run.results / f"{kind}s").glob("*.csv")):
+            flags = _flags(run.logs / f"{kind}s" / f"{path.stem}.log")
+            yield Made(kind, path.stem, again=True, flags=flags)
+
+
+def _flags(log: Path) -> str:
+    """Returns the flags of the command in a log, without output and figure.
+
+    Raises:
+        DataFileError: If the log is missing, or of a job that has not finished.
+    """
+    lines = read_text(log).splitlines() or [""]
+    if COMMAND not in lines[0] or DONE not in lines[-1]:
+        raise DataFileError(
+            f"{log}: does not say how a job that finished was started; run it again"
+        )
+    # behind the interpreter and the script
+    words = shlex.split(lines[0].partition(COMMAND)[2])[2:]
+    results = Path(words[words.index("--output") + 1]).parents[1]
+    for flag in ("--output", "--figure"):
+        if flag in words:
+            del words[words.index(flag) : words.index(flag) + 2]
+    for place, word in enumerate(words):
+        if word.endswith(".h5"):
+            words[place] = Path(word).relative_to(results).as_posix()
+    if "--published" in words:
+        words[words.index("--published") + 1] = PUBLISHED
+    return shlex.join(words)
+
+
+def _enough(one: Made, small: Path, folder: Path) -> bool:
+    """Tells whether the numbers of a result can be made from what is kept.
+
+    Some figures show weights or latents, and inputs may be lost.
+    """
+    known = (folder / one.file(".csv")).exists()
+    if not known or not all((small / path).exists() for path in one.inputs):
+        return False
+    try:
+        one.result(small).frame()
+    except ValueError:
+        if one.kind == "table":
+            raise
+        return False
+    return True
+
+
+def slim(source: Path, output: Path) -> None:
+    """Copies a file without the arrays that no table reads.
+
+    Its attributes stay as they are: what it is, and what made it.
+
+    Args:
+        source: HDF5 file of a stage.
+        output: To write; its last two parts must be those of source.
+    """
+    with reading_from(source), h5py.File(source, "r", locking=False) as file:
+        kind = str(file.attrs.get("kind"))
+    with opened(source, kind=kind) as file, sealed(output) as small:
+        for name in file.attrs.keys() - SEALS:
+            small.attrs[name] = file.attrs[name]
+        part = SPLITS.get(kind)
+        chosen = file["split"].asstr()[()] == part if part else np.ones(0, bool)
+        for name in dataset_names(file):
+            if any(fnmatchcase(name, pattern) for pattern in UNREAD):
+                continue
+            values = file[name][()]
+            if part and values.shape[-1:] == chosen.shape:
+                values = values[..., chosen]
+            add_array(small, name, values)
+
+
+def _pack(source: Path, output: Path) -> None:
+    """Packs a folder; equal files give equal bytes."""
+    with replacing(output) as temporary, tarfile.open(temporary, "w:xz") as archive:
+        for path in sorted(source.rglob("*.h5")):
+            entry = tarfile.TarInfo(path.relative_to(source).as_posix())
+            entry.size = path.stat().st_size
+            with path.open("rb") as file:
+                archive.addfile(entry, file)
+
+
+def _shrink(source: Path, output: Path) -> None:
+    """Copies a picture in 256 colours: a third of the bytes, the same to the eye."""
+    with reading_from(source), Image.open(source) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    with replacing(output) as temporary:
+        small.save(temporary, "PNG", optimize=True)
+
+
+def read_jobs(run: Run) -> pd.DataFrame:
+    """Reads what every job took, and the last thing it said.
+
+    Returns:
+        One row per job that has a log or a benchmark: job (stage and name), finished,
+        seconds, cpu_seconds, memory_mb (largest resident set), log.
+    """
+    logs, took = (
+        {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
+        for folder, found in (
+            (run.logs, run.logs.rglob("*.log")),
+            (run.benchmarks, run.benchmarks.rglob("*.tsv")),
+        )
+    )
+    rows = []
+    for job in sorted(logs.keys() | took.keys()):
+        numbers = [np.nan] * 3
+        if job in took:
+            last = pd.read_csv(took[job], sep="\t").iloc[-1]
+            numbers = [last["s"], last["cpu_time"], last["max_rss"]]
+        said = _last_said(logs[job]) if job in logs else ""
+        rows.append((job, job in took, *numbers, said))
+    columns = ["job", "finished", "seconds", "cpu_seconds", "memory_mb", "log"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _last_said(log: Path) -> str:
+    """Returns the last line of a log with a time that not every job's has, else any."""
+    lines = [line for line in read_text(log).splitlines() if line.strip()]
+    timed = [TIMED.sub("", line) for line in lines if TIMED.match(line)]
+    own = [line for line in timed if not line.startswith((COMMAND, DONE))]
+    return (own or timed or lines or [""])[-1][:LINE]
+
+
+def read_curves(folder: Path) -> pd.DataFrame:
+    """Reads the training curves of all autoencoders of a run, rounded.
+
+    Returns:
+        One row per autoencoder and epoch: zoo, variant, seed, and the columns of the
+        curves; no row if there is none.
+    """
+    frames = []
+    for path in sorted(folder.glob("*/*_seed*.csv")):
+        variant, _, seed = path.stem.rpartition("_seed")
+        curve = pd.read_csv(path).round(6)
+        for name, value in (("seed", int(seed)), ("variant", variant)):
+            curve.insert(0, name, value)
+        curve.insert(0, "zoo", path.parent.name)
+        frames.append(curve)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _provenance(results: Path) -> dict[str, Any]:
+    """Returns the commit and the versions that made the files of a run."""
+    found: dict[str, set[str]] = {"commit": set()}
+    for path in sorted(results.rglob("*.h5")):
+        with reading_from(path), h5py.File(path, "r", locking=False) as file:
+            known = json.loads(file.attrs.get("versions", "{}"))
+            known["commit"] = str(file.attrs.get("git_commit", "unknown"))
+        for name, value in known.items():
+            found.setdefault(name, set()).add(value)
+    joined = {name: ", ".join(sorted(values)) for name, values in found.items()}
+    return {"commit": joined.pop("commit"), "versions": joined}
+
+
+def _times(run: Run) -> dict[str, str]:
+    """Returns when the first and the last job of a run ended."""
+    times = [path.stat().st_mtime for path in run.benchmarks.rglob("*.tsv")]
+    if not times:
+        raise DataFileError(f"{run.benchmarks}: no benchmark there; give their folder")
+    ends = [datetime.fromtimestamp(x, UTC) for x in (min(times), max(times))]
+    names = ("first_job_done", "last_job_done")
+    return {n: f"{end:%Y-%m-%d %H:%M} UTC" for n, end in zip(names, ends, strict=True)}
+
+
+def _stages(jobs: pd.DataFrame) -> dict[str, Any]:
+    """Returns jobs, hours and core-hours of a run and of each of its stages."""
+    done = jobs[jobs["finished"]]
+    parts = done.groupby(done["job"].str.partition("/")[0], sort=False)
+    return {
+        **_sums(done),
+        "stages": {str(stage): _sums(part) for stage, part in parts},
+        "not_finished": jobs.loc[~jobs["finished"], "job"].tolist(),
+    }
+
+
+def _sums(jobs: pd.DataFrame) -> dict[str, Any]:
+    took = jobs[["seconds", "cpu_seconds"]].sum() / 3600
+    hours, core_hours = (round(float(x), 4) for x in took)
+    return {"jobs": len(jobs), "hours": hours, "core_hours": core_hours}

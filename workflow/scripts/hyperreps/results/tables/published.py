@@ -1,0 +1,174 @@
+"""The table that says of every published number whether it lies in our interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import pandas as pd
+
+from ...numbers.statistics import SHARE, median_interval
+from ..accuracies import OfAccuracies, display_name
+from ..experiments import HELD_OUT, OfProbes, OfReconstructions
+from ..layout import Layout, LongTable, Row
+from ..result import Result, Sources
+
+# half a unit of the last digit, of numbers with a spread or three digits, and of others
+PRINTED, ABOUT = 0.0005, 0.005
+COLUMNS = [
+    *("table", "source", "target", "name", "epoch", "quantity", "statistic"),
+    *("published", "ours", "ci_low", "ci_high", "n", "groups", "outside"),
+]
+
+
+class Numbers(NamedTuple):
+    """A table of a run.
+
+    Attributes:
+        name: Of the table.
+        table: The table itself.
+        frame: Its numbers.
+        known: Whether the files are there that it was made from.
+    """
+
+    name: str
+    table: Result
+    frame: pd.DataFrame
+    known: bool
+
+
+class Published(LongTable):
+    """A row per published number, of all tables of a run that show any.
+
+    Args:
+        tables: Of the run.
+    """
+
+    words: ClassVar = "published.yaml"
+
+    def __init__(self, tables: Sequence[Numbers]) -> None:
+        super().__init__(tables[0].table.sources if tables else Sources())
+        self.tables = tables
+
+    def frame(self) -> pd.DataFrame:
+        """Returns what is said of each number.
+
+        Returns:
+            table, source and target (zoos), name (method, variant or inputs of a
+            probe), epoch (-1: of none), quantity (accuracy or "R2 of" a property),
+            statistic that is published, published, ours, ci_low, ci_high, n, groups
+            (-1: not counted), and outside: how far our interval is above the published
+            number or, negative, below; 0 where it holds it to the printed digit, NaN
+            where there is no interval.
+        """
+        rows = [
+            (numbers.name, *row, _outside(*row[6:10], tolerance=tolerance))
+            for numbers in self.tables
+            for tolerance, *row in _compared(numbers)
+        ]
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields a row per number, a block per table, pair of zoos and epoch."""
+        row: Any
+        for row in frame.itertuples():
+            epoch = f", epoch {row.epoch}" if row.epoch >= 0 else ""
+            title = f"{display_name(row.source, row.target)}, {row.table}{epoch}"
+            name = layout.name(row.name)
+            if row.quantity != "accuracy":
+                name += f", {row.quantity}"
+            groups = f" ({row.groups})" if row.groups >= 0 else ""
+            texts = {
+                "n (groups)": f"{row.n}{groups}",
+                **_texts(row, layout),
+                "verdict": verdict(row),
+            }
+            yield layout.heading(title), name, texts
+
+
+def verdict(row: Any) -> str:
+    """Returns "inside", or by how much our interval is outside: "above by 8.7"."""
+    if math.isnan(row.outside):
+        return "no interval"
+    if row.outside == 0:
+        return "inside"
+    where = "above" if row.outside > 0 else "below"
+    return f"{where} by {_number(abs(row.outside), row)}"
+
+
+def _texts(row: Any, layout: Layout) -> dict[str, str]:
+    ours = _number(row.ours, row)
+    if not math.isnan(row.ci_low):
+        ends = f"[{_number(row.ci_low, row)}, {_number(row.ci_high, row)}]"
+        ours += f" {layout.interval(ends)}"
+    printed = f"{row.statistic} {_number(row.published, row)}"
+    return {"published": printed, "this run": ours}
+
+
+def _number(value: float, row: Any) -> str:
+    """Returns accuracies in percent with a tenth, others with thousandths."""
+    return f"{100 * value:.1f}" if row.quantity == "accuracy" else f"{value:.3f}"
+
+
+def _outside(
+    published: float, _: float, low: float, high: float, *, tolerance: float
+) -> float:
+    if math.isnan(low):
+        return math.nan
+    if low - tolerance <= published <= high + tolerance:
+        return 0.0
+    return low - published if published < low else high - published
+
+
+def _compared(numbers: Numbers) -> Iterator[tuple[Any, ...]]:
+    """Yields the tolerance and all columns but table and outside, for each number."""
+    _, table, frame, known = numbers
+    row: Any
+    if isinstance(table, OfAccuracies) and "published_mean" in frame:
+        for row in frame.itertuples():
+            yield from _accuracies(table, row, known=known)
+    if isinstance(table, OfReconstructions):
+        shown = frame[frame["published"].notna() & (frame["split"] == HELD_OUT)]
+        ours = shown["quantity"] == "reconstruction"
+        shown = shown.assign(name=shown["variant"].where(ours, shown["quantity"]))
+        for row in shown.drop_duplicates(["zoo", "name"]).itertuples():
+            about = row.zoo, row.zoo, row.name, -1, "accuracy", "mode"
+            yield ABOUT, *about, *_estimate(row)
+    if isinstance(table, OfProbes):
+        for row in frame[frame["published"].notna()].itertuples():
+            about = row.zoo, row.zoo, row.features, -1, f"R2 of {row.property}", "value"
+            yield PRINTED, *about, *_estimate(row)
+
+
+def _estimate(row: Any) -> tuple[Any, ...]:
+    ours = row.published, row.mean, row.ci_low, row.ci_high
+    return *ours, row.networks, row.hyper_reps
+
+
+def _accuracies(
+    table: OfAccuracies, row: Any, *, known: bool
+) -> Iterator[tuple[Any, ...]]:
+    """Yields the mean of a population and its median, as far as they are published."""
+    about = row.source, row.target, row.method, row.epoch, "accuracy"
+    if not math.isnan(row.published_mean):
+        ours = row.published_mean, row.mean, row.ci_low, row.ci_high
+        printed = ABOUT if math.isnan(row.published_std) else PRINTED
+        yield printed, *about, "mean", *ours, row.n, row.groups
+    if not math.isnan(row.published_median):
+        ends = _median_ends(table, row) if known else (math.nan, math.nan)
+        ours = row.published_median, row.median, *ends
+        yield ABOUT, *about, "median", *ours, row.n, row.groups
+
+
+def _median_ends(table: OfAccuracies, row: Any) -> tuple[float, float]:
+    """Returns the interval of the median of a row's networks."""
+    found = table.networks
+    for key in ("source", "target", "method", "epoch"):
+        found = found[found[key] == getattr(row, key)]
+    return median_interval(
+        found["accuracy"].to_numpy(),
+        found["group"].to_numpy(),
+        confidence=table.sources.statistics.confidence,
+        limits=SHARE,
+    )

@@ -1,0 +1,114 @@
+"""Keeps a finished run in the repository: a copy small enough to clone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hyperreps.config.config_files import read_config
+from hyperreps.config.configuration import load_settings
+from hyperreps.config.needs import results as declared_results
+from hyperreps.files.storage import DataFileError
+from hyperreps.results import history
+from hyperreps.results.keeping import Run, keep
+from hyperreps.results.kept import check, runs, texts_of, write_texts
+from hyperreps.running.commands import run
+from hyperreps.settings.stages import SettingsError
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def main(
+    *,
+    results: Path,
+    logs: Path | None = None,
+    benchmarks: Path | None = None,
+    name: str = "",
+    folder: Path = PROJECT / "results" / "reference",
+    machine: str = "",
+    note: str = "",
+) -> None:
+    """Keeps the results of a finished run, and what its tables are made from.
+
+    Everything is made again from the copy and compared before it is kept.
+
+    Args:
+        results: Folder of the run, such as results/demo.
+        logs: Of the run; logs/EXPERIMENT beside results if not given.
+        benchmarks: Of the run; benchmarks/EXPERIMENT beside results if not given.
+        name: Of the copy; today's date and the experiment if not given.
+        folder: Where runs are kept.
+        machine: What it ran on; this machine if not given.
+        note: What a reader of its numbers has to know.
+    """
+    config = read_config(results / "config.yaml")
+    name = name or f"{datetime.now(UTC):%Y-%m-%d}_{config['experiment']}"
+    target = folder / name
+    if target.exists():
+        raise DataFileError(f"{target}: is there already; give another --name")
+    root, experiment = results.resolve().parents[1], results.resolve().name
+    about: dict[str, Any] = {
+        "experiment": config["experiment"],
+        "seed": config["seed"],
+        "note": note,
+        "machine": machine or this_machine(),
+        "snakemake": version("snakemake"),
+        "missing": missing(results, config),
+    }
+    part = folder / f".{name}.tmp"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        kept = keep(
+            Run(
+                results,
+                logs or root / "logs" / experiment,
+                benchmarks or root / "benchmarks" / experiment,
+            ),
+            part,
+            published=PROJECT / "config" / "published.yaml",
+            about=about,
+        )
+        write_texts(part, texts_of(kept))
+        for difference in check(kept):
+            raise DataFileError(f"{difference}; make the tables of the run again")
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    write_texts(folder, history.texts(runs(folder)))
+    size = sum(p.stat().st_size for p in target.rglob("*") if p.is_file())
+    print(f"{target}: {size / 1e6:.1f} MB, and {folder / 'README.md'}")
+
+
+def missing(results: Path, config: dict[str, Any]) -> list[str] | str:
+    """Returns the tables and figures of the settings that a run has not come to."""
+    try:
+        wanted = declared_results(load_settings(config))
+    except SettingsError:
+        return "not known, as its settings are those of another version"
+    names = (f"{one.kind}s/{one.name}" for one in wanted)
+    return sorted(name for name in names if not (results / f"{name}.csv").exists())
+
+
+def this_machine() -> str:
+    """Returns processor, cores, memory and GPU of this machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(x.partition(": ")[2] for x in lines if "model name" in x)
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB"]
+    if torch.cuda.is_available():
+        parts.append(torch.cuda.get_device_name())
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    run(main)
