@@ -48,7 +48,7 @@ $(VENV)/installed: requirements.txt
 	touch $@
 
 demo: env
-	$(RUN) snakemake $(DEMO)
+	$(RUN) snakemake $(DEMO) --prioritize table_in_distribution
 	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
 
@@ -71,6 +71,7 @@ bench: env
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_3.csv --models 1 64 --threads $(THREADS) \
 		--channels 3
+	$(RUN) python bench/architectures.py $(TIMING)/architectures.csv
 	$(RUN) python bench/finetuning.py $(TIMING)/finetuning_1.csv --models 1 64
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_1.csv --models 1 64
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_3.csv --models 1 64 \

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -35,7 +36,6 @@ from hyperreps.config.config_files import (
     read_config,
     read_over_shipped,
 )
-from hyperreps.config.costs import Speeds, estimate
 from hyperreps.files.fingerprint import code_fingerprint
 from hyperreps.files.places import content_digest, data_folder, expanded
 from hyperreps.sampling.samplers import needs_generator
@@ -151,17 +151,25 @@ wildcard_constraints:
 
 
 def fingerprint(script, *files, modules=()):
-    """Returns a hash of a script's logic, to put among a rule's parameters.
+    """Returns a parameter function: a hash of a script's logic.
+
+    It is computed for the rules whose jobs are looked at. A job that another snakemake
+    started, as on a cluster, looks at its own only.
 
     Args:
         script: Its name.
         *files: What else of the project decides what it makes.
         modules: Files of the library that it imports by a name it is given.
     """
-    code = code_fingerprint(
-        SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
-    )
-    return "-".join([code, *contents(files)])
+
+    @cache
+    def computed():
+        code = code_fingerprint(
+            SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
+        )
+        return "-".join([code, *contents(files)])
+
+    return lambda wildcards: computed()
 
 
 def unrecorded(text):
@@ -283,6 +291,9 @@ def record_config():
 
 def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
+    # not for jobs that another snakemake started
+    from hyperreps.config.costs import Speeds, estimate
+
     speeds = Speeds(PROJECT / "docs" / "measurements")
     costs = estimate(SETTINGS, speeds)
     total = sum(cost.core_hours for cost in costs)

@@ -47,6 +47,17 @@ def get_compared(section):
     }
 
 
+def get_curves(section):
+    """Returns the training curves of what the methods of a comparison sample from."""
+    models = [
+        model
+        for source in dict.fromkeys(source for source, _ in section.pairs)
+        for method in (*section.methods, *section.references)
+        for model in get_hyper_reps(source, SETTINGS.methods[method].hyper_rep)
+    ]
+    return [f"{Path(model).with_suffix('.csv')}" for model in dict.fromkeys(models)]
+
+
 def get_sources(result):
     """Returns the files that a table or figure is made from, by flag."""
     section = SETTINGS.sections[result.section]
@@ -61,6 +72,8 @@ def get_sources(result):
         }
     elif result.section in SETTINGS.comparisons:
         found = get_compared(section)
+        if result.kind == "table" and result not in SIGNIFICANCE:
+            found["curves"] = get_curves(section)
     else:
         found = {"inputs": STAGES[result.section], "published": PUBLISHED}
     read = section.reads.get(result.made_by, found)

@@ -1,4 +1,4 @@
-"""What a configuration needs, of the paper's and of the demo's."""
+"""What a configuration needs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from pathlib import Path
 import pytest
 
 from hyperreps.config import needs
-from hyperreps.config.config_files import read_over_shipped
-from hyperreps.config.configuration import PLAIN_FEATURES, Settings, load_settings
+from hyperreps.config.config_files import merged, read_over_shipped
+from hyperreps.config.configuration import PLAIN_FEATURES, load_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
-
-
-@pytest.fixture(scope="module")
-def demo() -> Settings:
-    return load_settings(read_over_shipped(CONFIG, CONFIG / "demo.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -34,11 +29,15 @@ def test_ensembles_are_of_finetuned_networks_where_there_are_any(
     assert needs.ensemble_epochs(paper, population) == epochs
 
 
-def test_probes_see_the_networks_as_their_variant_does(demo: Settings) -> None:
+def test_probes_see_the_networks_as_their_variant_does() -> None:
+    aligned = {
+        "hyper_rep": {"alignment": "weight_matching"},
+        "properties": {"zoos": ["mnist"]},
+    }
+    settings = load_settings(merged(read_over_shipped(CONFIG), aligned))
     found = {
-        features: needs.probe_alignment(demo, "digits", features)
-        for zoo, features in needs.probes(demo)
-        if zoo == "digits"
+        features: needs.probe_alignment(settings, zoo, features)
+        for zoo, features in needs.probes(settings)
     }
     assert found == {
         "weights": "none",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from hyperreps.files.storage import DataFileError
 from hyperreps.numbers import statistics
 from hyperreps.results.drawing import QUANTILES, method_colours, shown_name
 from hyperreps.results.figures.curves import spread
@@ -19,8 +21,11 @@ from hyperreps.results.tables.accuracies import Accuracies, describe, text_table
 from hyperreps.settings.sections import declared
 from hyperreps.settings.stages import Method, SettingsError, Statistics
 
+from .result_files import finetuned_file, zoo_file
+
 FILES = {"zoos": (Path("zoo.h5"),), "published": Path("published.yaml")}
 TABLE = Accuracies(Sources(**FILES, statistics=Statistics(confidence=0.9)))
+PUBLISHED = Path(__file__).parents[2] / "config" / "published.yaml"
 # instead of those of the files, which are not there
 TABLE.networks = pd.DataFrame({"method": [], "settings": []})
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -142,6 +147,62 @@ class TestTables:
     )
     def test_description_of_a_method(self, settings, words):
         assert describe(Method(**settings)) == words
+
+
+@pytest.fixture
+def with_curves(tmp_path: Path) -> Sources:
+    """Two methods of a zoo, one of them from two hyper-representations."""
+    latent = {"settings": {"hyper_rep": "normalized"}, "hyper_rep_seed": [1, 2]}
+    rates = [[0.5, 0.6], [0.4, 0.5]]
+    finetuned = [
+        finetuned_file(tmp_path, rates, **latent),
+        finetuned_file(tmp_path, rates, method="noise"),
+    ]
+    curves = []
+    for name, last in (("normalized_seed1", 0.6), ("normalized_seed2", 0.75)):
+        curves.append(tmp_path / "hyper_reps" / "mnist" / f"{name}.csv")
+        curves[-1].parent.mkdir(parents=True, exist_ok=True)
+        curves[-1].write_text(f"epoch,r2_scaled_held_out\n1,\n2,0.3\n3,{last}\n")
+    return Sources(
+        zoos=(zoo_file(tmp_path),),
+        finetuned=tuple(finetuned),
+        published=PUBLISHED,
+        curves=tuple(curves),
+        epochs=(0, 1),
+    )
+
+
+class TestRSquared:
+    """How well networks are given back stands beside what is sampled."""
+
+    def test_it_is_the_mean_over_seeds_at_the_end(self, with_curves):
+        frame = Accuracies(with_curves).frame()
+        known = frame.set_index(["method", "epoch"])["r2_held_out"]
+        assert known["S_KDE30"].tolist() == pytest.approx([0.675, 0.675])
+        assert known[["B_T", "noise"]].isna().all()
+
+    def test_every_form_of_the_table_has_it(self, with_curves):
+        table = Accuracies(with_curves)
+        frame = table.frame()
+        text = text_table(pd.read_csv(io.StringIO(frame.to_csv(index=False))))
+        lines = [line.split() for line in text.splitlines()]
+        sampled = next(line for line in lines if "S_KDE30" in line)
+        assert sampled[sampled.index("S_KDE30") + 1 :][:2] == ["2", "0.68"]
+        assert "R²: of held-out networks" in text
+        for made, mark in ((table.latex(frame), " & "), (table.page(frame), ">")):
+            assert "R²" in made
+            assert f"{mark}0.68" in made
+
+    def test_without_curves_there_is_no_such_column(self, with_curves):
+        table = Accuracies(replace(with_curves, curves=()))
+        frame = table.frame()
+        assert "r2_held_out" not in frame
+        assert "R²" not in table.text(frame) + table.latex(frame) + table.page(frame)
+
+    def test_a_missing_curve_is_named(self, with_curves):
+        with_curves.curves[0].unlink()
+        with pytest.raises(DataFileError, match=r"normalized_seed1\.csv"):
+            Accuracies(with_curves).frame()
 
 
 class TestDeclarations:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..files.storage import DataFileError, read_arrays
+from ..files.storage import DataFileError, read_arrays, reading_from
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
@@ -102,6 +102,31 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
             }
         )
     return pd.concat(frames.values(), ignore_index=True)
+
+
+def read_curves(paths: Sequence[Path]) -> pd.DataFrame:
+    """Reads the training curves of hyper-representations.
+
+    Args:
+        paths: CSV files of pretrain.py, named ZOO/VARIANT_seedSEED.csv.
+
+    Returns:
+        One row per hyper-representation and epoch: zoo, variant, seed, and the columns
+        of the curves; no row if there is none.
+
+    Raises:
+        DataFileError: If a file is missing.
+    """
+    frames = []
+    for path in paths:
+        variant, _, seed = path.stem.rpartition("_seed")
+        with reading_from(path):
+            curve = pd.read_csv(path)
+        for name, value in (("seed", int(seed)), ("variant", variant)):
+            curve.insert(0, name, value)
+        curve.insert(0, "zoo", path.parent.name)
+        frames.append(curve)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def collect(

@@ -33,6 +33,7 @@ from ..files.storage import (
     replacing,
     sealed,
 )
+from .accuracies import read_curves
 from .experiments import HELD_OUT
 from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made, read_text, write_text
 
@@ -75,12 +76,12 @@ def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -
     if not any(one.kind == "table" for one in made):
         raise DataFileError(f"{run.results}: holds no table; run snakemake first")
     jobs = read_jobs(run)
-    curves = read_curves(run.results / "hyper_reps")
+    curves = read_curves(sorted((run.results / "hyper_reps").glob("*/*_seed*.csv")))
     write_text(folder / PUBLISHED, read_text(published))
     write_text(folder / "config.yaml", read_text(run.results / "config.yaml"))
     write_text(folder / "jobs.csv", jobs.to_csv(index=False))
     if len(curves):
-        write_text(folder / "autoencoders.csv", curves.to_csv(index=False))
+        write_text(folder / "autoencoders.csv", curves.round(6).to_csv(index=False))
     for one in made:
         numbers = run.results / one.file(".csv")
         if one.kind == "table" or numbers.stat().st_size <= LARGEST:
@@ -130,7 +131,7 @@ def _flags(log: Path) -> str:
         if flag in words:
             del words[words.index(flag) : words.index(flag) + 2]
     for place, word in enumerate(words):
-        if word.endswith(".h5"):
+        if word.endswith((".h5", ".csv")):
             words[place] = Path(word).relative_to(results).as_posix()
     if "--published" in words:
         words[words.index("--published") + 1] = PUBLISHED
@@ -160,9 +161,12 @@ def slim(source: Path, output: Path) -> None:
     Its attributes stay as they are: what it is, and what made it.
 
     Args:
-        source: HDF5 file of a stage.
+        source: HDF5 file of a stage, or a curve.
         output: To write; its last two parts must be those of source.
     """
+    if source.suffix == ".csv":
+        write_text(output, read_text(source))
+        return
     with reading_from(source), h5py.File(source, "r", locking=False) as file:
         kind = str(file.attrs.get("kind"))
     with opened(source, kind=kind) as file, sealed(output) as small:
@@ -182,7 +186,7 @@ def slim(source: Path, output: Path) -> None:
 def _pack(source: Path, output: Path) -> None:
     """Packs a folder; equal files give equal bytes."""
     with replacing(output) as temporary, tarfile.open(temporary, "w:xz") as archive:
-        for path in sorted(source.rglob("*.h5")):
+        for path in sorted(source.rglob("*.*")):
             entry = tarfile.TarInfo(path.relative_to(source).as_posix())
             entry.size = path.stat().st_size
             with path.open("rb") as file:
@@ -229,24 +233,6 @@ def _last_said(log: Path) -> str:
     timed = [TIMED.sub("", line) for line in lines if TIMED.match(line)]
     own = [line for line in timed if not line.startswith((COMMAND, DONE))]
     return (own or timed or lines or [""])[-1][:LINE]
-
-
-def read_curves(folder: Path) -> pd.DataFrame:
-    """Reads the training curves of all autoencoders of a run, rounded.
-
-    Returns:
-        One row per autoencoder and epoch: zoo, variant, seed, and the columns of the
-        curves; no row if there is none.
-    """
-    frames = []
-    for path in sorted(folder.glob("*/*_seed*.csv")):
-        variant, _, seed = path.stem.rpartition("_seed")
-        curve = pd.read_csv(path).round(6)
-        for name, value in (("seed", int(seed)), ("variant", variant)):
-            curve.insert(0, name, value)
-        curve.insert(0, "zoo", path.parent.name)
-        frames.append(curve)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _provenance(results: Path) -> dict[str, Any]:

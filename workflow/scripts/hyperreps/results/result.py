@@ -27,6 +27,8 @@ class Sources:
         references: HDF5 files of what is shown apart: samples at epoch 0, or the
             audit's references (audit_references.py).
         audits: HDF5 files of the audit (audit.py), in the order of the config.
+        curves: CSV files of trainings, as pretrain.py names them: of the
+            hyper-representations whose samples are compared.
         inputs: HDF5 files of ensembles, reconstructions or properties.
         published: YAML file of the published numbers.
         epochs: Finetuning epochs to show.
@@ -40,6 +42,7 @@ class Sources:
     samples: tuple[Path, ...] = ()
     references: tuple[Path, ...] = ()
     audits: tuple[Path, ...] = ()
+    curves: tuple[Path, ...] = ()
     inputs: tuple[Path, ...] = ()
     published: Path = Path()
     epochs: tuple[int, ...] = (0, 1, 25, 50)

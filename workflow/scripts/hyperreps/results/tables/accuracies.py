@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from ...settings.stages import Method
-from ..accuracies import OfAccuracies, display_name
+from ..accuracies import OfAccuracies, display_name, read_curves
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
 # above our numbers in plain text
 OURS = "mean ± std [interval] (± seeds)"
+# of held-out networks
+R2 = "R²"
 
 
 class Accuracies(OfAccuracies, Table):
@@ -24,20 +26,44 @@ class Accuracies(OfAccuracies, Table):
     levels: ClassVar = ("block", "name")
 
     def frame(self) -> pd.DataFrame:
-        """Returns the summary of every method at the epochs of the table."""
-        return self.summary(self.networks, self.sources.epochs)
+        """Returns the summary of every method at the epochs of the table.
+
+        Where curves are given, r2_held_out says how well the hyper-representations of a
+        method give back networks that they have not seen: R2 of weights in units of
+        their layers, the mean over seeds; NaN for methods without any.
+        """
+        summary = self.summary(self.networks, self.sources.epochs)
+        if not self.sources.curves:
+            return summary
+        curves = read_curves(self.sources.curves)
+        last = curves.groupby(["zoo", "variant", "seed"])["r2_scaled_held_out"].last()
+        known = last.groupby(["zoo", "variant"]).mean()
+        settings = self.networks.groupby("method")["settings"].first()
+        variants = [getattr(settings[m], "hyper_rep", "") for m in summary["method"]]
+        keys = pd.MultiIndex.from_arrays([summary["source"], variants])
+        return summary.assign(r2_held_out=known.reindex(keys).to_numpy())
+
+    def values(self) -> dict[str, Any]:
+        """Returns whether R2 of held-out networks is known."""
+        return {"curves": bool(self.sources.curves)}
 
     def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         """Sets a row per epoch and method, with columns per pair of zoos."""
         table = _laid_out(frame, layout)
         rows = table.groupby(["block", "name"], sort=False)
-        counts = rows["n"].agg(lambda n: " / ".join(dict.fromkeys(map(str, n))))
-        counts = counts.reset_index(name="text").assign(heading="", column="n")
+        shared = [
+            rows[column]
+            .agg(lambda texts: " / ".join(dict.fromkeys(map(str, texts))))
+            .reset_index(name="text")
+            .assign(heading="", column=column, best=False)
+            for column in ("n", R2)
+            if column in table
+        ]
         ours = table.assign(column="this run", text=table["ours"])
         theirs = table.assign(column="published", text=table["theirs"], best=False)
         known = theirs["theirs"].ne(NOT_KNOWN).groupby(theirs["heading"])
         theirs = theirs[known.transform("any")]
-        return pd.concat([counts.assign(best=False), ours, theirs])
+        return pd.concat([*shared, ours, theirs])
 
     def floats(
         self, frame: pd.DataFrame, layout: Layout
@@ -111,6 +137,9 @@ def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     table["name"] = table["method"].map(layout.name)
     table["name"] += table["trivial"].map({True: layout.trivial, False: ""})
     table["ours"] = [_ours(row, layout) for row in rows]
+    if "r2_held_out" in table:
+        known = table["r2_held_out"].map("{:.2f}".format)
+        table[R2] = known.mask(table["r2_held_out"].isna(), NOT_KNOWN)
     table["theirs"] = [_theirs(row, layout) for row in rows]
     means = table["mean"].mask(table["reference"])
     rivals = means.groupby([table["heading"], table["epoch"]])
@@ -139,12 +168,16 @@ def text_table(summary: pd.DataFrame) -> str:
                 "published": part["theirs"],
             }
         )
+        if R2 in part:
+            shown.insert(3, R2, part[R2])
         if part["theirs"].eq(NOT_KNOWN).all():
             shown = shown.drop(columns="published")
         padded = shown.apply(lambda texts: texts.str.ljust(texts.str.len().max()))
         text = padded.to_string(index=False, justify="left")
         blocks.append(f"{heading}\n{text}")
-    return "\n\n".join([*blocks, read_words(WORDS)["text"].strip()])
+    words = read_words(WORDS)
+    notes = words["text"] + (words["r2_text"] if "r2_held_out" in summary else "")
+    return "\n\n".join([*blocks, notes.strip()])
 
 
 def describe(method: Method) -> str:
