@@ -384,8 +384,9 @@ class Work:
 
     def _audit(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the audit of one population takes."""
-        runs = _splits(self.settings.zoos[zoo])[0]
-        matches = networks * (runs + NEAREST + networks / 2)
+        training, unseen, _ = _splits(self.settings.zoos[zoo])
+        runs = training + unseen + 2 * NEAREST
+        matches = networks * (runs + networks / 2)
         return self._at("match of an audit", matches) + self._answers(zoo, networks)
 
     def _answers(self, zoo: str, networks: Number) -> float:
