@@ -210,11 +210,11 @@ class TestStages:
     def test_ablation(self, files, folder):
         found, zoo = read(files["ablation"][0]), read(folder / "zoo.h5")
         assert found["hyper_rep_seed"].tolist() == [1, 2]
-        np.testing.assert_allclose(found["r2/train"], [0.1, 0.2])
+        np.testing.assert_allclose(found["r2/training"], [0.1, 0.2])
         np.testing.assert_allclose(found["r2/held_out"], [-0.1, -0.2])
         np.testing.assert_allclose(found["core_seconds"], [31, 32])
         assert np.isfinite(found["r2/shown"]).all()
-        for name in ("train", "held_out", "released", "independent"):
+        for name in ("training", "held_out", "released", "independent"):
             assert found[f"accuracy/{name}"].shape == (2, 3)
         assert "distance/independent" not in found
         # one source of each sample; matching never goes farther than the weights are
@@ -287,7 +287,7 @@ class TestTables:
         assert row["mean"] == pytest.approx(shown.mean())
         assert (row["networks"], row["hyper_reps"]) == (6, 2)
         # of two seeds: t of one degree of freedom
-        row = table.loc["r2_train"]
+        row = table.loc["r2_training"]
         half = 12.7062 * 0.05
         ends = row[["ci_low", "mean", "ci_high"]].tolist()
         assert ends == pytest.approx([0.15 - half, 0.15, 0.15 + half], abs=1e-4)

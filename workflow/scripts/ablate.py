@@ -24,6 +24,9 @@ from hyperreps.sampling.networks import draw_networks
 from hyperreps.symmetry.matching import Matcher
 from hyperreps.zoo.zoos import read_zoo, select
 
+# of a training curve, in units of the layers
+R2_COLUMNS = {"training": "r2_scaled_train", "held_out": "r2_scaled_held_out"}
+
 
 def main(
     *,
@@ -108,8 +111,8 @@ def _of_curves(paths: tuple[Path, ...]) -> dict[str, np.ndarray]:
         for path in paths
     ]
     ends = {
-        f"r2/{split}": [float(rows[-1][f"r2_scaled_{split}"]) for rows in curves]
-        for split in ("train", "held_out")
+        f"r2/{name}": [float(rows[-1][column]) for rows in curves]
+        for name, column in R2_COLUMNS.items()
     }
     seconds = [sum(float(row["core_seconds"]) for row in rows) for rows in curves]
     return {

@@ -16,7 +16,7 @@ from ..settings.stages import Method
 from ..symmetry.matching import Matcher, pair_distances
 
 POPULATIONS: Mapping[str, Method] = {
-    "train": Method(sampler="identity", epochs="last"),
+    "training": Method(sampler="identity", epochs="last"),
     "held_out": Method(sampler="identity", split="test", epochs="last"),
     **{
         draws: Method(

@@ -20,11 +20,11 @@ BLUE, ORANGE, GREEN = PALETTES["S_"][0], PALETTES["B_"][0], PALETTES[""][0]
 LINES = {
     "R²": {
         "r2_shown": ("training networks, as shown", "black"),
-        "r2_train": ("training networks", LIGHT_GREY),
+        "r2_training": ("training networks", LIGHT_GREY),
         "r2_held_out": ("held-out networks", BLUE),
     },
     "test accuracy": {
-        "accuracy_train": ("training networks", LIGHT_GREY),
+        "accuracy_training": ("training networks", LIGHT_GREY),
         "accuracy_held_out": ("held-out networks", BLUE),
         "accuracy_released": ("samples, released", ORANGE),
         "accuracy_independent": ("samples, independent", GREEN),

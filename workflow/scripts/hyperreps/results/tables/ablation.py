@@ -29,9 +29,9 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("R² shown", "r2_shown"),
-    Column("R² train", "r2_train"),
+    Column("R² training", "r2_training"),
     Column("R² held out", "r2_held_out"),
-    Column("accuracy train", "accuracy_train", 100, 1),
+    Column("accuracy training", "accuracy_training", 100, 1),
     Column("accuracy held out", "accuracy_held_out", 100, 1),
     Column("released", "accuracy_released", 100, 1),
     Column("independent", "accuracy_independent", 100, 1),
