@@ -71,6 +71,7 @@ bench: env
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_1.csv --models 1 64 --threads $(THREADS)
 	$(RUN) python bench/zoo.py $(TIMING)/zoo_3.csv --models 1 64 --threads $(THREADS) \
 		--channels 3
+	$(RUN) python bench/architectures.py $(TIMING)/architectures.csv
 	$(RUN) python bench/finetuning.py $(TIMING)/finetuning_1.csv --models 1 64
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_1.csv --models 1 64
 	$(RUN) python bench/evaluation.py $(TIMING)/evaluation_3.csv --models 1 64 \

@@ -64,7 +64,7 @@ class Case:
     run: Run
     flop: float = 0
     memory: float = 0
-    about: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, int | str] = field(default_factory=dict)
     kind: torch.dtype = torch.float32
 
 

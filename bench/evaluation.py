@@ -30,9 +30,11 @@ from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
 
 
-def engine_run(name: str, images: Images, activation: str, *, models: int) -> Run:
+def engine_run(
+    name: str, images: Images, activation: str, *, models: int, network: str = "cnn"
+) -> Run:
     """Returns a run that evaluates all models with an engine."""
-    architecture = build("cnn", channels=images.pixels.shape[1])
+    architecture = build(network, channels=images.pixels.shape[1])
     weights = initial_weights(
         architecture, initialization="kaiming_uniform", seeds=range(models)
     )

@@ -34,10 +34,17 @@ from hyperreps.numbers.randomness import batch_order
 from hyperreps.settings.stages import Recipe
 
 
-def engine_run(name: str, images: Images, recipe: Recipe, *, models: int) -> Run:
+def engine_run(
+    name: str,
+    images: Images,
+    recipe: Recipe,
+    *,
+    models: int,
+    network: str = "cnn",
+) -> Run:
     """Returns a run that trains all models for an epoch, where the images are."""
     device = images.pixels.device
-    architecture = build("cnn", channels=images.pixels.shape[1])
+    architecture = build(network, channels=images.pixels.shape[1])
     engine = choose_engine(
         name, architecture, activation=recipe.activation, device=device
     )

@@ -7,7 +7,7 @@ results/figures makes each. The rules are in results.smk.
 RESULTS = needs.results(SETTINGS)
 SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
-AUDIT = [result for result in RESULTS if result.section == "novelty"]
+AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from
@@ -62,10 +62,13 @@ def get_sources(result):
     """Returns the files that a table or figure is made from, by flag."""
     section = SETTINGS.sections[result.section]
     if result in AUDIT:
-        references = needs.audit_references(SETTINGS)
+        references, audits = (
+            [pair for pair in pairs if pair[0] in section.zoos]
+            for pairs in (needs.audit_references(SETTINGS), needs.audits(SETTINGS))
+        )
         found = {
             "references": [zoo_file(*pair, stage="novelty") for pair in references],
-            "audits": files_of("novelty", needs.audits(SETTINGS)),
+            "audits": files_of("novelty", audits),
         }
     elif result.section in SETTINGS.comparisons:
         found = get_compared(section)

@@ -30,11 +30,8 @@ rule audit_references:
     params:
         code=fingerprint("audit_references.py"),
         command=command("audit_references.py"),
-        # the bars matter to the tables and figures only
         flags=lambda w: flags(
-            settings=SETTINGS.novelty.model_copy(
-                update=dict(zoos=(), methods=(), accuracy_bar=1, multiples=(1,))
-            ),
+            settings=SETTINGS.novelty.model_copy(update=dict(zoos=(), methods=())),
             seed=SETTINGS.seed,
             weight_threshold=SETTINGS.variant("", zoo=w.zoo).weight_threshold,
         ),
@@ -58,6 +55,11 @@ rule audit:
         dataset=lambda w: get_dataset(w.zoo),
         references=lambda w: get_pool(w, stage="novelty"),
         samples="<results>/samples/{zoo}/{method}.h5",
+        hyper_reps=lambda w: get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep),
+        curves=lambda w: [
+            path.replace(".safetensors", ".csv")
+            for path in get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep)
+        ],
     output:
         "<results>/novelty/{zoo}/{method}.h5",
     log:
@@ -81,6 +83,8 @@ rule audit:
             --dataset {input.dataset:q} \
             --references {input.references:q} \
             --samples {input.samples:q} \
+            --hyper-reps {input.hyper_reps:q} \
+            --curves {input.curves:q} \
             --output {output:q} \
             {params.where} \
             >{log:q} 2>&1

@@ -213,6 +213,7 @@ class TestStages:
         np.testing.assert_allclose(found["r2/train"], [0.1, 0.2])
         np.testing.assert_allclose(found["r2/held_out"], [-0.1, -0.2])
         np.testing.assert_allclose(found["core_seconds"], [31, 32])
+        assert np.isfinite(found["r2/shown"]).all()
         for name in ("train", "held_out", "released", "independent"):
             assert found[f"accuracy/{name}"].shape == (2, 3)
         assert "distance/independent" not in found

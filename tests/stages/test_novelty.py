@@ -96,11 +96,14 @@ def test_released_samples_are_copies_and_independent_ones_are_not(folder):
     with h5py.File(folder / "aR.h5") as file:
         # a training network plus one number times 0.002 in every coordinate
         assert (file["aligned"][()] < 0.5).all()
-        np.testing.assert_array_equal(file["same_aligned"], file["aligned"])
-        released = file["other_aligned"][()]
+        np.testing.assert_allclose(file["source"], file["aligned"], rtol=1e-6)
+        # with a single unseen run it is the only one drawn
+        np.testing.assert_allclose(file["equal_training"], file["source"], rtol=1e-6)
+        assert (file["unseen"][()] > 3).all()
     with h5py.File(folder / "aS.h5") as file:
         assert (file["aligned"][()] > 3).all()
-    assert (released > 3).all()
+        # an entry of each of several runs
+        assert np.isnan(file["source"]).all()
 
 
 def test_table(folder):
@@ -108,19 +111,21 @@ def test_table(folder):
     done = call(folder, f"make_table.py --table novelty {flags} --output novelty.csv")
     table = pd.read_csv(folder / "novelty.csv")
     value = table.set_index(["population", "measure"])["value"].sort_index()
-    assert value["R", "copies"].item() == 1
-    assert value["S", "copies"].item() == 0
+    assert value["R", "new_by_runs"].item() == 0
+    assert value["R", "training_over_unseen"].item() < 0.1
+    assert value["S", "new_by_snapshots"].item() == 1
     assert value["permuted_copy", "aligned"].item() == 0
     assert list(dict.fromkeys(table["coordinates"])) == ["none"]
     for text in (done.stdout, (folder / "novelty.html").read_text()):
         assert "errors shared" in text
+        assert "derived" in text
         assert "random_init" in text
     latex = (folder / "novelty.tex").read_text()
     assert latex.count("Mann") == 0
     assert r"noise\_0.04" in latex
 
 
-@pytest.mark.parametrize("name", ["novelty", "novel_and_performant", "copies"])
+@pytest.mark.parametrize("name", ["novelty", "copies"])
 def test_figures(folder, name):
     flags = "--references references.h5 --audits aS.h5 aR.h5"
     command = f"make_figure.py --figure {name} {flags} --output {name}.pdf"
@@ -131,7 +136,29 @@ def test_figures(folder, name):
     assert {"S", "R", "held_out"} <= set(data["population"])
     if name == "novelty":
         shown = data.loc[data["population"] == "R", "distance"]
-        assert (shown < data["copy_limit"].iloc[0]).all()
+        assert (shown < data["runs"].iloc[0]).all()
+
+
+def test_figure_of_capacity(folder):
+    """Audits as two sizes and two lengths of training give them."""
+    names = []
+    for latent, epochs in ((8, 2), (16, 2), (8, 4)):
+        for form, name in (("released", "R"), ("independent", "S")):
+            arrays, attributes = read_arrays(folder / f"a{name}.h5", kind="novelty")
+            about = {"latent": latent, "epochs": epochs, "r2_held_out": latent / 20}
+            arrays |= {key: np.full(4, float(value)) for key, value in about.items()}
+            method = f"{name}_{latent}_{epochs}"
+            attributes |= {"method": method, "form": form}
+            write_arrays(folder / f"{method}.h5", arrays, attributes=attributes)
+            names.append(f"{method}.h5")
+    flags = f"--references references.h5 --audits {' '.join(names)}"
+    call(folder, f"make_figure.py --figure capacity {flags} --output capacity.pdf")
+    assert (folder / "capacity.png").read_bytes().startswith(b"\x89PNG")
+    data = pd.read_csv(folder / "capacity.csv")
+    shown = data[data["measure"] == "r2_held_out"].dropna(subset="latent")
+    assert (shown["value"] == shown["latent"] / 20).all()
+    assert len(shown) == 6
+    assert set(data["form"].dropna()) == {"released", "independent"}
 
 
 def test_significance(folder):

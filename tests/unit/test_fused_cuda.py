@@ -316,6 +316,7 @@ def test_the_reason_is_given_where_the_engine_does_not_fit(monkeypatch):
     assert "linear" in unsupported(Architecture("wide", 1, wide))
     short = Architecture("short", 1, network.layers[3:])
     assert "conv-pool" in unsupported(short)
+    assert "conv-pool" in unsupported(build("cnn_4conv", channels=1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "no GPU" in fused_cuda.unsupported_here(network, "tanh", "adam")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

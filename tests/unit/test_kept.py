@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import keep_results
+from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
 from hyperreps.results.keeping import Run, _flags, read_jobs, slim
 from hyperreps.results.kept import ABOUT, INPUTS, Kept, different, read_like, runs
@@ -195,6 +197,17 @@ def test_of_probes_only_held_out_networks_are_kept(tmp_path: Path) -> None:
     with h5py.File(small) as file:
         assert file["predicted/gap"][()].tolist() == [[1, 2], [4, 5]]
         assert file["hyper_rep_seed"].shape == (2,)
+
+
+def test_settings_of_another_version_are_no_reason_not_to_keep(tmp_path: Path) -> None:
+    config = read_over_shipped(SCRIPT.parents[2] / "config")
+    wanted = keep_results.missing(tmp_path, config)
+    assert "tables/in_distribution" in wanted
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/in_distribution.csv").touch()
+    assert "tables/in_distribution" not in keep_results.missing(tmp_path, config)
+    said = keep_results.missing(tmp_path, {**config, "gone": 1})
+    assert said.startswith("not known")
 
 
 LOG = """12:00:00 command: python make_table.py --zoos {r}/zoos/a.h5 --finetuned \

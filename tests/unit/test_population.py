@@ -13,7 +13,7 @@ from hyperreps.data.images import Images
 from hyperreps.engines import grouped, interface
 from hyperreps.engines.grouped import ACTIVATIONS, TorchEngine, forward
 from hyperreps.engines.interface import FusedEngine, choose_engine, evaluate
-from hyperreps.networks.architectures import build
+from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order, mix
 from hyperreps.settings.stages import Recipe, SettingsError
@@ -374,8 +374,10 @@ def test_training_does_not_change_the_start(cnn):
 
 def test_auto_takes_the_fastest_engine_and_says_why_not(cnn, caplog, monkeypatch):
     on = {"device": torch.device("cpu")}
-    chosen = choose_engine("auto", cnn, activation="tanh", **on)
-    assert isinstance(chosen, FusedEngine)
+    for name in ARCHITECTURES:
+        network = build(name, channels=1)
+        chosen = choose_engine("auto", network, activation="tanh", **on)
+        assert isinstance(chosen, FusedEngine)
     monkeypatch.setattr(interface, "_say", interface._say.__wrapped__)
     with caplog.at_level("INFO"):
         chosen = choose_engine("auto", cnn, activation="tanh", optimizer="sgd", **on)

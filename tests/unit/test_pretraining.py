@@ -18,7 +18,11 @@ from hyperreps.representation.autoencoder import (
     drop,
     normalization,
 )
-from hyperreps.representation.pretraining import Pretraining, cosine_factor
+from hyperreps.representation.pretraining import (
+    Pretraining,
+    cosine_factor,
+    shown_r_squared,
+)
 from hyperreps.running import devices
 from hyperreps.settings.stages import HyperRep
 from hyperreps.symmetry.augmentation import augmented_views
@@ -455,6 +459,23 @@ def test_scaled_r_squared_by_hand(cnn, permutation):
         deviation += float((held_out - mean)[:, layer].square().sum()) / variance
     found = training.curve[-1]["r2_scaled_held_out"]
     assert found == pytest.approx(1 - error / deviation, rel=1e-3)
+
+
+def test_r_squared_of_what_was_shown(cnn):
+    """Of networks as they are, or in the one permutation of the training."""
+    plain = trained(cnn, changed(LEAN, permutation=False, erase_probability=0.5))
+    found = shown_r_squared(plain.model, plain.weights)
+    assert found == pytest.approx(plain.curve[-1]["r2_scaled_train"], rel=1e-6)
+    training = trained(cnn, changed(LEAN, permutations=1))
+    model, train = training.model, training.weights
+    order = {axis: rows.expand(10, -1) for axis, rows in training.table.items()}
+    shown = train.gather(1, permutation_index(cnn, order))
+    output = model.map("decode", model.map("encode", shown))
+    errors = (output - shown, shown - invariant_mean(train, cnn))
+    error, deviation = ((x / model.layer_std).square().sum() for x in errors)
+    found = shown_r_squared(model, train)
+    assert found == pytest.approx(float(1 - error / deviation), rel=1e-4)
+    assert found != pytest.approx(training.curve[-1]["r2_scaled_train"], rel=1e-3)
 
 
 def test_inputs_are_centred_one_way():

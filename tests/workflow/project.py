@@ -35,7 +35,7 @@ FIGURES_OF = {
 }
 TABLES = tuple(FIGURES_OF)
 FIGURES = tuple(figure for figures in FIGURES_OF.values() for figure in figures)
-NOVELTY_FIGURES = ("novelty", "novel_and_performant", "copies")
+NOVELTY_FIGURES = ("novelty", "copies")
 NOVELTY_JOBS = {
     "table_novelty": 1,
     **{f"figure_{name}": 1 for name in NOVELTY_FIGURES},

@@ -87,7 +87,7 @@ def test_what_cannot_be_kept_leaves_nothing(project: Project, tmp_path: Path) ->
     assert said in done.output.splitlines()[-1]
     shutil.rmtree(project.root / "logs")
     done = keep(project, tmp_path / "kept")
-    assert "in_distribution.log: no such file" in done.output
+    assert "architectures.log: no such file" in done.output
     assert not list((tmp_path / "kept").glob("*"))
 
 

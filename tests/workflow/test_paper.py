@@ -66,15 +66,28 @@ def test_the_rules_pass_snakemakes_linter(sources: Project) -> None:
     assert done.code == 0, done.output
 
 
-def test_the_study_of_novelty_crosses_everything(sources: Project) -> None:
+def test_the_study_of_novelty_is_of_three_autoencoders(sources: Project) -> None:
     overlay = ("--configfile", "config/novelty.yaml")
     done = sources.snakemake("novelty", "--dry-run", *overlay)
     assert done.code == 0, done.output
     planned = job_counts(done.output)
-    # alignment x loss x permutation, three seeds each; two samplers and five rivals
-    assert planned["pretrain"] == 2**3 * 3
-    assert planned["audit"] == planned["sample"] == 2**3 * 2 + 5
-    assert planned["audit_references"] == 2
+    # S, B and S without permutations, three seeds each
+    assert planned["pretrain"] == 3 * 3
+    assert planned["audit"] == planned["sample"] == 7
+    assert planned["audit_references"] == 1
+
+
+def test_capacity_has_a_figure_of_its_own(sources: Project) -> None:
+    names = ("novelty", "novelty_imported", "novelty_capacity")
+    overlays = [f"config/{name}.yaml" for name in names]
+    file = sources.root / "data" / "mnist_300_models_epochs_21_25.npz"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"")
+    done = sources.snakemake("novelty", "--dry-run", "--configfile", *overlays)
+    assert done.code == 0, done.output
+    planned = job_counts(done.output)
+    assert planned["figure_capacity"] == 1
+    assert planned["audit"] == 2 * planned["pretrain"]
 
 
 def test_the_demo_needs_no_network(sources: Project) -> None:

@@ -269,7 +269,6 @@ def test_an_edit_reruns_the_stages_that_use_it(
             id="validation images",
         ),
         pytest.param({"statistics": {"confidence": 0.9}}, ALL_RESULTS, id="level"),
-        pytest.param({"novelty": {"accuracy_bar": 0.7}}, NOVELTY_JOBS, id="bar"),
         pytest.param(
             {"novelty": {"networks": 5}},
             {"audit_references": 1, "audit": 3, **NOVELTY_JOBS},

@@ -12,6 +12,7 @@ from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
+from hyperreps.representation.pretraining import shown_r_squared
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling.ablation import (
@@ -61,6 +62,10 @@ def main(
         "independent_distance": independent_distance(held_out, matcher=matcher),
         **_of_curves(curves),
     }
+    threshold = models[0].settings.weight_threshold
+    pool = select(data, split="train", weight_threshold=threshold).weights
+    rows = torch.from_numpy(pool).to(place)
+    arrays["r2/shown"] = np.array([shown_r_squared(model, rows) for model in models])
     for name, method in POPULATIONS.items():
         drawn = draw_networks(
             data,

@@ -1,13 +1,17 @@
 """Audits the samples of one method: how far they are from the training networks."""
 
+import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 
 from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.files.tensors import read_tensors
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.members import sample_groups
@@ -20,6 +24,8 @@ def main(
     dataset: Path,
     references: Path,
     samples: Path,
+    hyper_reps: tuple[Path, ...] = (),
+    curves: tuple[Path, ...] = (),
     output: Path,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
@@ -30,6 +36,8 @@ def main(
         dataset: Prepared images; answers to the test images are compared.
         references: File of audit_references.py for this zoo.
         samples: samples/{zoo}/{method}.h5.
+        hyper_reps: Files of pretrain.py that they were drawn from; none: weight space.
+        curves: Their training curves, in the same order.
         output: HDF5 file to write.
         machine: Where it computes.
     """
@@ -57,17 +65,46 @@ def main(
     sources = models.reshape(len(models), -1)
     audit = auditor(Candidates(weights, sources))
     audit.log(str(origin["method"]))
-    group = sample_groups(sampled["hyper_rep_seed"], models).astype(str)
+    seeds = sampled["hyper_rep_seed"]
+    group = sample_groups(seeds, models).astype(str)
+    learned = _learned(hyper_reps, curves, seeds=seeds)
+    options = json.loads(origin["settings"])["options"]
     write_arrays(
         output,
-        {**audit.arrays(), "group": group},
+        {**audit.arrays(), "group": group, **learned},
         attributes={
             "kind": "novelty",
             "zoo": data.name,
             "method": str(origin["method"]),
             "coordinates": str(about["coordinates"]),
+            "form": str(options.get("draws", "")),
         },
     )
+
+
+def _learned(
+    hyper_reps: tuple[Path, ...],
+    curves: tuple[Path, ...],
+    *,
+    seeds: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Returns what each network's hyper-representation has learned, NaN without one.
+
+    That is R2 of training and of held-out networks at the end, in units of the layers,
+    its latent size and epochs.
+    """
+    names = ("r2_train", "r2_held_out", "latent", "epochs")
+    found = {name: np.full(len(seeds), math.nan) for name in names}
+    for path, curve in zip(hyper_reps, curves, strict=True):
+        _, about = read_tensors(path, kind="hyper_rep")
+        settings = json.loads(about["settings"])
+        last = pd.read_csv(curve).iloc[-1]
+        values = [last["r2_scaled_train"], last["r2_scaled_held_out"]]
+        values += [settings["latent"], settings["epochs"]]
+        own = seeds == int(about["seed"])
+        for name, value in zip(names, values, strict=True):
+            found[name][own] = value
+    return found
 
 
 if __name__ == "__main__":

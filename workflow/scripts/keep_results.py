@@ -20,6 +20,7 @@ from hyperreps.results import history
 from hyperreps.results.keeping import Run, keep
 from hyperreps.results.kept import check, runs, texts_of, write_texts
 from hyperreps.running.commands import run
+from hyperreps.settings.stages import SettingsError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -47,21 +48,19 @@ def main(
         machine: What it ran on; this machine if not given.
         note: What a reader of its numbers has to know.
     """
-    settings = load_settings(read_config(results / "config.yaml"))
-    name = name or f"{datetime.now(UTC):%Y-%m-%d}_{settings.experiment}"
+    config = read_config(results / "config.yaml")
+    name = name or f"{datetime.now(UTC):%Y-%m-%d}_{config['experiment']}"
     target = folder / name
     if target.exists():
         raise DataFileError(f"{target}: is there already; give another --name")
     root, experiment = results.resolve().parents[1], results.resolve().name
-    wanted = {f"{r.kind}s/{r.name}" for r in declared_results(settings)}
-    there = {f"{p.parent.name}/{p.stem}" for p in results.glob("[tf]*s/*.csv")}
     about: dict[str, Any] = {
-        "experiment": settings.experiment,
-        "seed": settings.seed,
+        "experiment": config["experiment"],
+        "seed": config["seed"],
         "note": note,
         "machine": machine or this_machine(),
         "snakemake": version("snakemake"),
-        "missing": sorted(wanted - there),
+        "missing": missing(results, config),
     }
     part = folder / f".{name}.tmp"
     shutil.rmtree(part, ignore_errors=True)
@@ -85,6 +84,16 @@ def main(
     write_texts(folder, history.texts(runs(folder)))
     size = sum(p.stat().st_size for p in target.rglob("*") if p.is_file())
     print(f"{target}: {size / 1e6:.1f} MB, and {folder / 'README.md'}")
+
+
+def missing(results: Path, config: dict[str, Any]) -> list[str] | str:
+    """Returns the tables and figures of the settings that a run has not come to."""
+    try:
+        wanted = declared_results(load_settings(config))
+    except SettingsError:
+        return "not known, as its settings are those of another version"
+    names = (f"{one.kind}s/{one.name}" for one in wanted)
+    return sorted(name for name in names if not (results / f"{name}.csv").exists())
 
 
 def this_machine() -> str:

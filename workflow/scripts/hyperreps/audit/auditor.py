@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from ..data.images import Images
-from ..networks.architectures import Architecture
 from ..numbers.shapes import Bool, Float, Int, UInt8
 from ..symmetry.matching import (
     Matcher,
@@ -24,6 +23,7 @@ from ..symmetry.matching import (
 )
 from ..zoo.behaviour import disagreement, error_overlap, predictions
 from ..zoo.zoos import Pool, ZooData, select
+from .memory import Memory, by_run, memory
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,16 @@ class Candidates:
     sources: Int[np.ndarray, "models sources"]
     hidden: Bool[np.ndarray, "models networks"] | None = None
 
+    @property
+    def source(self) -> Int[np.ndarray, models]:
+        """The run each was made from; -1 where that is none, or several."""
+        several = self.sources.shape[1] > 1
+        return np.full(len(self.weights), -1) if several else self.sources[:, 0]
+
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near each network comes to some training networks; NaN where there are none.
+    """How near each network comes to the training networks that are not hidden.
 
     Each measure is that of the training network nearest by it.
 
@@ -82,60 +88,18 @@ class Nearness:
 
 
 @dataclass(frozen=True)
-class Pairwise:
-    """The measures of Nearness for every pair of network and training network."""
-
-    raw: Float[np.ndarray, "models networks"]
-    aligned: Float[np.ndarray, "models networks"]
-    bound: Float[np.ndarray, "models networks"]
-    disagreement: Float[np.ndarray, "models networks"]
-    overlap: Float[np.ndarray, "models networks"]
-
-    def nearest(self, shown: Bool[np.ndarray, "models networks"]) -> Nearness:
-        """Returns the measures of the nearest among the training networks shown."""
-        return Nearness(
-            raw=_smallest(self.raw, shown),
-            aligned=_smallest(self.aligned, shown),
-            bound=_smallest(self.bound, shown),
-            disagreement=_smallest(self.disagreement, shown),
-            overlap=_largest(self.overlap, shown),
-        )
-
-
-def _smallest(
-    values: Float[np.ndarray, "models networks"],
-    shown: Bool[np.ndarray, "models networks"],
-) -> Float[np.ndarray, models]:
-    return _known(np.where(shown, values, np.inf).min(1))
-
-
-def _largest(
-    values: Float[np.ndarray, "models networks"],
-    shown: Bool[np.ndarray, "models networks"],
-) -> Float[np.ndarray, models]:
-    return _known(np.where(shown, values, -np.inf).max(1))
-
-
-def _known(values: Float[np.ndarray, models]) -> Float[np.ndarray, models]:
-    """Returns NaN for what nothing was shown of."""
-    return np.where(np.isinf(values), np.nan, values)
-
-
-@dataclass(frozen=True)
 class Nearest:
     """The training network that each network is nearest to when aligned.
 
     Attributes:
         model: Row of the zoo (the run) it belongs to.
         epoch: Number of its epoch.
-        accuracy: On the images, in [0, 1].
         weights: Its own.
         matched: Those of the audited network, in its coordinates.
     """
 
     model: Int[np.ndarray, models]
     epoch: Int[np.ndarray, models]
-    accuracy: Float[np.ndarray, models]
     weights: Float[np.ndarray, "models parameters"]
     matched: Float[np.ndarray, "models parameters"]
 
@@ -145,49 +109,41 @@ class Audit:
     """What the audit found of each network.
 
     Attributes:
-        all: Nearness among all training networks that are not hidden.
-        same: Nearness among those of its source runs.
-        other: Nearness among those of all other runs.
+        nearness: To the training networks that are not hidden.
         nearest: The one it is nearest to.
+        source: L2 distance, aligned, to the run it was made from; NaN without one.
+        memory: How near it is to as many training as unseen runs.
         accuracy: On the images, in [0, 1].
         pair_distance: Mean L2 distance, aligned, to the other networks audited with it;
             NaN if it is alone.
-        pair_disagreement: Mean share of images that it and another of them answer
-            differently, in [0, 1]; NaN if it is alone.
     """
 
-    all: Nearness
-    same: Nearness
-    other: Nearness
+    nearness: Nearness
     nearest: Nearest
+    source: Float[np.ndarray, models]
+    memory: Memory
     accuracy: Float[np.ndarray, models]
     pair_distance: Float[np.ndarray, models]
-    pair_disagreement: Float[np.ndarray, models]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns everything by the names it has in files."""
-        groups = {"": self.all, "same_": self.same, "other_": self.other}
         return {
-            **{
-                f"{prefix}{field.name}": getattr(nearness, field.name)
-                for prefix, nearness in groups.items()
-                for field in fields(nearness)
-            },
+            **{f.name: getattr(self.nearness, f.name) for f in fields(Nearness)},
             "nearest_model": self.nearest.model,
             "nearest_epoch": self.nearest.epoch,
-            "nearest_accuracy": self.nearest.accuracy,
             "nearest_weights": self.nearest.weights,
             "matched_weights": self.nearest.matched,
+            "source": self.source,
+            **self.memory._asdict(),
             "accuracy": self.accuracy,
             "pair_distance": self.pair_distance,
-            "pair_disagreement": self.pair_disagreement,
         }
 
     def log(self, name: str) -> None:
         """Logs medians in one line."""
         medians = {
             "accuracy": self.accuracy,
-            **{field.name: getattr(self.all, field.name) for field in fields(self.all)},
+            **{f.name: getattr(self.nearness, f.name) for f in fields(Nearness)},
         }
         numbers = ", ".join(f"{k} {np.median(v):.4g}" for k, v in medians.items())
         count = len(self.accuracy)
@@ -195,71 +151,56 @@ class Audit:
 
 
 class Auditor:
-    """Compares networks with the training networks.
+    """Compares networks with the training networks, and with unseen ones.
 
     Args:
         corpus: The training networks.
-        architecture: Of all networks.
-        activation: Of all networks.
+        unseen: Networks of runs that nothing was made from.
+        zoo: Where sources lie.
         images: Test images that answers are compared on, those of the corpus.
     """
 
     def __init__(
-        self,
-        corpus: Corpus,
-        *,
-        architecture: Architecture,
-        activation: str,
-        images: Images,
+        self, corpus: Corpus, unseen: Pool, *, zoo: ZooData, images: Images
     ) -> None:
         self.corpus = corpus
-        self.architecture = architecture
-        self.activation = activation
+        self.unseen = unseen
+        self.zoo = zoo
         self.images = images
-        self.matcher = Matcher(architecture, activation=activation)
+        self.activation = zoo.settings.recipe.activation
+        self.matcher = Matcher(zoo.architecture, activation=self.activation)
 
     def __call__(self, candidates: Candidates) -> Audit:
         """Audits networks."""
+        corpus, weights = self.corpus, candidates.weights
         answers = predictions(
-            self.architecture,
-            torch.from_numpy(candidates.weights).to(self.images.pixels.device),
+            self.zoo.architecture,
+            torch.from_numpy(weights).to(self.images.pixels.device),
             self.images,
             activation=self.activation,
         )
-        pairwise = self._pairwise(candidates.weights, answers)
-        seen = np.ones(pairwise.aligned.shape, bool)
+        shown = np.ones((len(weights), len(corpus.weights)), bool)
         if candidates.hidden is not None:
-            seen = ~candidates.hidden
-        model = self.corpus.model
-        own = np.stack([np.isin(model, runs) for runs in candidates.sources])
-        closest = np.where(seen, pairwise.aligned, np.inf).argmin(1)
-        return Audit(
-            all=pairwise.nearest(seen),
-            same=pairwise.nearest(seen & own),
-            other=pairwise.nearest(seen & ~own),
-            nearest=self._nearest(candidates.weights, closest),
-            accuracy=(answers == self.corpus.labels).mean(1),
-            pair_distance=_mean_of_others(
-                pair_distances(self.matcher, candidates.weights)
-            ),
-            pair_disagreement=_mean_of_others(disagreement(answers, answers)),
-        )
-
-    def _pairwise(
-        self,
-        weights: Float[np.ndarray, "models parameters"],
-        answers: UInt8[np.ndarray, "models images"],
-    ) -> Pairwise:
-        corpus = self.corpus
+            shown = ~candidates.hidden
         aligned, bound = aligned_distances(
             self.matcher, weights, corpus.weights, run=corpus.model
         )
-        return Pairwise(
-            raw=raw_distances(weights, corpus.weights),
-            aligned=aligned,
-            bound=bound,
-            disagreement=disagreement(answers, corpus.predictions),
-            overlap=error_overlap(answers, corpus.predictions, corpus.labels),
+        aligned = np.where(shown, aligned, np.inf)
+        overlap = error_overlap(answers, corpus.predictions, corpus.labels)
+        apart = disagreement(answers, corpus.predictions)
+        return Audit(
+            nearness=Nearness(
+                raw=_smallest(raw_distances(weights, corpus.weights), shown),
+                aligned=aligned.min(1),
+                bound=_smallest(bound, shown),
+                disagreement=_smallest(apart, shown),
+                overlap=-_smallest(-overlap, shown),
+            ),
+            nearest=self._nearest(weights, aligned.argmin(1)),
+            source=self._source_distances(candidates),
+            memory=self._memory(candidates, aligned),
+            accuracy=(answers == corpus.labels).mean(1),
+            pair_distance=_mean_of_others(pair_distances(self.matcher, weights)),
         )
 
     def _nearest(
@@ -274,10 +215,42 @@ class Auditor:
         return Nearest(
             model=corpus.model[rows],
             epoch=corpus.epoch[rows],
-            accuracy=(corpus.predictions[rows] == corpus.labels).mean(1),
             weights=nearest,
             matched=matched.numpy(),
         )
+
+    def _source_distances(self, candidates: Candidates) -> Float[np.ndarray, models]:
+        """Returns distances to the nearest epoch of the own source."""
+        known = np.flatnonzero(candidates.source >= 0)
+        found = np.full(len(candidates.weights), np.nan)
+        if not len(known):
+            return found
+        vectors = torch.from_numpy(candidates.weights[known])
+        runs = torch.from_numpy(self.zoo.weights[candidates.source[known]])
+        distances = [
+            (self.matcher.match(vectors, goal) - goal).double().square().sum(1).sqrt()
+            for goal in runs.unbind(1)
+        ]
+        found[known] = torch.stack(distances).amin(0).numpy()
+        return found
+
+    def _memory(
+        self, candidates: Candidates, aligned: Float[np.ndarray, "models networks"]
+    ) -> Memory:
+        unseen = self.unseen
+        distances, _ = aligned_distances(
+            self.matcher, candidates.weights, unseen.weights, run=unseen.model
+        )
+        runs, training = by_run(aligned, self.corpus.model)
+        own = candidates.source[:, None] == runs
+        return memory(training, by_run(distances, unseen.model)[1], own=own)
+
+
+def _smallest(
+    values: Float[np.ndarray, "models networks"],
+    shown: Bool[np.ndarray, "models networks"],
+) -> Float[np.ndarray, models]:
+    return np.where(shown, values, np.inf).min(1)
 
 
 def _mean_of_others(
@@ -305,11 +278,11 @@ def auditor_for(
     Raises:
         ValueError: If the answers are not those of so many networks and images.
     """
-    activation = zoo.settings.recipe.activation
     pool = training_networks(zoo)
     if answers is None:
         logging.info("answers of %d training networks", len(pool.weights))
         weights = torch.from_numpy(pool.weights).to(images.pixels.device)
+        activation = zoo.settings.recipe.activation
         answers = predictions(zoo.architecture, weights, images, activation=activation)
     wanted = (len(pool.weights), len(images.labels))
     if answers.shape != wanted:
@@ -317,12 +290,9 @@ def auditor_for(
             f"answers of {answers.shape} networks and images, but there are {wanted}"
         )
     labels = images.labels.cpu().numpy()
-    return Auditor(
-        Corpus(pool.weights, pool.model, pool.epoch, answers, labels),
-        architecture=zoo.architecture,
-        activation=activation,
-        images=images,
-    )
+    corpus = Corpus(pool.weights, pool.model, pool.epoch, answers, labels)
+    # held out like the test split, which references and reconstructions are made from
+    return Auditor(corpus, select(zoo, split="val"), zoo=zoo, images=images)
 
 
 def training_networks(zoo: ZooData) -> Pool:

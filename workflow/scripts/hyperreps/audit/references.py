@@ -9,7 +9,7 @@ import torch
 
 from ..networks.initialisation import initial_weights
 from ..numbers.seeds import derived_seed, numpy_generator
-from ..numbers.shapes import Float
+from ..numbers.shapes import Float, Int
 from ..settings.sections import Novelty
 from ..symmetry.matching import Matcher
 from ..symmetry.permutations import random_symmetries
@@ -39,16 +39,18 @@ def references(
         weight_threshold: As in select(), of the networks that others are made from.
     """
     held_out = select(zoo, split="test", epochs="last")
-    yield "held_out", Candidates(held_out.weights, held_out.model[:, None])
+    yield "held_out", Candidates(held_out.weights, _none(len(held_out.weights)))
     corpus = training_networks(zoo)
     rng = numpy_generator("novelty", seed, zoo.name)
     last = _picked(select(zoo, split="train", epochs="last"), settings.networks, rng)
     own = corpus.model == last.model[:, None]
     itself = own & (corpus.epoch == last.epoch[:, None])
     sources = last.model[:, None]
-    yield "leave_one_out", Candidates(last.weights, sources, hidden=own)
+    # these were made from nothing but themselves
+    none = _none(len(last.weights))
+    yield "leave_one_out", Candidates(last.weights, none, hidden=own)
     if len(zoo.epochs) > 1:
-        yield "other_epoch", Candidates(last.weights, sources, hidden=~own | itself)
+        yield "other_epoch", Candidates(last.weights, none, hidden=~own | itself)
     yield "permuted_copy", Candidates(_changed(zoo, last.weights, seed), sources)
     best = select(zoo, split="train", top=TOP, weight_threshold=weight_threshold)
     for sigma in settings.noise:
@@ -64,8 +66,12 @@ def references(
         initialization=zoo.settings.recipe.initialization,
         seeds=[derived_seed("novelty", seed, k) for k in range(settings.networks)],
     )
-    none = np.full((settings.networks, 1), -1)
-    yield "random_init", Candidates(untrained.numpy(), none)
+    yield "random_init", Candidates(untrained.numpy(), _none(settings.networks))
+
+
+def _none(count: int) -> Int[np.ndarray, "models 1"]:
+    """Returns the sources of networks that have none."""
+    return np.full((count, 1), -1)
 
 
 def _rows(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:

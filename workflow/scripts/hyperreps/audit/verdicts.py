@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..numbers.shapes import Float, Int
+from ..numbers.shapes import Float
 
 
 def z_u(
@@ -48,9 +48,3 @@ def placements(
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
     ties = len(ordered) - above - np.searchsorted(ordered, values, side="left")
     return (above + ties / 2) / len(ordered)
-
-
-def effective_number(models: Int[np.ndarray, networks]) -> float:
-    """Exponential of the entropy of how often each run is the nearest."""
-    share = np.unique(models, return_counts=True)[1] / len(models)
-    return float(np.exp(-(share * np.log(share)).sum()))

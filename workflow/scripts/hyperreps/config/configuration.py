@@ -17,6 +17,7 @@ from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
 from ..settings.sections import (
     Ablation,
     Architectures,
+    Capacity,
     Ensembles,
     InDistribution,
     Novelty,
@@ -94,6 +95,7 @@ class Settings(Strict):
     properties: Properties = Field(Properties(), description="The table properties.")
     ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
+    capacity: Capacity = Field(Capacity(), description="The figure capacity.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
@@ -299,6 +301,9 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
+    for name in settings.capacity.zoos:
+        audited = settings.novelty.zoos
+        yield from _unknown_problems("capacity.zoos", name, audited, "novelty.zoos")
     for name in settings.novelty.methods:
         method = settings.methods.get(name)
         if settings.novelty.zoos and method and method.architecture:

@@ -96,9 +96,17 @@ class Speeds:
         self.folder = folder
         self._tables: dict[str, list[dict[str, str]]] = {}
 
-    def samples_per_second(self, table: str, *, case: str) -> float:
-        """Returns the speed of the last line of a case with one thread."""
-        return float(self._rows(table, case)[-1]["samples_per_s"])
+    def samples_per_second(self, table: str, *, case: str, **about: str) -> float:
+        """Returns the speed of the last line of a case with one thread.
+
+        Args:
+            table: Name of the file.
+            case: What was measured.
+            about: Further columns and what they say.
+        """
+        rows = self._rows(table, case)
+        found = [row for row in rows if about.items() <= row.items()]
+        return float(found[-1]["samples_per_s"])
 
     def step_seconds(self, flop: Number, *, precision: str, dropout: bool) -> float:
         """Returns what a training step of an autoencoder takes.
@@ -376,8 +384,9 @@ class Work:
 
     def _audit(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the audit of one population takes."""
-        runs = _splits(self.settings.zoos[zoo])[0]
-        matches = networks * (runs + NEAREST + networks / 2)
+        training, unseen, _ = _splits(self.settings.zoos[zoo])
+        runs = training + unseen + 2 * NEAREST
+        matches = networks * (runs + networks / 2)
         return self._at("match of an audit", matches) + self._answers(zoo, networks)
 
     def _answers(self, zoo: str, networks: Number) -> float:
@@ -388,12 +397,16 @@ class Work:
 
     def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
         """Returns seconds that one network takes, evaluated at every epoch."""
-        fused = architecture == "cnn" and recipe.optimizer == "adam"
-        engine = "fused" if fused else "grouped"
-        speed = self._speed("zoo", zoo, engine)
+        engine = "fused" if recipe.optimizer == "adam" else "grouped"
+        speed = self._speed("training", zoo, architecture, engine)
         trained = recipe.epochs * recipe.passes * self._image_count(zoo, "train")
         return trained / speed + self._evaluation(
-            zoo, recipe.epochs + 1, "val", "test", engine=engine
+            zoo,
+            recipe.epochs + 1,
+            "val",
+            "test",
+            architecture=architecture,
+            engine=engine,
         )
 
     def _evaluation(
@@ -402,17 +415,25 @@ class Work:
         networks: Number,
         *splits: str,
         architecture: str = "",
-        engine: str = "",
+        engine: str = "fused",
     ) -> float:
         """Returns seconds that some networks take on parts of a zoo's images."""
         shape = architecture or self.settings.zoos[zoo].architecture
-        engine = engine or ("fused" if shape == "cnn" else "grouped")
         count = sum(self._image_count(zoo, split) for split in splits)
-        return networks * count / self._speed("evaluation", zoo, engine)
+        return networks * count / self._speed("evaluation", zoo, shape, engine)
 
-    def _speed(self, table: str, zoo: str, engine: str) -> float:
-        channels = 3 if self._channels(zoo) == 3 else 1
-        return self.speeds.samples_per_second(f"{table}_{channels}", case=engine)
+    def _speed(self, work: str, zoo: str, architecture: str, engine: str) -> float:
+        channels = "3" if self._channels(zoo) == 3 else "1"
+        if architecture == "cnn":
+            table = "zoo" if work == "training" else work
+            return self.speeds.samples_per_second(f"{table}_{channels}", case=engine)
+        return self.speeds.samples_per_second(
+            "architectures",
+            case=engine,
+            architecture=architecture,
+            channels=channels,
+            work=work,
+        )
 
     def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)

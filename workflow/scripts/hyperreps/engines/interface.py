@@ -3,8 +3,8 @@
 A population is a matrix of weights, one network per row. An engine takes some of its
 rows at a time, a launch:
 
-* fused: the zoo's CNN, one loop per network that leaves nothing to overhead, on a CPU
-  (fused/) or a GPU (cuda/).
+* fused: one loop per network that leaves nothing to overhead, for the declared
+  architectures on a CPU (fused/), for the zoo's CNN on a GPU (cuda/).
 * grouped: any declared architecture on any device; the networks of a launch become the
   groups of grouped convolutions in channels_last layout, the fastest way in plain
   PyTorch on a CPU.
@@ -107,7 +107,7 @@ def _say(name: str, reason: str) -> None:
 
 
 class FusedEngine:
-    """The zoo's CNN on a CPU, trained with Adam; see fused/."""
+    """Small networks on a CPU, trained with Adam; see fused/."""
 
     name = "fused"
     kernel: ModuleType = fused

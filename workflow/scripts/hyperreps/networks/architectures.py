@@ -202,7 +202,8 @@ class _Walk:
                 f"branches of a Residual end with {after} and"
                 f" {(self.size, self.units)} (side, channels); make them equal"
             )
-        if axis is not None:
+        # a body without parameters ends where it began
+        if axis not in (None, self.axis):
             self.tied[axis] = self.axis
 
     def finished(self) -> tuple[Weighted, ...]:

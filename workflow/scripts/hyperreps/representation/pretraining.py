@@ -95,12 +95,10 @@ class Pretraining:
         halved = settings.precision == "bfloat16"
         self.half = _half_precision(self.model) if halved else {}
         self.masters = dict(self.model.named_parameters())
-        self.table = self._permutation_table()
+        self.table = fixed_permutations(self.model)
         self.scale = _loss_scale(self.model, weights)
         # of what the model is shown
-        self.mean = weights.mean(0)
-        if settings.permutation:
-            self.mean = invariant_mean(weights, architecture)
+        self.mean = _shown_mean(self.model, weights)
         self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
         self.optimizer = _optimizer(self.model, settings)
         self.scheduler = _scheduler(
@@ -193,17 +191,6 @@ class Pretraining:
         for name, low in self.half.items():
             low.copy_(self.masters[name])
 
-    def _permutation_table(self) -> Permutations | None:
-        """Draws the permutations that the settings fix; None: all are used."""
-        if self.settings.permutations == "all":
-            return None
-        seed = derived_seed("permutations", self.seed)
-        return random_permutations(
-            self.model.architecture,
-            self.settings.permutations,
-            rng=torch.Generator(self.device).manual_seed(seed),
-        )
-
     def _parts(self, networks: int) -> int:
         """Returns in how many nearly equal parts a batch goes through the model.
 
@@ -235,12 +222,9 @@ class Pretraining:
             for parts in (self.layers, one)
         )
         named = {f"r2_{name}_layer{k + 1}": float(v) for k, v in enumerate(layers)}
-        rows = (part / model.layer_std for part in (output, weights, self.mean))
-        output, weights, mean = rows
-        scaled = r_squared(output, weights, mean=mean, layers=one)
         return {
             f"r2_{name}": float(overall),
-            f"r2_scaled_{name}": float(scaled),
+            f"r2_scaled_{name}": _scaled_r_squared(model, output, weights, self.mean),
             **named,
         }
 
@@ -264,6 +248,58 @@ class Pretraining:
         self.scheduler.load_state_dict(state["scheduler"])
         self.curve = state["curve"]
         self.core_seconds = state["core_seconds"]
+
+
+def fixed_permutations(model: HyperRepresentation) -> Permutations | None:
+    """Draws the permutations that a model's settings fix; None: all are used."""
+    settings, device = model.settings, model.mean.device
+    if settings.permutations == "all":
+        return None
+    rng = torch.Generator(device)
+    rng.manual_seed(derived_seed("permutations", model.seed))
+    return random_permutations(model.architecture, settings.permutations, rng=rng)
+
+
+def shown_r_squared(
+    model: HyperRepresentation, weights: Float[Tensor, "samples parameters"]
+) -> float:
+    """Returns R2 of training networks in permutations that the model was shown.
+
+    It is r2_scaled_train where networks are not permuted; where permutations are fixed,
+    training networks as they are may be in none of them.
+
+    Args:
+        model: After its training.
+        weights: The networks it was trained on, as they are.
+    """
+    plain = {"erase_probability": 0.0, "noise": 0.0}
+    rng = torch.Generator(weights.device)
+    views, _ = augmented_views(
+        weights,
+        model.architecture,
+        views=1,
+        settings=model.settings.model_copy(update=plain),
+        rng=rng.manual_seed(derived_seed("shown", model.seed)),
+        table=fixed_permutations(model),
+    )
+    output = model.map("decode", model.map("encode", views))
+    return _scaled_r_squared(model, output, views, _shown_mean(model, weights))
+
+
+def _shown_mean(model: HyperRepresentation, weights: Tensor) -> Tensor:
+    """Returns the mean of training networks as their views have it."""
+    if model.settings.permutation:
+        return invariant_mean(weights, model.architecture)
+    return weights.mean(0)
+
+
+def _scaled_r_squared(
+    model: HyperRepresentation, output: Tensor, weights: Tensor, mean: Tensor
+) -> float:
+    """Returns R2 of weights in units of their layers, all alike."""
+    output, weights, mean = (x / model.layer_std for x in (output, weights, mean))
+    one = torch.zeros(len(mean), dtype=torch.int64, device=mean.device)
+    return float(r_squared(output, weights, mean=mean, layers=one))
 
 
 def _compiled(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:

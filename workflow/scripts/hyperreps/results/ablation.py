@@ -34,10 +34,10 @@ class OfAblations(OfStage):
             zoo, variant, changed (settings that differ from those of the zoo's first
             variant, with spaces between), permutations (none, all, or how many),
             latent, epochs, quantity, networks, hyper_reps, mean, std (ddof 0), ci_low,
-            ci_high. Quantities are r2_* of train and held_out networks, accuracy_* and
-            distance_* of train, held_out, released and independent ones (distance of
-            those that have one source, as a part of that between independent runs),
-            and core_seconds.
+            ci_high. Quantities are r2_* of networks as they were shown in training, of
+            train and held_out ones as they are, accuracy_* and distance_* of train,
+            held_out, released and independent ones (distance of those that have one
+            source, as a part of that between independent runs), and core_seconds.
         """
         first: dict[str, HyperRep] = {}
         rows: list[tuple[Any, ...]] = []

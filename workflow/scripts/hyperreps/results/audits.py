@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -13,35 +14,39 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..audit.verdicts import effective_number, placements, z_score
+from ..audit.memory import Memory, training_over_unseen
+from ..audit.two_samples import detectable_shift, energy_test
+from ..audit.verdicts import placements, z_score
 from ..files.storage import DataFileError, read_arrays
+from ..numbers.seeds import numpy_generator
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
     SHARE,
     UNKNOWN,
-    Ends,
     Estimate,
     grouped_mean,
     mean_interval,
     median_interval,
     share_interval,
 )
-from ..settings.sections import Novelty
 from ..settings.stages import Statistics
 from .accuracies import display_name
 from .result import Result
 
 PANEL = ["zoo", "coordinates"]
-# of one network; same_ and other_: among its source runs, among all other runs
-DISTANCES = [
-    f"{prefix}{name}"
-    for prefix in ("", "same_", "other_")
-    for name in ("raw", "aligned", "bound", "overlap", "disagreement")
-]
-MEANS = ["accuracy", "nearest_accuracy", "pair_distance", "pair_disagreement"]
-COLUMNS = [*DISTANCES, *MEANS, "nearest_model", "nearest_epoch", "group"]
+# of one network: medians over a population are shown of the first, means of the second
+DISTANCES = ["raw", "aligned", "bound", "overlap", "disagreement", "source"]
+MEANS = ["accuracy", "pair_distance"]
+# of the hyper-representation: R2 of training and of held-out networks, in units of the
+# layers, its size and its epochs of training
+LEARNED = ["r2_train", "r2_held_out", "latent", "epochs"]
+COLUMNS = [*DISTANCES, *MEANS, *Memory._fields, "group"]
+# what is compared jointly with held-out networks
+JOINT = ["accuracy", "overlap", "aligned"]
 # what most networks of a reference are within
 TAILS = (0.05, 0.95)
+# what a distance, and what R2 can be
+DISTANCE, R_SQUARED = (0.0, math.inf), (-math.inf, 1.0)
 
 
 class OfAudits(Result):
@@ -57,15 +62,7 @@ class OfAudits(Result):
     @cached_property
     def summary(self) -> pd.DataFrame:
         """What is said of every population; see novelty_summary()."""
-        return novelty_summary(
-            self.networks,
-            settings=self.sources.settings,
-            statistics=self.sources.statistics,
-        )
-
-    def scale(self, panel: pd.DataFrame) -> Scale:
-        """Returns units and limits of the networks of one panel."""
-        return scale_of(panel, accuracy_bar=self.sources.settings.accuracy_bar)
+        return novelty_summary(self.networks, statistics=self.sources.statistics)
 
 
 def panel_name(zoo: str, coordinates: str) -> str:
@@ -82,8 +79,9 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
         audits: Files of kind "novelty", in the order of the config.
 
     Returns:
-        One row per network: zoo, coordinates, population, reference, sample, and
-        COLUMNS; see audit.auditor.Audit.
+        One row per network: zoo, coordinates, population, reference, form (how the
+        sampler draws), sample, COLUMNS, see audit.auditor.Audit, and LEARNED, NaN
+        where no hyper-representation made it.
 
     Raises:
         DataFileError: If a file is damaged, or a method has no references.
@@ -96,7 +94,7 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
             frames.append(_frame(found, attributes, name, reference=True))
     known = {(f["zoo"].iloc[0], f["coordinates"].iloc[0]) for f in frames}
     for path in audits:
-        arrays, attributes = read_arrays(path, *COLUMNS, kind="novelty")
+        arrays, attributes = read_arrays(path, *COLUMNS, *LEARNED, kind="novelty")
         if (attributes["zoo"], attributes["coordinates"]) not in known:
             raise DataFileError(
                 f"{path}: no references of zoo {attributes['zoo']!r} in coordinates"
@@ -120,30 +118,37 @@ def _frame(
         "coordinates": str(attributes["coordinates"]),
         "population": name,
         "reference": reference,
+        "form": str(attributes.get("form", "")),
         "sample": np.arange(len(arrays["raw"])),
     }
-    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}})
+    learned = {key: arrays.get(key, math.nan) for key in LEARNED}
+    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}, **learned})
 
 
 class Scale(NamedTuple):
     """What the references of a zoo set as units and limits.
 
+    Two rulers: distances between runs, and between snapshots of one run.
+
     Attributes:
-        unit: Median distance of a training network to the nearest of another run.
-        copy: Networks nearer than this are copies: 95 % of training networks are as
-            near to another epoch of their own run. NaN for a window of one epoch.
-        new: Networks farther than this are as new as another run: 95 % of training
-            networks are as far from all other runs.
-        bar: Accuracy from which on a network is performant.
+        run: Median distance of a training network to the nearest of another run.
+        snapshot: Median distance of a training network to the nearest other epoch of
+            its own run. NaN for a window of one epoch.
+        new: By the first ruler: 95 % of training networks are at least as far from all
+            other runs.
+        changed: By the second: 95 % of training networks are at most as far from
+            another epoch of their own run. NaN for a window of one epoch.
+        good: Accuracy that 95 % of held-out networks reach.
     """
 
-    unit: float
-    copy: float
+    run: float
+    snapshot: float
     new: float
-    bar: float
+    changed: float
+    good: float
 
 
-def scale_of(panel: pd.DataFrame, *, accuracy_bar: float) -> Scale:
+def scale_of(panel: pd.DataFrame) -> Scale:
     """Computes units and limits from the references of one zoo and its coordinates."""
 
     def values(population: str, column: str) -> Float[np.ndarray, networks]:
@@ -152,107 +157,141 @@ def scale_of(panel: pd.DataFrame, *, accuracy_bar: float) -> Scale:
     alone = values("leave_one_out", "aligned")
     epochs = values("other_epoch", "aligned")
     return Scale(
-        unit=float(np.median(alone)),
-        copy=float(np.quantile(epochs, TAILS[1])) if len(epochs) else math.nan,
+        run=float(np.median(alone)),
+        snapshot=float(np.median(epochs)) if len(epochs) else math.nan,
         new=float(np.quantile(alone, TAILS[0])),
-        bar=accuracy_bar * float(np.median(values("held_out", "accuracy"))),
+        changed=float(np.quantile(epochs, TAILS[1])) if len(epochs) else math.nan,
+        good=float(np.quantile(values("held_out", "accuracy"), TAILS[0])),
     )
 
 
-def novelty_summary(
-    frame: pd.DataFrame, *, settings: Novelty, statistics: Statistics
-) -> pd.DataFrame:
+def novelty_summary(frame: pd.DataFrame, *, statistics: Statistics) -> pd.DataFrame:
     """Summarises every population of every zoo.
 
     Args:
         frame: As read_audits() returns it.
-        settings: accuracy_bar and multiples are used.
         statistics: Of the confidence intervals. Limits and units, functions of the
-            references, are taken as given; held-out networks are a sample too, where
-            a population is compared with them.
+            references, are taken as given; held-out and unseen networks are samples
+            too, where a population is compared with them.
 
     Returns:
-        One row per zoo, coordinates, population and measure: reference, against (a
-        reference or a multiple), n, groups (hyper-representations or runs that
-        intervals rest on; 1: they hold for its networks only), value, ci_low, ci_high.
-        Measures are: medians of the distances of audit.auditor.Audit; means of accuracy
-        and of pair_distance and pair_disagreement; `relative`, the median distance in
-        the unit of Scale; shares `copies`, `new`, `performant`, `novel_and_performant`
-        against each multiple; `within_aligned` and `within_overlap`, the share between
-        the 5 and 95 % quantile of a reference; `z_u` and `nearer` to training than
-        held-out networks, and `alike`, the same of `overlap`; `effective_sources`.
+        One row per zoo, coordinates, population and measure: reference, n, groups
+        (hyper-representations or runs that intervals rest on; 1: they hold for its
+        networks only), value, ci_low, ci_high. Measures are:
+
+        - means of accuracy, pair_distance, r2_train and r2_held_out;
+        - medians of the distances of audit.auditor.Audit; `in_runs` and `in_snapshots`,
+          the aligned distance in units of Scale, and `source_in_runs`;
+        - shares `new_by_runs`, `new_by_snapshots`, `good` and `new_and_good`;
+        - `training_over_unseen`: see audit.memory, and the two means it is made of;
+        - `z_u` and `nearer`: to training than held-out networks are;
+        - `joint`, the p value of JOINT against held-out networks, and `detectable`, the
+          difference in accuracy that this test would have found.
     """
     rows: list[tuple[Any, ...]] = []
     key: Any
     for key, panel in frame.groupby(PANEL, sort=False):
-        scale = scale_of(panel, accuracy_bar=settings.accuracy_bar)
+        scale = scale_of(panel)
         held_out = panel[panel["population"] == "held_out"]
         for name, members in panel.groupby("population", sort=False):
             about = (*key, name, members["reference"].iloc[0])
             counts = len(members), members["group"].nunique()
-            shares = _indicators(members, panel, scale, settings)
-            for measure, against, *numbers in itertools.chain(
-                _typical(members, shares, scale.unit, statistics.confidence),
-                _compared(members, held_out, statistics.confidence),
+            level = statistics.confidence
+            for measure, *numbers in itertools.chain(
+                _typical(members, scale, level),
+                _compared(members, held_out, level),
+                _joint(members, held_out, level),
             ):
-                rows.append((*about, measure, against, *counts, *numbers))
-    columns = [*PANEL, "population", "reference", "measure", "against", "n", "groups"]
+                rows.append((*about, measure, *counts, *numbers))
+    columns = [*PANEL, "population", "reference", "measure", "n", "groups"]
     return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high"])
 
 
-# measure, what it is against, value, lower and upper end
-Measured = tuple[str, str, float, float, float]
+# measure, value, lower and upper end
+Measured = tuple[str, float, float, float]
 
 
-def _typical(
-    members: pd.DataFrame,
-    shares: dict[tuple[str, str], np.ndarray],
-    unit: float,
-    confidence: float,
-) -> Iterator[Measured]:
+def _typical(members: pd.DataFrame, scale: Scale, level: float) -> Iterator[Measured]:
     """Yields shares, means and medians over the networks of a population."""
     groups = members["group"].to_numpy()
-    for (measure, against), values in shares.items():
-        mean = grouped_mean(values.astype(np.float64), groups)
-        yield measure, against, mean.value, *share_interval(mean, confidence=confidence)
-    for name in MEANS:
+    for name, true in _indicators(members, scale).items():
+        share = grouped_mean(true.astype(np.float64), groups)
+        yield name, share.value, *share_interval(share, confidence=level)
+    limits = {"accuracy": SHARE, "pair_distance": DISTANCE}
+    for name in (*MEANS, "r2_train", "r2_held_out"):
         mean = grouped_mean(members[name].to_numpy(np.float64), groups)
-        ends = mean_interval(mean, confidence=confidence, limits=_limits(name))
-        yield name, "", mean.value, *ends
+        ends = limits.get(name, R_SQUARED)
+        yield name, mean.value, *mean_interval(mean, confidence=level, limits=ends)
     medians = {name: members[name].to_numpy(np.float64) for name in DISTANCES}
-    medians["relative"] = medians["aligned"] / unit
+    medians["in_runs"] = medians["aligned"] / scale.run
+    medians["in_snapshots"] = medians["aligned"] / scale.snapshot
+    medians["source_in_runs"] = medians["source"] / scale.run
     for name, values in medians.items():
-        ends = median_interval(
-            values, groups, confidence=confidence, limits=_limits(name)
-        )
-        yield name, "", float(np.median(values)), *ends
+        ends = SHARE if name in ("overlap", "disagreement") else DISTANCE
+        interval = median_interval(values, groups, confidence=level, limits=ends)
+        yield name, float(np.median(values)), *interval
 
 
-def _limits(name: str) -> Ends:
-    """Returns what a measure can be: distances have no upper end."""
-    bounded = name.endswith(("accuracy", "overlap", "disagreement"))
-    return SHARE if bounded else (0.0, math.inf)
+def _indicators(members: pd.DataFrame, scale: Scale) -> dict[str, np.ndarray]:
+    """Returns what is true of each network, by the measure that is its share."""
+    aligned = members["aligned"].to_numpy()
+    new = aligned >= scale.new
+    good = members["accuracy"].to_numpy() >= scale.good
+    known = not math.isnan(scale.changed)
+    return {
+        "new_by_runs": new,
+        "new_by_snapshots": aligned > scale.changed if known else aligned * math.nan,
+        "good": good,
+        "new_and_good": new & good,
+    }
 
 
 def _compared(
-    members: pd.DataFrame, held_out: pd.DataFrame, confidence: float
+    members: pd.DataFrame, held_out: pd.DataFrame, level: float
 ) -> Iterator[Measured]:
-    """Yields how a population lies to training, compared with held-out networks."""
+    """Yields how a population lies to training, compared with networks unseen."""
+    found = Memory(*(members[name].to_numpy() for name in Memory._fields))
+    ratio = training_over_unseen(found, members["group"].to_numpy())
+    interval = mean_interval(ratio, confidence=level, limits=DISTANCE)
+    yield "training_over_unseen", ratio.value, *interval
+    for name in ("equal_training", "unseen"):
+        yield name, float(members[name].mean()), *UNKNOWN
+    pair = members, held_out
+    mean = nearer_mean(
+        *(x["aligned"].to_numpy() for x in pair),
+        groups=[x["group"].to_numpy() for x in pair],
+    )
+    ends = share_interval(mean, confidence=level)
+    # falls where nearer rises
     sizes = len(members), len(held_out)
-    # the nearest has the largest overlap
-    for measure, name, sign in (("nearer", "aligned", 1), ("alike", "overlap", -1)):
-        distances = [sign * x[name].to_numpy() for x in (members, held_out)]
-        groups = [x["group"].to_numpy() for x in (members, held_out)]
-        mean = nearer_mean(*distances, groups=groups)
-        ends = share_interval(mean, confidence=confidence)
-        if measure == "nearer":
-            # falls where nearer rises
-            value, low, high = (z_score(x, *sizes) for x in (mean.value, *ends[::-1]))
-            yield "z_u", "held_out", value, low, high
-        yield measure, "held_out", mean.value, *ends
-    # which runs are the nearest is no mean: fewer would be found in a part
-    number = effective_number(members["nearest_model"].to_numpy())
-    yield "effective_sources", "", number, *UNKNOWN
+    value, low, high = (z_score(x, *sizes) for x in (mean.value, *ends[::-1]))
+    yield "z_u", value, low, high
+    yield "nearer", mean.value, *ends
+
+
+def _joint(
+    members: pd.DataFrame, held_out: pd.DataFrame, level: float
+) -> Iterator[Measured]:
+    """Yields the test of JOINT against held-out networks, and what it can see."""
+    name = str(members["population"].iloc[0])
+    some, others = (x[JOINT].to_numpy(np.float64) for x in (members, held_out))
+    if name == "held_out" or not np.isfinite(some).all():
+        return
+    groups = members["group"].to_numpy()
+    rng = numpy_generator("joint", str(members["zoo"].iloc[0]), name)
+    yield "joint", energy_test(some, others, groups=groups, rng=rng), *UNKNOWN
+    count = len(np.unique(groups))
+    # twice the median of several draws
+    level = (1 - level) / (1 if count == len(groups) else 2)
+    yield "detectable", _detectable(others.tobytes(), count, level), *UNKNOWN
+
+
+@functools.cache
+def _detectable(others: bytes, groups: int, level: float) -> float:
+    """See detectable_shift(); populations of as many groups share it."""
+    features = np.frombuffer(others).reshape(-1, len(JOINT))
+    rng = numpy_generator("detectable", groups)
+    return detectable_shift(features, groups=groups, level=level, rng=rng)
 
 
 def nearer_mean(
@@ -274,26 +313,3 @@ def nearer_mean(
         min(one.count, two.count),
         one.independent + two.independent,
     )
-
-
-def _indicators(
-    members: pd.DataFrame, panel: pd.DataFrame, scale: Scale, settings: Novelty
-) -> dict[tuple[str, str], np.ndarray]:
-    """Returns what is true of each network, by the measure that is its share."""
-    aligned = members["aligned"].to_numpy()
-    performant = members["accuracy"].to_numpy() >= scale.bar
-    copies = aligned <= scale.copy if math.isfinite(scale.copy) else aligned * math.nan
-    found: dict[tuple[str, str], np.ndarray] = {
-        ("copies", ""): copies,
-        ("new", ""): aligned >= scale.new,
-        ("performant", ""): performant,
-    }
-    for multiple in settings.multiples:
-        both = performant & (aligned > multiple * scale.unit)
-        found["novel_and_performant", f"{multiple:g}"] = both
-    for name, other in panel[panel["reference"]].groupby("population", sort=False):
-        for column in ("aligned", "overlap"):
-            low, high = other[column].quantile(list(TAILS))
-            inside = members[column].between(low, high).to_numpy()
-            found[f"within_{column}", str(name)] = inside
-    return found

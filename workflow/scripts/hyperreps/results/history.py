@@ -25,9 +25,10 @@ COLUMNS = [
 def texts(runs: Sequence[Kept]) -> dict[str, str]:
     """Returns the files beside the runs by their names."""
     found = history(runs)
-    pages = [{"name": run.folder.name, **run.about} for run in runs]
+    notes = [(run.folder.name, run.about["note"]) for run in runs]
     page = PAGES.get_template("history.md").render(
-        runs=pages, rows=list(_cells(found)), not_known=NOT_KNOWN
+        rows="\n".join(f"| {' | '.join(cells)} |" for cells in _cells(found)),
+        notes="\n\n".join(f"**{name}.** {note}" for name, note in notes if note),
     )
     return {"history.csv": found.to_csv(index=False), "README.md": page.rstrip() + "\n"}
 
@@ -58,7 +59,8 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
     for zoo, part in accuracies.groupby("target", sort=False):
         means = part.set_index(["method", "epoch"])["mean"]
         last = part.groupby("method")["epoch"].max()
-        epochs = last[last.index.isin([NORMALISED, PLAIN])].min()
+        shared = last[last.index.isin([NORMALISED, PLAIN])]
+        epochs = int(min(shared, default=0))
         shown = [
             means.get((method, epoch), math.nan)
             for method in (NORMALISED, PLAIN)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from ..settings.sections import Novelty, declared
+from ..settings.sections import declared
 from ..settings.stages import SettingsError, Statistics
 
 
@@ -32,7 +32,6 @@ class Sources:
         inputs: HDF5 files of ensembles, reconstructions or properties.
         published: YAML file of the published numbers.
         epochs: Finetuning epochs to show.
-        settings: Accuracy bar and multiples of the audit.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
     """
@@ -47,7 +46,6 @@ class Sources:
     inputs: tuple[Path, ...] = ()
     published: Path = Path()
     epochs: tuple[int, ...] = (0, 1, 25, 50)
-    settings: Novelty = field(default_factory=Novelty)
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
 

@@ -229,26 +229,10 @@ class Novelty(Section):
     tables: ClassVar = {"novelty": "novelty.Novelty"}
     figures: ClassVar = {
         "novelty": "novelty.Novelty",
-        "novel_and_performant": "novelty.NovelAndPerformant",
         "copies": "copies.Copies",
-    }
-    shown: ClassVar = {
-        "settings.accuracy_bar": "accuracy_bar",
-        "settings.multiples": "multiples",
     }
     zoos: Names = Field((), description="Keys of zoos; none: no audit.")
     methods: Names = Field((), description="Keys of methods whose samples are audited.")
-    accuracy_bar: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.8,
-        description="Performant is a network with at least this fraction of the median"
-        " test accuracy of the zoo's held-out networks.",
-    )
-    multiples: Listed[tuple[Positive, ...]] = Field(
-        (1, 2, 3, 4, 6),
-        min_length=1,
-        description="Novel is a network farther from all training networks than this"
-        " many times the zoo's median leave-one-out distance.",
-    )
     noise: Listed[tuple[Positive, ...]] = Field(
         (0.02, 0.04, 0.1, 0.2),
         description="Standard deviations of the reference training network + noise.",
@@ -265,10 +249,17 @@ class Novelty(Section):
 
     @model_validator(mode="after")
     def _increasing(self) -> Novelty:
-        for name in ("multiples", "noise"):
-            values = getattr(self, name)
-            if list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must increase, got {list(values)}")
+        if list(self.noise) != sorted(set(self.noise)):
+            raise ValueError(f"noise must increase, got {list(self.noise)}")
         if self.zoos and not self.methods:
             raise ValueError("methods: none to audit; name some, or leave zoos empty")
         return self
+
+
+class Capacity(Section):
+    """The audit over sizes of the latent and lengths of its training."""
+
+    figures: ClassVar = {"capacity": "capacity.Capacity"}
+    zoos: Names = Field(
+        (), description="Keys of zoos, among those of the audit; none: not made."
+    )

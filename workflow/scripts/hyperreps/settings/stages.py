@@ -520,8 +520,8 @@ class Compute(Strict):
     engine: Engine = Field(
         "auto",
         description="What trains and evaluates networks; auto takes the fastest that"
-        " can: fused (the cnn on a CPU, with numba) or grouped (anything). loop is"
-        " plain PyTorch, one network at a time.",
+        " can: fused (on a CPU with numba, on a GPU the cnn) or grouped (anything)."
+        " loop is plain PyTorch, one network at a time.",
     )
     compiled: bool = Field(
         False,

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ...networks.architectures import IMAGE_SIZE, Architecture
+from ...networks.architectures import (
+    CLASSES,
+    IMAGE_SIZE,
+    Activation,
+    Architecture,
+    Convolution,
+    Linear,
+    MaxPool,
+)
 from ...numbers.shapes import Int
-from ..plan import ACTIVATIONS, Sizes
-from ..plan import unsupported as unsupported_on_cpu
+from ..plan import ACTIVATIONS
 
 SOURCE = Path(__file__).with_name("kernel.cu")
 THREADS = 256
@@ -46,9 +53,44 @@ class Limits:
 HOPPER = Limits(block=227 * 1024, multiprocessor=228 * 1024)
 
 
+_LAYERS = (
+    *(Convolution, MaxPool, Activation),
+    *(Convolution, MaxPool, Activation),
+    *(Convolution, Activation, Linear, Activation, Linear),
+)
+
+
+def _unsupported_layers(architecture: Architecture) -> str | None:
+    layers = architecture.layers
+    if tuple(type(layer) for layer in layers) != _LAYERS:
+        return "the fused CUDA engine knows conv-pool-conv-pool-conv-linear-linear only"
+    pools = [layer for layer in layers if isinstance(layer, MaxPool)]
+    if any(pool.size != 2 or pool.stride not in (None, 2) for pool in pools):
+        return "the fused CUDA engine pools 2 x 2 only"
+    if not all(item.layer.bias for item in architecture.weighted):
+        return "the fused CUDA engine needs a bias in every layer"
+    conv_1, conv_2, conv_3, _, last = (item.layer for item in architecture.weighted)
+    assert isinstance(conv_1, Convolution)
+    assert isinstance(conv_2, Convolution)
+    assert isinstance(conv_3, Convolution)
+    assert isinstance(last, Linear)
+    if conv_1.channels != 8 or conv_2.channels > 8 or last.features != CLASSES:
+        return (
+            "the fused CUDA engine needs 8 channels, at most 8 channels and 10 classes"
+        )
+    if conv_1.kernel > 8:
+        return "the fused CUDA engine needs a first kernel of at most 8 x 8"
+    size_1 = IMAGE_SIZE + 1 - conv_1.kernel
+    size_2 = size_1 // 2 + 1 - conv_2.kernel
+    size_3 = size_2 // 2 + 1 - conv_3.kernel
+    if size_1 % 4 or size_2 % 2 or not 1 <= size_3 <= 4:
+        return "the fused CUDA engine cannot tile the feature maps"
+    return None
+
+
 def unsupported(architecture: Architecture) -> str | None:
     """Returns why the kernel cannot be compiled for an architecture; None: it can."""
-    reason = unsupported_on_cpu(architecture)
+    reason = _unsupported_layers(architecture)
     if reason:
         return reason
     plan = Plan(architecture, activation=ACTIVATIONS[0], images=1, blocks=1)
@@ -63,18 +105,39 @@ def unsupported(architecture: Architecture) -> str | None:
 
 
 @dataclass(frozen=True)
-class Plan(Sizes):
+class Plan:
     """What is compiled into a kernel.
 
     Attributes:
+        architecture: The network; must be supported.
         activation: An entry of ACTIVATIONS.
         images: Images that can be in flight in a block.
         blocks: Blocks that share a multiprocessor.
     """
 
+    architecture: Architecture
     activation: str
     images: int
     blocks: int
+
+    @property
+    def kernels(self) -> list[int]:
+        """Sides of the kernels of the convolutions."""
+        layers = self.architecture.layers
+        return [x.kernel for x in layers if isinstance(x, Convolution)]
+
+    @property
+    def units(self) -> list[int]:
+        """Units of the weighted layers."""
+        return [item.units for item in self.architecture.weighted]
+
+    @property
+    def sides(self) -> list[int]:
+        """Sides of the feature maps after each convolution and its pooling."""
+        first, second, third = self.kernels
+        side_1 = (IMAGE_SIZE + 1 - first) // 2
+        side_2 = (side_1 + 1 - second) // 2
+        return [side_1, side_2, side_2 + 1 - third]
 
     @cached_property
     def starts(self) -> list[int]:

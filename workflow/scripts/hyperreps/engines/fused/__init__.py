@@ -1,1 +1,1 @@
-"""The engine of the zoo's CNN on a CPU, compiled by numba."""
+"""The engine of small networks on a CPU, compiled by numba."""

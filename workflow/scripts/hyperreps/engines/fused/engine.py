@@ -1,4 +1,4 @@
-"""Trains and evaluates the zoo's CNN on a CPU, one fused loop per model.
+"""Trains and evaluates small networks on a CPU, one fused loop per model.
 
 Twenty times the speed of one model at a time in PyTorch: see bench/zoo.py. The kernel
 is written for an architecture and a CPU (kernel.py) and compiled by numba once

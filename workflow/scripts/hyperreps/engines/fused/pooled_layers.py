@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..plan import ROW, Plan
+from ..plan import ROW, Plan, Stage
 from .source import Source
 
 # of a 2 x 2 pooling window: upper left, upper right, lower left, lower right
@@ -23,7 +23,8 @@ _CORNERS = range(4)
 
 def convolve_1(code: Source, plan: Plan, *, training: bool) -> None:
     """First convolution and 2 x 2 maximum, one pixel times all units at once."""
-    taps, lanes, side = plan.kernels[0], plan.lanes, plan.sides[0]
+    first, lanes = plan.program.first, plan.lanes
+    taps, side = first.kernel, first.side
     # vectors for the two rows that are pooled into one
     vectors = 2 // plan.rows_per_vector
     fitting = (n for n in range(2 * side, 0, -1) if 2 * side % n == 0 and n % 2 == 0)
@@ -31,11 +32,11 @@ def convolve_1(code: Source, plan: Plan, *, training: bool) -> None:
     head = (
         "convolve_1(inputs, inputs_at, table, weights, features, features_at, winners)"
         if training
-        else "convolve_1_only(inputs, inputs_at, table, weights, features)"
+        else "convolve_1_only(inputs, inputs_at, table, weights, features, features_at)"
     )
     about = "First convolution and pooling of an image; winners: where windows begin."
     with code.function(head, about):
-        code(f"bias = load(weights, {plan.biases_at[0]}, 8)")
+        code(f"bias = {_biases(first)}")
         with (
             code.block(f"for row in range({side}):"),
             code.block(f"for tile in range(0, {2 * side}, {columns}):"),
@@ -58,9 +59,8 @@ def convolve_1(code: Source, plan: Plan, *, training: bool) -> None:
                 _prepare_winners(code)
             for c in range(0, columns, 2):
                 _pool_columns(code, c, lanes=lanes, training=training)
-                target = f"(row * {side} + tile // 2 + {c // 2}) * 8"
+                target = f"features_at + (row * {side} + tile // 2 + {c // 2}) * 8"
                 if training:
-                    target = f"features_at + {target}"
                     _store_winners(code, target)
                 code("largest = where_greater(lower, upper, lower, upper)")
                 code(f"store(features, {target}, largest + bias)")
@@ -114,14 +114,18 @@ def _store_winners(code: Source, target: str) -> None:
     code(f"store_integers(winners, {target}, window_at)")
 
 
-def convolve_2(code: Source, plan: Plan, *, training: bool) -> None:
+def _biases(stage: Stage, first: int = 0) -> str:
+    """Returns the biases of units from the first on, a vector of 8."""
+    item = stage.item
+    at = item.bias.start + first
+    return f"load(weights, {at}, 8)" if item.layer.bias else "filled(F(0), 8)"
+
+
+def convolve_2(code: Source, plan: Plan, stage: Stage, *, training: bool) -> None:
     """Second convolution and 2 x 2 maximum, a tap row of all channels at once."""
-    taps, units, side = plan.kernels[1], plan.units[1], plan.sides[1]
-    head = (
-        "convolve_2(features, features_at, table, weights, pooled, winners, winners_at)"
-        if training
-        else "convolve_2_only(features, features_at, table, weights, pooled)"
-    )
+    taps, units, side = stage.kernel, stage.item.units, stage.side
+    head = "convolve_2{}(features, features_at, table, weights, handed, handed_at{})"
+    head = head.format(*(("", ", winners") if training else ("_only", "")))
     about = "Second convolution and pooling of an image; winners: which corner."
     per_pass = min(units, plan.sums // len(_CORNERS))
     with (
@@ -129,9 +133,9 @@ def convolve_2(code: Source, plan: Plan, *, training: bool) -> None:
         code.block(f"for row in range({side}):"),
         code.block(f"for column in range({side}):"),
     ):
-        first = f"(2 * row * {plan.sides[0]} + 2 * column) * 8"
+        first = f"(2 * row * {plan.program.first.side} + 2 * column) * 8"
         code(f"window_at = features_at + {first}")
-        code(f"pooled_at = (row * {side} + column) * 8")
+        code(f"pooled_at = handed_at + (row * {side} + column) * 8")
         # Lanes beyond the units of a pass are overwritten by what follows.
         for start in range(0, units, per_pass):
             together = range(start, min(start + per_pass, units))
@@ -145,14 +149,14 @@ def convolve_2(code: Source, plan: Plan, *, training: bool) -> None:
             with code.block(f"for tap_row in range({taps}):"):
                 for part in range(plan.vectors_per_tap_row):
                     _multiply_tap_rows(code, plan, together, part=part)
-            _pool_corners(code, plan, together, training=training)
+            _pool_corners(code, plan, stage, together, training=training)
 
 
 def _multiply_tap_rows(
     code: Source, plan: Plan, units: Sequence[int], *, part: int
 ) -> None:
     """Adds to the sums: a vector of each corner's window times one of each unit."""
-    lanes, line = plan.lanes, plan.sides[0] * 8
+    lanes, line = plan.lanes, plan.program.first.side * 8
     for corner, offset in zip(_CORNERS, (0, 8, line, line + 8), strict=True):
         at = f"window_at + tap_row * {line} + {offset + part * lanes}"
         code(f"window_{corner} = load(features, {at}, {lanes})")
@@ -164,7 +168,7 @@ def _multiply_tap_rows(
 
 
 def _pool_corners(
-    code: Source, plan: Plan, units: Sequence[int], *, training: bool
+    code: Source, plan: Plan, stage: Stage, units: Sequence[int], *, training: bool
 ) -> None:
     """Sums the lanes and writes the largest corner of each unit of a pass."""
     for corner in _CORNERS:
@@ -178,25 +182,22 @@ def _pool_corners(
         code("upper_corner = where_greater(value_1, value_0, corner_1, corner_0)")
         code("lower_corner = where_greater(value_3, value_2, corner_3, corner_2)")
         code("winner = where_greater(lower, upper, lower_corner, upper_corner)")
-        code(f"store_integers(winners, winners_at + pooled_at + {units[0]}, winner)")
+        code(f"store_integers(winners, pooled_at + {units[0]}, winner)")
     code("largest = where_greater(lower, upper, lower, upper)")
-    code(f"bias = load(weights, {plan.biases_at[1] + units[0]}, 8)")
-    code(f"store(pooled, pooled_at + {units[0]}, largest + bias)")
+    code(f"bias = {_biases(stage, units[0])}")
+    code(f"store(handed, pooled_at + {units[0]}, largest + bias)")
 
 
 def convolve_1_gradient(code: Source, plan: Plan) -> None:
     """Weights and bias: a window of the image per pooled value and unit."""
-    taps = plan.kernels[0]
+    stage = plan.program.first
+    taps = stage.kernel
     together = 2
     arguments = "inputs, deltas, winners, winners_at, sums, gradient"
     about = "Adds the gradients of the taps to sums, those of the biases to gradient."
     with code.function(f"convolve_1_gradient({arguments})", about):
-        code("total = filled(F(0), 16)")
-        with code.block("for delta_at in range(0, FEATURES_1, 16):"):
-            code("total = total + load(deltas, delta_at, 16)")
-        code(f"bias = load(gradient, {plan.biases_at[0]}, 8)")
-        code("by_unit = part(total, 0, 8) + part(total, 8, 8)")
-        code(f"store(gradient, {plan.biases_at[0]}, bias + by_unit)")
+        if stage.item.layer.bias:
+            _first_bias_gradient(code, stage)
         with (
             code.block("for plane in range(PLANES):"),
             code.block(f"for unit in range(0, 8, {together}):"),
@@ -218,6 +219,15 @@ def convolve_1_gradient(code: Source, plan: Plan) -> None:
                 code(f"store(sums, sums_at + {(u * taps + r) * 8}, sum_{u}_{r})")
 
 
+def _first_bias_gradient(code: Source, stage: Stage) -> None:
+    code("total = filled(F(0), 16)")
+    with code.block("for delta_at in range(0, FEATURES_1, 16):"):
+        code("total = total + load(deltas, delta_at, 16)")
+    code(f"bias = load(gradient, {stage.item.bias.start}, 8)")
+    code("by_unit = part(total, 0, 8) + part(total, 8, 8)")
+    code(f"store(gradient, {stage.item.bias.start}, bias + by_unit)")
+
+
 class _RowVector(NamedTuple):
     """One of the vectors that hold rows of a window: which row, which part of it."""
 
@@ -230,7 +240,7 @@ class _RowVector(NamedTuple):
         return f"sum_{self.row}_{self.part}"
 
     def offset(self, *, line: int, lanes: int) -> int:
-        """Entries from the window's start to the vector in rows of `line` entries."""
+        """Entries from the window's start to the vector in rows of `line` handed."""
         return self.row * line + self.part * lanes
 
 
@@ -247,21 +257,22 @@ def _passes(rows: int, *, vectors: int, registers: int) -> list[list[_RowVector]
     ]
 
 
-def convolve_2_gradient(code: Source, plan: Plan) -> None:
+def convolve_2_gradient(code: Source, plan: Plan, stage: Stage) -> None:
     """Weights, bias and input, at the corner that won the maximum."""
-    taps, lanes, vectors = plan.kernels[1], plan.lanes, plan.vectors_per_tap_row
-    side, line = plan.sides[1], plan.sides[0] * 8
+    taps, lanes, vectors = stage.kernel, plan.lanes, plan.vectors_per_tap_row
+    side, line = stage.side, plan.program.first.side * 8
     arguments = (
-        "features, features_at, table, deltas, winners, winners_at, sums, gradient,"
+        "features, features_at, table, deltas, winners, handed_at, sums, gradient,"
         " deltas_before"
     )
     about = "The same for the second convolution, and the gradient of its features."
     with code.function(f"convolve_2_gradient({arguments})", about):
         with code.block("for unit in range(UNITS_2):"):
-            code("total = F(0)")
-            with code.block("for position in range(POSITIONS_2):"):
-                code("total += deltas[position * 8 + unit]")
-            code(f"gradient[{plan.biases_at[1]} + unit] += total")
+            if stage.item.layer.bias:
+                code("total = F(0)")
+                with code.block("for position in range(POSITIONS_2):"):
+                    code("total += deltas[handed_at + position * 8 + unit]")
+                code(f"gradient[{stage.item.bias.start} + unit] += total")
             for rows in _passes(taps, vectors=vectors, registers=plan.sums):
                 code(f"sums_at = unit * {taps} * SUMS_ROW_2")
                 for x in rows:
@@ -271,8 +282,9 @@ def convolve_2_gradient(code: Source, plan: Plan) -> None:
                     code.block(f"for row in range({side}):"),
                     code.block(f"for column in range({side}):"),
                 ):
-                    code(f"delta_at = (row * {side} + column) * 8 + unit")
-                    code("corner = np.int64(winners[winners_at + delta_at])")
+                    place = f"(row * {side} + column) * 8"
+                    code(f"delta_at = handed_at + {place} + unit")
+                    code("corner = np.int64(winners[delta_at])")
                     code(f"delta = load_filled(deltas, delta_at, {lanes})")
                     code(
                         f"window_at = features_at + (2 * row + (corner >> 1)) * {line}"
@@ -285,27 +297,27 @@ def convolve_2_gradient(code: Source, plan: Plan) -> None:
                 for x in rows:
                     offset = x.offset(line=vectors * lanes, lanes=lanes)
                     code(f"store(sums, sums_at + {offset}, {x.sum})")
-        _convolve_2_backward(code, plan)
+        _convolve_2_backward(code, plan, stage)
 
 
-def _convolve_2_backward(code: Source, plan: Plan) -> None:
+def _convolve_2_backward(code: Source, plan: Plan, stage: Stage) -> None:
     """Gradient of the input: tap rows from the table, moved to the winning corner."""
-    taps, lanes = plan.kernels[1], plan.lanes
-    side, line = plan.sides[1], plan.sides[0] * 8
+    taps, lanes = stage.kernel, plan.lanes
+    side, line = stage.side, plan.program.first.side * 8
     vectors = plan.table_row // lanes
-    code("clear(deltas_before)")
+    code("clear(deltas_before, FIRST, FEATURES_1)")
     with (
         code.block(f"for row in range({side}):"),
         code.block(f"for column in range({side}):"),
     ):
         code(f"before_at = 2 * row * {line} + 2 * column * 8")
-        code(f"pooled_at = (row * {side} + column) * 8")
+        code(f"pooled_at = handed_at + (row * {side} + column) * 8")
         for rows in _passes(taps + 1, vectors=vectors, registers=plan.sums):
             for x in rows:
                 at = f"before_at + {x.offset(line=line, lanes=lanes)}"
                 code(f"{x.sum} = load(deltas_before, {at}, {lanes})")
             with code.block("for unit in range(UNITS_2):"):
-                code("corner = np.int64(winners[winners_at + pooled_at + unit])")
+                code("corner = np.int64(winners[pooled_at + unit])")
                 code(f"delta = load_filled(deltas, pooled_at + unit, {lanes})")
                 code("table_at = unit * TABLE_UNIT_2 + (corner & 1) * TABLE_SHIFT_2")
                 code("table_at += (1 - (corner >> 1)) * TABLE_ROW_2")

@@ -4,9 +4,9 @@ Its text is copied to the head of a generated module, which adds the constants i
 capitals and the functions that are not defined here. It is never imported: type
 checkers that wrap every function of the package would break numba.
 
-Images go through in chunks of 16. Convolutions and their gradients work on one image
-at a time; after the second pooling the 16 images lie side by side in the lanes of a
-vector, which suits layers that are too small to fill vectors by themselves.
+Images go through in chunks of 16. Pooled convolutions and their gradients work on one
+image at a time; then the 16 images lie side by side in the lanes of a vector, which
+suits layers that are too small to fill vectors by themselves.
 """
 # mypy: ignore-errors
 
@@ -164,10 +164,11 @@ def activate(activation, values, slopes, start, count):
 
 
 @njit
-def multiply(values, factors, start, count):
+def multiply(values, values_at, factors, factors_at, count):
     """Multiplies values by factors in place; `count` is a multiple of 16."""
-    for i in range(start, start + count, 16):
-        store(values, i, load(values, i, 16) * load(factors, i, 16))
+    for i in range(0, count, 16):
+        product = load(values, values_at + i, 16) * load(factors, factors_at + i, 16)
+        store(values, values_at + i, product)
 
 
 @njit
@@ -178,9 +179,9 @@ def copy(source, target):
 
 
 @njit
-def clear(values):
-    """Sets an array to zero; its length is a multiple of 8."""
-    for i in range(0, len(values), 8):
+def clear(values, start, count):
+    """Sets values to zero; `count` is a multiple of 8."""
+    for i in range(start, start + count, 8):
         store(values, i, filled(F(0), 8))
 
 
@@ -194,7 +195,7 @@ def aligned(count):
 
 @njit
 def normalize(pixels, image, scale, shift, inputs, inputs_at, copies):
-    """Writes an image as float rows of ROW entries; with copies, twice.
+    """Writes an image as float rows of ROW handed; with copies, twice.
 
     The second copy starts half a cache line later. A window that crosses a line in
     one copy does not in the other.
@@ -262,29 +263,20 @@ def collect_sums(sums_1, sums_2, gradient):
 
 
 @njit
-def spread_channels(pooled, features, lane):
-    """Moves [position, channel] of one image into its lane of the features."""
-    for channel in range(UNITS_2):
-        for position in range(POSITIONS_2):
-            feature = channel * POSITIONS_2 + position
-            features[feature * 16 + lane] = pooled[position * 8 + channel]
+def clear_missing(features_1, handed, count):
+    """Sets what enters the lanes to zero where a chunk has fewer than 16 images."""
+    clear(handed, count * HANDED, (CHUNK - count) * HANDED)
+    if KEPT_1 > FEATURES_1:
+        clear(features_1, count * FEATURES_1, (CHUNK - count) * FEATURES_1)
 
 
 @njit
-def gather_channels(features, pooled, lane):
-    """The way back of spread_channels."""
-    for channel in range(UNITS_2):
-        for position in range(POSITIONS_2):
-            feature = channel * POSITIONS_2 + position
-            pooled[position * 8 + channel] = features[feature * 16 + lane]
-
-
-@njit
-def score(scores, classes, count, share):
-    """Turns scores into the gradient of the mean loss.
+def score(features, deltas, classes, count, share):
+    """Writes the gradient of the mean loss by the scores.
 
     Args:
-        scores: [CLASSES, 16 images]; overwritten.
+        features: With the scores, [CLASSES, 16 images].
+        deltas: Where their gradient goes; may be the features.
         classes: The class of each image, as float32 [16].
         count: Images that exist; the gradient of the others is zero.
         share: What an image counts in the mean, one over the batch size.
@@ -293,11 +285,11 @@ def score(scores, classes, count, share):
         The summed cross-entropy and the number of correct answers.
     """
     wanted = load(classes, 0, 16)
-    best = load(scores, 0, 16)
+    best = load(features, SCORES_AT, 16)
     answer = constant(0.0)
     own = best
     for k in range(1, CLASSES):
-        x = load(scores, k * 16, 16)
+        x = load(features, SCORES_AT + k * 16, 16)
         index = filled(F(k), 16)
         answer = where_greater(x, best, index, answer)
         best = where_greater(x, best, x, best)
@@ -305,8 +297,8 @@ def score(scores, classes, count, share):
     # without the wanted class, whose probability minus 1 would cancel
     others = constant(0.0)
     for k in range(CLASSES):
-        size = exponential(best - load(scores, k * 16, 16))
-        store(scores, k * 16, size)
+        size = exponential(best - load(features, SCORES_AT + k * 16, 16))
+        store(deltas, SCORES_AT + k * 16, size)
         wrong = where_equal(wanted, filled(F(k), 16), constant(0.0), size)
         others = others + wrong
     total = others + exponential(best - own)
@@ -316,9 +308,9 @@ def score(scores, classes, count, share):
     shares_ = load(shares, 0, 16)
     missing = constant(0.0) - others
     for k in range(CLASSES):
-        size = load(scores, k * 16, 16)
+        size = load(deltas, SCORES_AT + k * 16, 16)
         size = where_equal(wanted, filled(F(k), 16), missing, size)
-        store(scores, k * 16, size / total * shares_)
+        store(deltas, SCORES_AT + k * 16, size / total * shares_)
     totals, gaps = np.empty(16, np.float32), np.empty(16, np.float32)
     hits = np.empty(16, np.float32)
     store(totals, 0, total)
@@ -381,15 +373,9 @@ def train_model(
     features_1, slopes_1 = aligned(CHUNK * FEATURES_1), aligned(CHUNK * FEATURES_1)
     deltas_1 = aligned(FEATURES_1)
     winners_1 = np.zeros(CHUNK * FEATURES_1, np.int32)
-    winners_2 = np.zeros(CHUNK * POSITIONS_2 * 8 + 8, np.int32)
-    pooled = aligned(POSITIONS_2 * 8)
-    features_2, slopes_2 = aligned(FEATURES_2), aligned(FEATURES_2)
-    deltas_2 = aligned(FEATURES_2)
-    features_3, slopes_3 = aligned(FEATURES_3), aligned(FEATURES_3)
-    deltas_3 = aligned(FEATURES_3)
-    features_4, slopes_4 = aligned(FEATURES_4), aligned(FEATURES_4)
-    deltas_4 = aligned(FEATURES_4)
-    scores = aligned(SCORES)
+    handed = aligned(CHUNK * HANDED)
+    winners_2 = np.zeros(CHUNK * HANDED + 8, np.int32)
+    features, slopes, deltas = aligned(FEATURES), aligned(FEATURES), aligned(FEATURES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
 
@@ -397,75 +383,52 @@ def train_model(
     for batch in range(0, visits, batch_size):
         stop = min(batch + batch_size, visits)
         fill_tables(weights, table_1, table_2)
-        clear(gradient)
-        clear(sums_1)
-        clear(sums_2)
+        clear(gradient, FIRST, PADDED_PARAMETERS)
+        clear(sums_1, FIRST, SUMS_1)
+        clear(sums_2, FIRST, SUMS_2)
         for chunk in range(batch, stop, CHUNK):
             count = min(CHUNK, stop - chunk)
-            if count < CHUNK:
-                clear(features_2)
             for lane in range(count):
                 image = np.int64(order[chunk + lane])
                 classes[lane] = labels[image]
-                inputs_at, features_at = lane * IMAGE, lane * FEATURES_1
-                winners_at = lane * POSITIONS_2 * 8
-                normalize(pixels, image, scale, shift, inputs, inputs_at, True)
-                convolve_1(
+                normalize(pixels, image, scale, shift, inputs, lane * IMAGE, True)
+                forward_image(
+                    activation,
+                    lane,
                     inputs,
-                    inputs_at,
                     table_1,
-                    weights,
-                    features_1,
-                    features_at,
-                    winners_1,
-                )
-                activate(activation, features_1, slopes_1, features_at, FEATURES_1)
-                convolve_2(
-                    features_1,
-                    features_at,
                     table_2,
                     weights,
-                    pooled,
+                    features_1,
+                    slopes_1,
+                    winners_1,
+                    handed,
                     winners_2,
-                    winners_at,
                 )
-                spread_channels(pooled, features_2, lane)
-            activate(activation, features_2, slopes_2, FIRST, FEATURES_2)
-            convolve_3(weights, features_2, features_3)
-            activate(activation, features_3, slopes_3, FIRST, FEATURES_3)
-            linear_1(weights, features_3, features_4)
-            activate(activation, features_4, slopes_4, FIRST, FEATURES_4)
-            linear_2(weights, features_4, scores)
+            clear_missing(features_1, handed, count)
+            to_lanes(features_1, handed, features)
+            forward_lanes(activation, weights, features, slopes)
             share = F(1 / (stop - batch))
-            chunk_loss, chunk_correct = score(scores, classes, count, share)
+            chunk_loss, chunk_correct = score(features, deltas, classes, count, share)
             loss += chunk_loss
             correct += chunk_correct
 
-            linear_2_gradient(weights, features_4, scores, gradient, deltas_4)
-            multiply(deltas_4, slopes_4, FIRST, FEATURES_4)
-            linear_1_gradient(weights, features_3, deltas_4, gradient, deltas_3)
-            multiply(deltas_3, slopes_3, FIRST, FEATURES_3)
-            convolve_3_gradient(weights, features_2, deltas_3, gradient, deltas_2)
-            multiply(deltas_2, slopes_2, FIRST, FEATURES_2)
+            backward_lanes(weights, features, slopes, deltas, gradient)
+            from_lanes(deltas, handed)
             for lane in range(count):
-                features_at, winners_at = lane * FEATURES_1, lane * POSITIONS_2 * 8
-                gather_channels(deltas_2, pooled, lane)
-                convolve_2_gradient(
-                    features_1,
-                    features_at,
+                backward_image(
+                    lane,
+                    inputs,
                     table_2,
-                    pooled,
+                    features_1,
+                    slopes_1,
+                    deltas_1,
+                    winners_1,
+                    handed,
                     winners_2,
-                    winners_at,
+                    sums_1,
                     sums_2,
                     gradient,
-                    deltas_1,
-                )
-                for delta_at in range(0, FEATURES_1, 16):
-                    slope = load(slopes_1, features_at + delta_at, 16)
-                    store(deltas_1, delta_at, load(deltas_1, delta_at, 16) * slope)
-                convolve_1_gradient(
-                    inputs, deltas_1, winners_1, features_at, sums_1, gradient
                 )
         collect_sums(sums_1, sums_2, gradient)
         step += 1
@@ -484,11 +447,8 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
     copy(model_weights, weights)
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
     fill_tables(weights, table_1, table_2)
-    inputs, features_1 = aligned(IMAGE), aligned(FEATURES_1)
-    pooled = aligned(POSITIONS_2 * 8)
-    features_2 = aligned(FEATURES_2)
-    features_3, features_4 = aligned(FEATURES_3), aligned(FEATURES_4)
-    scores = aligned(SCORES)
+    inputs, features_1 = aligned(IMAGE), aligned(KEPT_1)
+    handed, features = aligned(CHUNK * HANDED), aligned(FEATURES)
     classes = np.zeros(16, np.float32)
     loss, correct = 0.0, 0
     for chunk in range(0, len(labels), CHUNK):
@@ -496,17 +456,13 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
         for lane in range(count):
             classes[lane] = labels[chunk + lane]
             normalize(pixels, chunk + lane, scale, shift, inputs, FIRST, False)
-            convolve_1_only(inputs, FIRST, table_1, weights, features_1)
-            activate(activation, features_1, None, FIRST, FEATURES_1)
-            convolve_2_only(features_1, FIRST, table_2, weights, pooled)
-            spread_channels(pooled, features_2, lane)
-        activate(activation, features_2, None, FIRST, FEATURES_2)
-        convolve_3(weights, features_2, features_3)
-        activate(activation, features_3, None, FIRST, FEATURES_3)
-        linear_1(weights, features_3, features_4)
-        activate(activation, features_4, None, FIRST, FEATURES_4)
-        linear_2(weights, features_4, scores)
-        chunk_loss, chunk_correct = score(scores, classes, count, F(1))
+            forward_image_only(
+                activation, lane, inputs, table_1, table_2, weights, features_1, handed
+            )
+        clear_missing(features_1, handed, count)
+        to_lanes(features_1, handed, features)
+        forward_lanes(activation, weights, features, None)
+        chunk_loss, chunk_correct = score(features, features, classes, count, F(1))
         loss += chunk_loss
         correct += chunk_correct
     return loss, correct

@@ -255,6 +255,50 @@ def folded(typing, x, y, block):
     return x(x, x, block), code
 
 
+@intrinsic(prefer_literal=True)
+def every(typing, x, first, step, lanes):
+    """Returns x[first : : step], as many lanes."""
+    count = lanes.literal_value
+    chosen = [first.literal_value + step.literal_value * i for i in range(count)]
+
+    def code(context, builder, signature, args):
+        return _picked(builder, args[0], args[0], chosen)
+
+    return Vector(count)(x, first, step, lanes), code
+
+
+@intrinsic
+def joined(typing, x, y):
+    """Returns x and y side by side."""
+
+    def code(context, builder, signature, args):
+        return _picked(builder, args[0], args[1], list(range(2 * x.lanes)))
+
+    return Vector(2 * x.lanes)(x, x), code
+
+
+@intrinsic(prefer_literal=True)
+def paired(typing, x, y, block, odd):
+    """Puts every second block of lanes of x beside the one of y.
+
+    The even blocks (odd = 0), or the odd ones (odd = 1). With blocks of 4, 2 and 1 it
+    turns rows into columns.
+    """
+    size = block.literal_value
+    starts = range(odd.literal_value * size, x.lanes, 2 * size)
+    lanes = [
+        start + i + other
+        for start in starts
+        for other in (0, x.lanes)
+        for i in range(size)
+    ]
+
+    def code(context, builder, signature, args):
+        return _picked(builder, args[0], args[1], lanes)
+
+    return x(x, x, block, odd), code
+
+
 def _define(symbol, instruction):
     """Lets `symbol` work on two vectors of equal length."""
 

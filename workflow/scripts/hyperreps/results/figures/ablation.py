@@ -13,17 +13,18 @@ from matplotlib.lines import Line2D
 
 from ..ablation import OfAblations
 from ..accuracies import display_name
-from ..drawing import GREY, PALETTES, WIDE, Drawing, percent, unique
+from ..drawing import LIGHT_GREY, PALETTES, WIDE, Drawing, percent, unique
 
 # quantities of each row of panels, and how they are drawn
 BLUE, ORANGE, GREEN = PALETTES["S_"][0], PALETTES["B_"][0], PALETTES[""][0]
 LINES = {
     "R²": {
-        "r2_train": ("training networks", GREY),
+        "r2_shown": ("training networks, as shown", "black"),
+        "r2_train": ("training networks", LIGHT_GREY),
         "r2_held_out": ("held-out networks", BLUE),
     },
     "test accuracy": {
-        "accuracy_train": ("training networks", GREY),
+        "accuracy_train": ("training networks", LIGHT_GREY),
         "accuracy_held_out": ("held-out networks", BLUE),
         "accuracy_released": ("samples, released", ORANGE),
         "accuracy_independent": ("samples, independent", GREEN),
@@ -82,7 +83,7 @@ class Ablation(OfAblations, Drawing):
             Line2D([], [], color=colour, marker=".", label=name)
             for name, colour in names.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
         return figure
 
 

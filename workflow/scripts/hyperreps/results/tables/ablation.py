@@ -28,6 +28,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
+    Column("R² shown", "r2_shown"),
     Column("R² train", "r2_train"),
     Column("R² held out", "r2_held_out"),
     Column("accuracy train", "accuracy_train", 100, 1),

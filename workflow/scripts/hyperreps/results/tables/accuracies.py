@@ -85,9 +85,8 @@ class Accuracies(OfAccuracies, Table):
         settings = self.networks.groupby("method", sort=False)["settings"].first()
         for name, method in settings.dropna().items():
             notes[name] = describe(method)
-            if seeds[name]:
-                trained = f"hyper-representations trained per zoo: {seeds[name]}"
-                notes[name] += f"; {trained}"
+            if count := seeds.get(name):
+                notes[name] += f"; hyper-representations trained per zoo: {count}"
         return notes
 
 

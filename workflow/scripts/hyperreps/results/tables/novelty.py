@@ -11,6 +11,9 @@ import pandas as pd
 from ..audits import PANEL, OfAudits, panel_name
 from ..layout import NOT_KNOWN, Layout, LongTable, Row
 
+# of the distance to unseen runs, what rounding leaves of none
+COPY = 1e-4
+
 
 class Column(NamedTuple):
     """One column of the table; what it means is in novelty.yaml.
@@ -30,20 +33,20 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("accuracy", "accuracy", ".1%", interval=True),
-    Column("raw L2", "raw", ".2f"),
-    Column("aligned L2", "aligned", ".2f", interval=True),
-    Column("at least", "bound", ".2f"),
-    Column("relative", "relative", ".2f"),
-    Column("other runs", "other_aligned", ".2f"),
-    Column("errors shared", "overlap", ".2f", interval=True),
-    Column("disagreement", "disagreement", ".3f"),
-    Column("ZU", "z_u", ".1f", interval=True),
-    Column("copies", "copies", ".0%", interval=True),
-    Column("new", "new", ".0%", interval=True),
-    Column("new and good", "novel_and_performant", ".0%", interval=True),
-    Column("sources", "effective_sources", ".1f"),
-    Column("pairs L2", "pair_distance", ".2f"),
-    Column("pairs disagree", "pair_disagreement", ".3f"),
+    Column("R2", "r2_held_out", ".2f", interval=True),
+    Column("training/unseen", "training_over_unseen", ".2f", interval=True),
+    Column("own source", "source_in_runs", ".2f", interval=True),
+    Column("in runs", "in_runs", ".2f", interval=True),
+    Column("in snapshots", "in_snapshots", ".1f"),
+    Column("new by runs", "new_by_runs", ".0%", interval=True),
+    Column("new by snapshots", "new_by_snapshots", ".0%"),
+    Column("good", "good", ".0%"),
+    Column("new and good", "new_and_good", ".0%", interval=True),
+    Column("errors shared", "overlap", ".2f"),
+    Column("ZU", "z_u", ".1f"),
+    Column("joint p", "joint", ".3f"),
+    Column("would see", "detectable", ".1%"),
+    Column("pairs L2", "pair_distance", ".1f"),
 )
 
 
@@ -56,32 +59,35 @@ class Novelty(OfAudits, LongTable):
         """Returns what is said of every population."""
         return self.summary
 
-    def values(self) -> dict[str, Any]:
-        """Returns the accuracy bar in percent and the first multiple."""
-        settings = self.sources.settings
-        bar = f"{100 * settings.accuracy_bar:g}"
-        return {"bar": bar, "multiple": f"{settings.multiples[0]:g}"}
-
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
         """Yields a row per population, methods first, a block per zoo."""
-        first = f"{self.sources.settings.multiples[0]:g}"
-        other = (frame["measure"] == "novel_and_performant") & (
-            frame["against"] != first
-        )
-        order = frame[~other].sort_values("reference", kind="stable")
+        order = frame.sort_values("reference", kind="stable")
         key: Any
         for key, part in order.groupby([*PANEL, "population"], sort=False):
             numbers = {row.measure: row for row in part.itertuples()}
             counts = part.iloc[0]
             texts = {"n (groups)": f"{counts['n']} ({counts['groups']})"}
-            texts |= {c.heading: _cell(numbers[c.measure], c, layout) for c in COLUMNS}
+            texts |= {
+                c.heading: _cell(numbers.get(c.measure), c, layout) for c in COLUMNS
+            }
+            if derives(numbers["training_over_unseen"]):
+                texts["training/unseen"] += " derived"
             if numbers["nearer"].value in (0, 1):
                 texts["ZU"] += " saturated"
             yield layout.heading(panel_name(*key[:2])), layout.name(key[2]), texts
 
 
-def _cell(row: Any, column: Column, layout: Layout) -> str:
-    if math.isnan(row.value):
+def derives(ratio: Any) -> bool:
+    """Whether networks surely are nearer to training runs than to unseen ones.
+
+    Args:
+        ratio: Row of novelty_summary(). Exact copies have no interval, and the ratio 0.
+    """
+    return ratio.ci_high < 1 or ratio.value < COPY
+
+
+def _cell(row: Any | None, column: Column, layout: Layout) -> str:
+    if row is None or not math.isfinite(row.value):
         return NOT_KNOWN
     text = _number(row.value, column)
     if column.interval and not math.isnan(row.ci_low):
