@@ -1,6 +1,7 @@
 """What several folders of tests start from, and which tests run beside which.
 
-Tests run side by side, a worker per core; those of a file stay together, as they share
+Tests run side by side, a worker more than there are cores, as some wait most of the
+time: for Slurm, for a run that is killed. Those of a file stay together, as they share
 what it makes once. `-n 0` runs one after the other.
 """
 
@@ -35,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds how often tests/faults kills a run."""
     help_ = "how many times a whole run is killed (tests/faults/test_kills.py)"
     parser.addoption("--kills", type=int, default=2, help=help_)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns how many workers run side by side."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -199,8 +199,23 @@ class TestRSquared:
         assert "r2_held_out" not in frame
         assert "R²" not in table.text(frame) + table.latex(frame) + table.page(frame)
 
-    def test_a_missing_curve_is_named(self, with_curves):
-        with_curves.curves[0].unlink()
+    @pytest.mark.parametrize(
+        "content",
+        [
+            None,
+            b"",
+            b"\xff\xfe",
+            b"seed,accuracy\n1,0.5\n",
+            b'epoch,"',
+            b"r2_scaled_held_out\n",
+        ],
+        ids=str,
+    )
+    def test_a_missing_or_damaged_curve_is_named(self, with_curves, content):
+        if content is None:
+            with_curves.curves[0].unlink()
+        else:
+            with_curves.curves[0].write_bytes(content)
         with pytest.raises(DataFileError, match=r"normalized_seed1\.csv"):
             Accuracies(with_curves).frame()
 

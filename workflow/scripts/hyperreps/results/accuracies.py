@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,8 @@ from .result import Result
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
+# of held-out networks, a column of training curves
+R_SQUARED = "r2_scaled_held_out"
 # behind the names of methods whose networks no hyper-representation has made
 TRIVIAL = "†"
 
@@ -115,13 +118,22 @@ def read_curves(paths: Sequence[Path]) -> pd.DataFrame:
         of the curves; no row if there is none.
 
     Raises:
-        DataFileError: If a file is missing.
+        DataFileError: If a file is missing or damaged.
     """
     frames = []
     for path in paths:
         variant, _, seed = path.stem.rpartition("_seed")
         with reading_from(path):
-            curve = pd.read_csv(path)
+            content = path.read_bytes()
+        try:
+            curve = pd.read_csv(BytesIO(content), dtype={R_SQUARED: float})
+            curve[R_SQUARED].iloc[-1]
+        except (LookupError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataFileError(
+                f"{path}: no training curve ({reason}); move it and its model away and"
+                " run again"
+            ) from error
         for name, value in (("seed", int(seed)), ("variant", variant)):
             curve.insert(0, name, value)
         curve.insert(0, "zoo", path.parent.name)

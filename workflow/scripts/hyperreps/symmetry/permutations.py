@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..networks.architectures import Architecture
@@ -142,6 +140,10 @@ def orbits(architecture: Architecture) -> Int[Tensor, parameters]:
     where a swap of the first two units and a turn by one bring it, axis by axis: these
     two generate all permutations.
     """
+    # only where a training begins: loading them takes a fifth of a second
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     still = {a: torch.arange(n)[None] for a, n in architecture.symmetric_axes.items()}
     start = torch.arange(architecture.parameters)
     edges = [torch.stack([start, start])]

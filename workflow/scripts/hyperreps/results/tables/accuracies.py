@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from ...settings.stages import Method
-from ..accuracies import OfAccuracies, display_name, read_curves
+from ..accuracies import R_SQUARED, OfAccuracies, display_name, read_curves
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
@@ -36,7 +36,7 @@ class Accuracies(OfAccuracies, Table):
         if not self.sources.curves:
             return summary
         curves = read_curves(self.sources.curves)
-        last = curves.groupby(["zoo", "variant", "seed"])["r2_scaled_held_out"].last()
+        last = curves.groupby(["zoo", "variant", "seed"])[R_SQUARED].last()
         known = last.groupby(["zoo", "variant"]).mean()
         settings = self.networks.groupby("method")["settings"].first()
         variants = [getattr(settings[m], "hyper_rep", "") for m in summary["method"]]
