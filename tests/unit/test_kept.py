@@ -236,7 +236,7 @@ def test_a_job_is_what_it_took_and_what_it_said_last(tmp_path: Path) -> None:
     (benchmarks / "zoos/a").mkdir(parents=True)
     said = "1:00 command: x\n{t} command: x\n{t} epoch 3/3  loss 0.1\n{t} done: 1 s\n"
     (logs / "zoos/a/seeds_1_2.log").write_text(said.replace("{t}", "01:02:03"))
-    (logs / "zoos/b.log").write_text("01:02:03 command: x\nRuntimeError: none left\n")
+    (logs / "zoos/b.log").write_text("OSError: /a/b/c.h5 is gone\n")
     (benchmarks / "zoos/a/seeds_1_2.tsv").write_text(
         "s\th:m:s\tmax_rss\tcpu_time\n2.5\t0:00:02\t64.0\t2.0\n"
     )
@@ -244,7 +244,7 @@ def test_a_job_is_what_it_took_and_what_it_said_last(tmp_path: Path) -> None:
     first, second = jobs.itertuples(index=False)
     assert first == ("zoos/a/seeds_1_2", True, 2.5, 2.0, 64.0, "epoch 3/3  loss 0.1")
     assert second[:2] == ("zoos/b", False)
-    assert jobs["log"][1] == "command: x"
+    assert jobs["log"][1] == "OSError: c.h5 is gone"
 
 
 @pytest.fixture

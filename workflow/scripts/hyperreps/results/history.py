@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from .accuracies import BASELINE, display_name
-from .experiments import HELD_OUT, WHOLE
 from .kept import Kept
 from .layout import NOT_KNOWN, PAGES
 
 # the methods shown, as the release draws their samples
 NORMALISED, PLAIN = "S_KDE30_released", "B_KDE30_released"
-VARIANT = "normalized"
+# and the variant, with the R2 of its curves in units of the layers
+VARIANT, R2 = "normalized", "r2_scaled_held_out"
+# columns that are read of each CSV
+READ = {
+    "tables/in_distribution": ["target", "method", "epoch", "mean"],
+    "tables/published": ["target", "outside"],
+    "autoencoders": ["zoo", "variant", "seed", R2],
+}
 COLUMNS = [
     *("run", "date", "commit", "core_hours", "zoo", "r2", "b_t", "s", "s_last", "b"),
     *("b_last", "epochs", "inside", "compared"),
@@ -38,7 +44,8 @@ def history(runs: Sequence[Kept]) -> pd.DataFrame:
 
     Returns:
         One row per run and zoo: run, date (of its last job), commit, core_hours (CPU
-        time of the whole run), zoo; r2 of held-out networks by variant "normalized";
+        time of the whole run), zoo; r2 of held-out networks by variant "normalized",
+        in units of the layers, after its last epoch, mean over seeds;
         mean accuracies in [0, 1]: b_t of B_T after all epochs, s of S_KDE30_released
         and b of B_KDE30_released as sampled, s_last and b_last finetuned for `epochs`;
         of all comparisons with published numbers of this zoo, in how many our interval
@@ -54,8 +61,8 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
         *(run.folder.name, run.about["last_job_done"].partition(" ")[0]),
         *(run.about["commit"][:7], run.about["core_hours"]),
     )
-    accuracies = _table(run, "in_distribution")
-    said = _table(run, "published")
+    accuracies = _table(run, "tables/in_distribution")
+    said = _table(run, "tables/published")
     for zoo, part in accuracies.groupby("target", sort=False):
         means = part.set_index(["method", "epoch"])["mean"]
         last = part.groupby("method")["epoch"].max()
@@ -72,24 +79,17 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
         yield *about, zoo, _held_out(run, zoo), trained, *shown, epochs, *counts
 
 
-def _held_out(run: Kept, zoo: str) -> float:
-    """Returns the R2 of held-out networks, NaN if it is not known."""
-    found = _table(run, "reconstruction")
-    wanted = {"zoo": zoo, "variant": VARIANT, "split": HELD_OUT, "quantity": "r2"}
-    for name, value in {**wanted, "layer": WHOLE}.items():
-        found = found[found[name] == value]
-    return found["mean"].squeeze() if len(found) else math.nan
+def _held_out(run: Kept, zoo: Hashable) -> float:
+    """Returns the last R2 of held-out networks, NaN if there is no autoencoder."""
+    found = _table(run, "autoencoders")
+    found = found[(found["zoo"] == zoo) & (found["variant"] == VARIANT)]
+    return found.groupby("seed")[R2].last().mean()
 
 
 def _table(run: Kept, name: str) -> pd.DataFrame:
-    """Returns the numbers of a table, without rows if the run has none."""
-    path = run.folder / "tables" / f"{name}.csv"
-    known = {
-        "in_distribution": ["target", "method", "epoch", "mean"],
-        "reconstruction": ["zoo", "variant", "split", "quantity", "layer", "mean"],
-        "published": ["target", "outside"],
-    }
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=known[name])
+    """Returns a CSV of a run, without rows if the run has none."""
+    path = run.folder / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=READ[name])
 
 
 def _cells(found: pd.DataFrame) -> Iterator[list[str]]:

@@ -49,6 +49,7 @@ LARGEST = 100_000
 COMMAND, DONE = "command: ", "done: "
 TIMED = re.compile(r"^\d\d:\d\d:\d\d ")
 LINE = 200  # characters of a log's line
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/]+/)+")  # of this machine
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,11 @@ def read_jobs(run: Run) -> pd.DataFrame:
 
 
 def _last_said(log: Path) -> str:
-    """Returns the last line of a log with a time that not every job's has, else any."""
+    """Returns the last line with a time that not every log has, else any last one."""
     lines = [line for line in read_text(log).splitlines() if line.strip()]
     timed = [TIMED.sub("", line) for line in lines if TIMED.match(line)]
     own = [line for line in timed if not line.startswith((COMMAND, DONE))]
-    return (own or timed or lines or [""])[-1][:LINE]
+    return FOLDERS.sub("", (own or timed or lines or [""])[-1])[:LINE]
 
 
 def _provenance(results: Path) -> dict[str, Any]:
