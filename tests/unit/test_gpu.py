@@ -101,6 +101,20 @@ def test_pretraining_agrees():
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_fixed_permutations_are_equal():
+    network = build("cnn", channels=1)
+    settings = HyperRep(width=32, feedforward=32, latent=8, permutations=5)
+    weights = initial_weights(network, initialization="uniform", seeds=range(4))
+    cpu, gpu = (
+        Pretraining(
+            weights.to(device), weights.to(device), network, settings=settings, seed=1
+        ).table
+        for device in DEVICES
+    )
+    for axis, index in cpu.items():
+        assert (index == gpu[axis].cpu()).all()
+
+
 def on_gpu(data: dict) -> dict:
     return {k: v if k == "architecture" else v.cuda() for k, v in data.items()}
 

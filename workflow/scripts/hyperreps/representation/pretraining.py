@@ -252,12 +252,14 @@ class Pretraining:
 
 def fixed_permutations(model: HyperRepresentation) -> Permutations | None:
     """Draws the permutations that a model's settings fix; None: all are used."""
-    settings, device = model.settings, model.mean.device
-    if settings.permutations == "all":
+    count = model.settings.permutations
+    if count == "all":
         return None
-    rng = torch.Generator(device)
+    # on the CPU: the same ones wherever the model is trained and measured
+    rng = torch.Generator()
     rng.manual_seed(derived_seed("permutations", model.seed))
-    return random_permutations(model.architecture, settings.permutations, rng=rng)
+    drawn = random_permutations(model.architecture, count, rng=rng)
+    return {axis: index.to(model.mean.device) for axis, index in drawn.items()}
 
 
 def shown_r_squared(
