@@ -11,9 +11,9 @@ from hyperreps.config import needs
 from hyperreps.config.costs import Work
 from hyperreps.results.ablation import changes
 from hyperreps.results.figures.ablation import panels_of
-from hyperreps.sampling.ablation import independent_distance, source_distances
+from hyperreps.sampling.ablation import independent_distance
 from hyperreps.settings.stages import HyperRep
-from hyperreps.symmetry.matching import Matcher
+from hyperreps.symmetry.matching import Matcher, matched_distances
 
 from .test_costs import SPEEDS, settings
 from .test_matching import changed, networks
@@ -32,7 +32,7 @@ class TestDistances:
         rng = torch.Generator().manual_seed(0)
         noise = 1e-3 * torch.randn(sources.shape, generator=rng)
         moved = changed(cnn, sources + noise, 3, signs=True)
-        found = source_distances(moved.numpy(), sources.numpy(), matcher=matcher)
+        found = matched_distances(matcher, moved.numpy(), sources.numpy())
         np.testing.assert_allclose(found, noise.norm(dim=1), rtol=1e-3)
 
     def test_independent_is_the_median_of_pairs(self, cnn, matcher):

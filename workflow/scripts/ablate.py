@@ -15,13 +15,9 @@ from hyperreps.representation.autoencoder import load
 from hyperreps.representation.pretraining import shown_r_squared
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling.ablation import (
-    POPULATIONS,
-    independent_distance,
-    source_distances,
-)
+from hyperreps.sampling.ablation import POPULATIONS, independent_distance
 from hyperreps.sampling.networks import draw_networks
-from hyperreps.symmetry.matching import Matcher
+from hyperreps.symmetry.matching import Matcher, matched_distances
 from hyperreps.zoo.zoos import read_zoo, select
 
 # of a training curve, in units of the layers
@@ -90,7 +86,7 @@ def main(
         if drawn["source_model"].ndim == 1:
             column = drawn["source_epoch"] - data.epochs[0]
             sources = data.weights[drawn["source_model"], column]
-            distance = source_distances(drawn["weights"], sources, matcher=matcher)
+            distance = matched_distances(matcher, drawn["weights"], sources)
             arrays[f"distance/{name}"] = distance.reshape(len(models), -1)
     write_arrays(
         output,

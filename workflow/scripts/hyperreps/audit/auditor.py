@@ -18,6 +18,7 @@ from ..numbers.shapes import Bool, Float, Int, UInt8
 from ..symmetry.matching import (
     Matcher,
     aligned_distances,
+    matched_distances,
     pair_distances,
     raw_distances,
 )
@@ -225,13 +226,14 @@ class Auditor:
         found = np.full(len(candidates.weights), np.nan)
         if not len(known):
             return found
-        vectors = torch.from_numpy(candidates.weights[known])
-        runs = torch.from_numpy(self.zoo.weights[candidates.source[known]])
-        distances = [
-            (self.matcher.match(vectors, goal) - goal).double().square().sum(1).sqrt()
-            for goal in runs.unbind(1)
-        ]
-        found[known] = torch.stack(distances).amin(0).numpy()
+        runs = self.zoo.weights[candidates.source[known]]
+        found[known] = np.min(
+            [
+                matched_distances(self.matcher, candidates.weights[known], goals)
+                for goals in runs.swapaxes(0, 1)
+            ],
+            axis=0,
+        )
         return found
 
     def _memory(

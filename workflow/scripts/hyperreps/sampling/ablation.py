@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from ..numbers.shapes import Float
 from ..settings.stages import Method
@@ -27,26 +26,6 @@ POPULATIONS: Mapping[str, Method] = {
 }
 
 
-def source_distances(
-    weights: Float[np.ndarray, "samples parameters"],
-    sources: Float[np.ndarray, "samples parameters"],
-    *,
-    matcher: Matcher,
-) -> Float[np.ndarray, "samples"]:
-    """Returns the L2 distance of each network to the one it was made from.
-
-    Args:
-        weights: The networks.
-        sources: What each was made from.
-        matcher: Brings a network as near to its source as permutations and signs can.
-    """
-    goal = torch.from_numpy(sources)
-    matched = matcher.match(torch.from_numpy(weights), goal)
-    distances = (matched - goal).double().square().sum(1).sqrt()
-    found: Float[np.ndarray, "samples"] = distances.numpy()
-    return found
-
-
 def independent_distance(
     weights: Float[np.ndarray, "models parameters"], *, matcher: Matcher
 ) -> float:
@@ -54,6 +33,6 @@ def independent_distance(
 
     Args:
         weights: One network of each run.
-        matcher: As in source_distances().
+        matcher: Brings networks as near as permutations and signs can.
     """
     return float(np.nanmedian(pair_distances(matcher, weights)))

@@ -276,16 +276,28 @@ def _rows(networks: _Networks, rows: Tensor) -> _Networks:
     return {key: values[rows] for key, values in networks.items()}
 
 
+def matched_distances(
+    matcher: Matcher,
+    vectors: Float[np.ndarray, "models parameters"],
+    goals: Float[np.ndarray, "models parameters"],
+) -> Float[np.ndarray, models]:
+    """L2 distance of each network to its own goal, as near as the matcher brings it."""
+    weights, goal = torch.from_numpy(vectors), torch.from_numpy(goals)
+    matched = matcher.match(weights, goal)
+    found: Float[np.ndarray, models] = (
+        (matched - goal).double().square().sum(1).sqrt().numpy()
+    )
+    return found
+
+
 def pair_distances(
     matcher: Matcher, vectors: Float[np.ndarray, "models parameters"]
 ) -> Float[np.ndarray, "models models"]:
     """L2 distances of all pairs of networks after matching; NaN on the diagonal."""
-    weights = torch.from_numpy(vectors)
-    distances = np.full((len(weights), len(weights)), np.nan)
-    for row in range(len(weights) - 1):
-        rest = weights[row + 1 :]
-        matched = matcher.match(weights[row].expand(len(rest), -1), rest)
-        found = (matched - rest).double().square().sum(1).sqrt().numpy()
+    distances = np.full((len(vectors), len(vectors)), np.nan)
+    for row in range(len(vectors) - 1):
+        rest = vectors[row + 1 :]
+        found = matched_distances(matcher, np.tile(vectors[row], (len(rest), 1)), rest)
         distances[row, row + 1 :] = distances[row + 1 :, row] = found
     return distances
 
