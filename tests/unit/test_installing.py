@@ -31,7 +31,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     shutil.copytree(
         ROOT / LIBRARY, copy / LIBRARY, ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     here = importlib.util.find_spec("setuptools") is not None
     done = subprocess.run(
