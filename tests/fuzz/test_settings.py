@@ -63,7 +63,7 @@ SMALL: dict[str, Any] = {
     "samplers": {"zoos": ["one"], "methods": ["S", "G"]},
     "transfer": {"pairs": [["one", "two"]], "methods": ["S"]},
     "architectures": {"zoos": ["one"], "methods": ["R"]},
-    "ensembles": {"zoos": ["one"], "methods": ["S"]},
+    "ensembles": {"zoos": ["one"], "methods": ["S"], "epochs": [0, 1]},
     "reconstruction": {"zoos": ["one"], "variants": ["normalized"]},
     "properties": {"zoos": ["one"], "variants": ["baseline"]},
     "ablation": {"zoos": ["one"], "variants": ["normalized", "baseline"]},

@@ -33,7 +33,7 @@ DECLARING = (
     "config/configuration.py",
 )
 # only the Snakefile reads them, to plan a run and to print what it takes
-PLANNING = ("config/costs.py", "config/needs.py")
+PLANNING = ("config/costs.py",)
 PARSED = {}
 
 

@@ -45,7 +45,7 @@ def use_fewer_images(path: Path) -> None:
     [
         pytest.param(
             "zoos/digits/seeds_1_4.log",
-            {"--recipe.epochs": ["30"]},
+            {"--recipe.epochs": ["30"], "--last-epoch": ["30"]},
             ".h5",
             assert_same_arrays,
             id="train_zoo",

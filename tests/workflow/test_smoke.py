@@ -77,7 +77,7 @@ OTHERS = {
 }
 COLUMNS = (
     "source,target,method,epoch,n,mean,std,ci_low,ci_high,published_mean,published_std,"
-    "q25,median,q75,published_median,reference,seeds,seed_std,groups,trivial"
+    "q25,median,q75,published_median,reference,seeds,seed_std,groups,trivial,r2_held_out"
 )
 
 

@@ -2,7 +2,7 @@
 
 What other projects may rely on is listed in __init__.pyi. A name is imported when it is
 first asked for, so `import hyperreps` alone takes no time. Four networks, a
-hyper-representation of them, three samples, and how far these are from the four:
+hyper-representation of them, and the accuracy of three samples:
 
     from pathlib import Path
     import numpy as np
@@ -25,12 +25,9 @@ hyper-representation of them, three samples, and how far these are from the four
                     options={"bandwidth": 0.1})
     samples = learning.model.map("decode", torch.from_numpy(drawn.points))
     loss, accuracy = hr.evaluate(cnn, samples, images["test"], activation="tanh")
-    answers = hr.predictions(cnn, zoo.weights, images["test"], activation="tanh")
-    corpus = hr.Corpus(zoo.weights.numpy(), np.arange(4), np.full(4, 2), answers,
-                       images["test"].labels.numpy())
-    audit = hr.Auditor(corpus, architecture=cnn, activation="tanh",
-                       images=images["test"])
-    found = audit(hr.Candidates(samples.numpy(), drawn.rows[:, :1]))
+
+A zoo of the workflow is audited by auditor_for(read_zoo(path), images["test"]), which
+takes Candidates.
 """
 
 from __future__ import annotations

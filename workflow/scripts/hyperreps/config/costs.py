@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +96,12 @@ class Speeds:
         """Reads the tables of the benchmarks in a folder."""
         self.folder = folder
         self._tables: dict[str, list[dict[str, str]]] = {}
+
+    @cached_property
+    def architectures(self) -> set[str]:
+        """Those whose own speeds were measured, beside the cnn."""
+        rows = self._rows("architectures", "fused")
+        return {row["architecture"] for row in rows} - {"cnn"}
 
     def samples_per_second(self, table: str, *, case: str, **about: str) -> float:
         """Returns the speed of the last line of a case with one thread.
@@ -424,7 +431,8 @@ class Work:
 
     def _speed(self, work: str, zoo: str, architecture: str, engine: str) -> float:
         channels = "3" if self._channels(zoo) == 3 else "1"
-        if architecture == "cnn":
+        # one's own architectures, which nobody has timed, count as the cnn
+        if architecture not in self.speeds.architectures:
             table = "zoo" if work == "training" else work
             return self.speeds.samples_per_second(f"{table}_{channels}", case=engine)
         return self.speeds.samples_per_second(
