@@ -39,6 +39,7 @@ SMALL: dict[str, Any] = {
             "dataset": dataset,
             "models": 60,
             "window": [1, 5],
+            "keep": [0, 1],
             "recipe": {
                 "initialization": "uniform",
                 "activation": "tanh",
