@@ -15,10 +15,7 @@ rule ablate:
         zoo=lambda w: zoo_file(w.zoo, SETTINGS.variant(w.variant, zoo=w.zoo).alignment),
         dataset=lambda w: get_dataset(w.zoo),
         hyper_reps=lambda w: get_hyper_reps(w.zoo, w.variant),
-        curves=lambda w: [
-            path.replace(".safetensors", ".csv")
-            for path in get_hyper_reps(w.zoo, w.variant)
-        ],
+        curves=lambda w: get_curves(w.zoo, w.variant),
     output:
         "<results>/ablations/{zoo}/{variant}.h5",
     log:

@@ -47,15 +47,15 @@ def get_compared(section):
     }
 
 
-def get_curves(section):
+def curves_behind(section):
     """Returns the training curves of what the methods of a comparison sample from."""
-    models = [
-        model
+    curves = [
+        curve
         for source in dict.fromkeys(source for source, _ in section.pairs)
         for method in (*section.methods, *section.references)
-        for model in get_hyper_reps(source, SETTINGS.methods[method].hyper_rep)
+        for curve in get_curves(source, SETTINGS.methods[method].hyper_rep)
     ]
-    return [f"{Path(model).with_suffix('.csv')}" for model in dict.fromkeys(models)]
+    return list(dict.fromkeys(curves))
 
 
 def get_sources(result):
@@ -73,7 +73,7 @@ def get_sources(result):
     elif result.section in SETTINGS.comparisons:
         found = get_compared(section)
         if result.kind == "table" and result not in SIGNIFICANCE:
-            found["curves"] = get_curves(section)
+            found["curves"] = curves_behind(section)
     else:
         found = {"inputs": STAGES[result.section], "published": PUBLISHED}
     read = section.reads.get(result.made_by, found)

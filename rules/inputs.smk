@@ -43,6 +43,12 @@ def get_hyper_reps(zoo, variant):
     ]
 
 
+def get_curves(zoo, variant):
+    """Returns the training curves of a variant, one per seed."""
+    models = get_hyper_reps(zoo, variant)
+    return [f"{Path(model).with_suffix('.csv')}" for model in models]
+
+
 def get_generators(zoo, name):
     """Returns the trained generators that a method samples from; for sampler gan."""
     method = SETTINGS.methods[name]

@@ -56,10 +56,7 @@ rule audit:
         references=lambda w: get_pool(w, stage="novelty"),
         samples="<results>/samples/{zoo}/{method}.h5",
         hyper_reps=lambda w: get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep),
-        curves=lambda w: [
-            path.replace(".safetensors", ".csv")
-            for path in get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep)
-        ],
+        curves=lambda w: get_curves(w.zoo, SETTINGS.methods[w.method].hyper_rep),
     output:
         "<results>/novelty/{zoo}/{method}.h5",
     log:

@@ -33,20 +33,10 @@ from hyperreps.symmetry.permutations import (
     random_permutations,
 )
 
-OLD = HyperRep(
-    width=8,
-    heads=2,
-    blocks=2,
-    feedforward=8,
-    dropout=0.0,
-    latent=3,
-    projection_layers=1,
-    projection_width=4,
-    projection_size=2,
-    batch_size=4,
-    epochs=3,
-    evaluate_every=3,
-    learning_rate=1e-3,
+from .small_autoencoder import SMALL, zoo
+
+OLD = SMALL.model_copy(
+    update={"blocks": 2, "dropout": 0.0, "evaluate_every": 3, "learning_rate": 1e-3}
 )
 # all that is new
 LEAN = OLD.model_copy(
@@ -72,8 +62,7 @@ def changed(settings: HyperRep, **changes: object) -> HyperRep:
 
 
 def prepared(cnn: Architecture, settings: HyperRep, seed: int = 1) -> Pretraining:
-    weights = initial_weights(cnn, initialization="uniform", seeds=range(10))
-    held_out = initial_weights(cnn, initialization="uniform", seeds=range(50, 53))
+    weights, held_out = zoo(cnn), zoo(cnn, 3, seed=50)
     return Pretraining(weights, held_out, cnn, settings=settings, seed=seed)
 
 

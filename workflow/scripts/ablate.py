@@ -1,6 +1,5 @@
 """Measures what one variant of the hyper-representation can do."""
 
-import csv
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
+from hyperreps.representation.curves import HELD_OUT, TRAINING, read_curve
 from hyperreps.representation.pretraining import shown_r_squared
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
@@ -19,9 +19,6 @@ from hyperreps.sampling.ablation import POPULATIONS, independent_distance
 from hyperreps.sampling.networks import draw_networks
 from hyperreps.symmetry.matching import Matcher, matched_distances
 from hyperreps.zoo.zoos import read_zoo, select
-
-# of a training curve, in units of the layers
-R2_COLUMNS = {"training": "r2_scaled_train", "held_out": "r2_scaled_held_out"}
 
 
 def main(
@@ -102,18 +99,11 @@ def main(
 
 def _of_curves(paths: tuple[Path, ...]) -> dict[str, np.ndarray]:
     """Returns R2 after the last epoch and the core-seconds of all, by seed."""
-    curves = [
-        list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        for path in paths
-    ]
-    ends = {
-        f"r2/{name}": [float(rows[-1][column]) for rows in curves]
-        for name, column in R2_COLUMNS.items()
-    }
-    seconds = [sum(float(row["core_seconds"]) for row in rows) for rows in curves]
+    curves = [read_curve(path) for path in paths]
     return {
-        key: np.array(values)
-        for key, values in (ends | {"core_seconds": seconds}).items()
+        "r2/training": np.array([curve[TRAINING].iloc[-1] for curve in curves]),
+        "r2/held_out": np.array([curve[HELD_OUT].iloc[-1] for curve in curves]),
+        "core_seconds": np.array([curve["core_seconds"].sum() for curve in curves]),
     }
 
 

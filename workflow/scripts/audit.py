@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 
 from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.files.tensors import read_tensors
+from hyperreps.representation.curves import HELD_OUT, TRAINING, read_curve
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.members import sample_groups
@@ -98,9 +98,9 @@ def _learned(
     for path, curve in zip(hyper_reps, curves, strict=True):
         _, about = read_tensors(path, kind="hyper_rep")
         settings = json.loads(about["settings"])
-        last = pd.read_csv(curve).iloc[-1]
-        values = [last["r2_scaled_train"], last["r2_scaled_held_out"]]
-        values += [settings["latent"], settings["epochs"]]
+        last = read_curve(curve).iloc[-1]
+        sizes = settings["latent"], settings["epochs"]
+        values = last[TRAINING], last[HELD_OUT], *sizes
         own = seeds == int(about["seed"])
         for name, value in zip(names, values, strict=True):
             found[name][own] = value

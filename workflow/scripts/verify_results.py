@@ -29,7 +29,7 @@ def main(
             write_texts(one.folder, texts_of(one))
         found += check(one)
         print(one.folder.name)
-        for what, again in (("made again", True), ("inputs not kept", False)):
+        for what, again in (("made again", True), ("not made again", False)):
             names = [made.file("") for made in one.made if made.again == again]
             print(f"  {what}: {', '.join(names) or 'none'}")
     page = history.texts(kept)

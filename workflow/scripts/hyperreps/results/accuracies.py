@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..files.storage import DataFileError, read_arrays, reading_from
+from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
@@ -26,8 +25,6 @@ from .result import Result
 
 # the zoo's own networks, from initialisation through their training
 BASELINE = "B_T"
-# of held-out networks, a column of training curves
-R_SQUARED = "r2_scaled_held_out"
 # behind the names of methods whose networks no hyper-representation has made
 TRIVIAL = "†"
 
@@ -105,40 +102,6 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
             }
         )
     return pd.concat(frames.values(), ignore_index=True)
-
-
-def read_curves(paths: Sequence[Path]) -> pd.DataFrame:
-    """Reads the training curves of hyper-representations.
-
-    Args:
-        paths: CSV files of pretrain.py, named ZOO/VARIANT_seedSEED.csv.
-
-    Returns:
-        One row per hyper-representation and epoch: zoo, variant, seed, and the columns
-        of the curves; no row if there is none.
-
-    Raises:
-        DataFileError: If a file is missing or damaged.
-    """
-    frames = []
-    for path in paths:
-        variant, _, seed = path.stem.rpartition("_seed")
-        with reading_from(path):
-            content = path.read_bytes()
-        try:
-            curve = pd.read_csv(BytesIO(content), dtype={R_SQUARED: float})
-            curve[R_SQUARED].iloc[-1]
-        except (LookupError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise DataFileError(
-                f"{path}: no training curve ({reason}); move it and its model away and"
-                " run again"
-            ) from error
-        for name, value in (("seed", int(seed)), ("variant", variant)):
-            curve.insert(0, name, value)
-        curve.insert(0, "zoo", path.parent.name)
-        frames.append(curve)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def collect(

@@ -46,7 +46,7 @@ JOINT = ["accuracy", "overlap", "aligned"]
 # what most networks of a reference are within
 TAILS = (0.05, 0.95)
 # what a distance, and what R2 can be
-DISTANCE, R_SQUARED = (0.0, math.inf), (-math.inf, 1.0)
+ANY_DISTANCE, ANY_R2 = (0.0, math.inf), (-math.inf, 1.0)
 
 
 class OfAudits(Result):
@@ -217,17 +217,17 @@ def _typical(members: pd.DataFrame, scale: Scale, level: float) -> Iterator[Meas
     for name, true in _indicators(members, scale).items():
         share = grouped_mean(true.astype(np.float64), groups)
         yield name, share.value, *share_interval(share, confidence=level)
-    limits = {"accuracy": SHARE, "pair_distance": DISTANCE}
+    limits = {"accuracy": SHARE, "pair_distance": ANY_DISTANCE}
     for name in (*MEANS, "r2_train", "r2_held_out"):
         mean = grouped_mean(members[name].to_numpy(np.float64), groups)
-        ends = limits.get(name, R_SQUARED)
+        ends = limits.get(name, ANY_R2)
         yield name, mean.value, *mean_interval(mean, confidence=level, limits=ends)
     medians = {name: members[name].to_numpy(np.float64) for name in DISTANCES}
     medians["in_runs"] = medians["aligned"] / scale.run
     medians["in_snapshots"] = medians["aligned"] / scale.snapshot
     medians["source_in_runs"] = medians["source"] / scale.run
     for name, values in medians.items():
-        ends = SHARE if name in ("overlap", "disagreement") else DISTANCE
+        ends = SHARE if name in ("overlap", "disagreement") else ANY_DISTANCE
         interval = median_interval(values, groups, confidence=level, limits=ends)
         yield name, float(np.median(values)), *interval
 
@@ -252,7 +252,7 @@ def _compared(
     """Yields how a population lies to training, compared with networks unseen."""
     found = Memory(*(members[name].to_numpy() for name in Memory._fields))
     ratio = training_over_unseen(found, members["group"].to_numpy())
-    interval = mean_interval(ratio, confidence=level, limits=DISTANCE)
+    interval = mean_interval(ratio, confidence=level, limits=ANY_DISTANCE)
     yield "training_over_unseen", ratio.value, *interval
     for name in ("equal_training", "unseen"):
         yield name, float(members[name].mean()), *UNKNOWN

@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from ..representation.curves import HELD_OUT
 from .accuracies import BASELINE, display_name
 from .kept import Kept
 from .layout import NOT_KNOWN, PAGES
 
 # the methods shown, as the release draws their samples
 NORMALISED, PLAIN = "S_KDE30_released", "B_KDE30_released"
-# and the variant, with the R2 of its curves in units of the layers
-VARIANT, R2 = "normalized", "r2_scaled_held_out"
+# and the variant whose R2 is
+VARIANT = "normalized"
 # columns that are read of each CSV
 READ = {
     "tables/in_distribution": ["target", "method", "epoch", "mean"],
     "tables/published": ["target", "outside"],
-    "autoencoders": ["zoo", "variant", "seed", R2],
+    "autoencoders": ["zoo", "variant", "seed", HELD_OUT],
 }
 COLUMNS = [
     *("run", "date", "commit", "core_hours", "zoo", "r2", "b_t", "s", "s_last", "b"),
@@ -83,7 +84,7 @@ def _held_out(run: Kept, zoo: Hashable) -> float:
     """Returns the last R2 of held-out networks, NaN if there is no autoencoder."""
     found = _table(run, "autoencoders")
     found = found[(found["zoo"] == zoo) & (found["variant"] == VARIANT)]
-    return found.groupby("seed")[R2].last().mean()
+    return found.groupby("seed")[HELD_OUT].last().mean()
 
 
 def _table(run: Kept, name: str) -> pd.DataFrame:

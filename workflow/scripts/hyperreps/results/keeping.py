@@ -33,7 +33,7 @@ from ..files.storage import (
     replacing,
     sealed,
 )
-from .accuracies import read_curves
+from ..representation.curves import read_curves
 from .experiments import HELD_OUT
 from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made, read_text, write_text
 

@@ -1,0 +1,61 @@
+"""Training curves of hyper-representations, as pretrain.py writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from ..files.storage import DataFileError, reading_from
+
+# columns: R2 in units of the layers, of the networks it was trained on and of others
+TRAINING, HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
+
+
+def read_curve(path: Path) -> pd.DataFrame:
+    """Reads a training curve.
+
+    Returns:
+        One row per epoch; R2 is known at some, and at the last.
+
+    Raises:
+        DataFileError: If the file is missing or damaged.
+    """
+    with reading_from(path):
+        content = path.read_bytes()
+    try:
+        curve = pd.read_csv(BytesIO(content), dtype={TRAINING: float, HELD_OUT: float})
+        curve[[TRAINING, HELD_OUT]].iloc[-1]
+    except (LookupError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataFileError(
+            f"{path}: no training curve ({reason}); move it and its model away and run"
+            " again"
+        ) from error
+    return curve
+
+
+def read_curves(paths: Sequence[Path]) -> pd.DataFrame:
+    """Reads training curves of a run.
+
+    Args:
+        paths: CSV files, named ZOO/VARIANT_seedSEED.csv.
+
+    Returns:
+        One row per hyper-representation and epoch: zoo, variant, seed, and the columns
+        of the curves; no row if there is none.
+
+    Raises:
+        DataFileError: If a file is missing or damaged.
+    """
+    frames = []
+    for path in paths:
+        curve = read_curve(path)
+        variant, _, seed = path.stem.rpartition("_seed")
+        for name, value in (("seed", int(seed)), ("variant", variant)):
+            curve.insert(0, name, value)
+        curve.insert(0, "zoo", path.parent.name)
+        frames.append(curve)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
