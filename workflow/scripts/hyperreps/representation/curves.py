@@ -27,7 +27,7 @@ def read_curve(path: Path) -> pd.DataFrame:
         content = path.read_bytes()
     try:
         curve = pd.read_csv(BytesIO(content), dtype={TRAINING: float, HELD_OUT: float})
-        curve[[TRAINING, HELD_OUT]].iloc[-1]
+        curve[HELD_OUT].iloc[-1]
     except (LookupError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataFileError(
