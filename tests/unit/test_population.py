@@ -318,11 +318,19 @@ def test_an_epoch_of_two_passes_is_two_epochs(engine):
     np.testing.assert_allclose(long.accuracy["train"][:, 1:], halves, rtol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_models_may_end_before_others(engine):
+@pytest.mark.parametrize(
+    ("engine", "changes"),
+    [
+        *((engine, {}) for engine in ENGINES),
+        ("loop", {"optimizer": "sgd"}),
+        ("grouped", {"optimizer": "sgd", "momentum": 0.9}),
+        ("grouped", {"optimizer": "rmsprop"}),
+    ],
+)
+def test_models_may_end_before_others(engine, changes):
     """Whoever goes on does so as if all did, also from a state saved on the way."""
     seeds, last = [3, 4, 5, 6], np.array([2, 4, 2, 4])
-    recipe = RECIPE.model_copy(update={"epochs": 4})
+    recipe = RECIPE.model_copy(update={"epochs": 4, **changes})
     whole = train(seeds, recipe=recipe, engine=engine)
     parts = train(seeds, recipe=recipe, engine=engine, last_epochs=last)
     half = train(seeds, recipe=recipe, engine=engine, last_epochs=last, until=3)
