@@ -34,11 +34,9 @@ rule train_zoo:
             models=int(w.last) - int(w.first) + 1,
             keep=SETTINGS.zoos[w.zoo].kept_epochs,
             last_epoch=SETTINGS.zoos[w.zoo].last_epoch,
-            complete=[
-                seed
-                for seed in complete_seeds(SETTINGS.zoos[w.zoo])
-                if int(w.first) <= seed <= int(w.last)
-            ],
+            complete=complete_seeds(
+                SETTINGS.zoos[w.zoo], first=int(w.first), last=int(w.last)
+            ),
         ),
         where=where(engine=SETTINGS.compute.engine),
     shell:

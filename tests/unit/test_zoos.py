@@ -63,11 +63,13 @@ def test_only_the_test_split_is_trained_beyond_the_window():
         dataset="d", models=20, first_seed=7, window=(3, 5), keep=(0, 4), recipe=recipe
     )
     split = assign_splits(range(7, 27), fractions=settings.split)
-    assert complete_seeds(settings) == [7 + i for i in np.flatnonzero(split == "test")]
+    test = [7 + int(row) for row in np.flatnonzero(split == "test")]
+    assert complete_seeds(settings, first=7, last=26) == test
+    assert complete_seeds(settings, first=test[1], last=test[-2]) == test[1:-1]
     assert settings.last_epoch == 5
     assert settings.kept_epochs == (0, 3, 4, 5)
     whole = settings.model_copy(update={"complete": True})
-    assert (complete_seeds(whole), whole.last_epoch) == ([], 9)
+    assert (complete_seeds(whole, first=7, last=26), whole.last_epoch) == ([], 9)
 
 
 def test_each_split_has_a_model():

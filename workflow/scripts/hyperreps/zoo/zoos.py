@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +44,26 @@ def assign_splits(seeds: Sequence[int], *, fractions: Sequence[float]) -> np.nda
     return names
 
 
-def complete_seeds(settings: Zoo) -> list[int]:
+def complete_seeds(settings: Zoo, *, first: int, last: int) -> list[int]:
     """Returns the seeds of the models that are trained longer than all others.
 
     They are the test split, whose accuracy is compared at all epochs of the recipe.
+
+    Args:
+        settings: Of the zoo.
+        first: Seed from which on they are wanted.
+        last: The last seed that is.
     """
     if settings.last_epoch == settings.recipe.epochs:
         return []
-    first = settings.first_seed
-    seeds = range(first, first + settings.models)
-    split = assign_splits(seeds, fractions=settings.split)
+    seeds = _test_seeds(settings.first_seed, settings.models, settings.split)
+    return seeds[bisect_left(seeds, first) : bisect_right(seeds, last)]
+
+
+@cache
+def _test_seeds(first: int, models: int, fractions: tuple[float, ...]) -> list[int]:
+    """Returns the seeds of the test split, increasing."""
+    split = assign_splits(range(first, first + models), fractions=fractions)
     return [first + int(row) for row in np.flatnonzero(split == "test")]
 
 
