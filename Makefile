@@ -8,7 +8,8 @@
 #                    the picture of the architecture
 # make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
 # make verify makes the tables of results/reference again from what they were made from
-# make format mends formatting
+# make docs   the documentation as a site, results/site/html
+# make format mends formatting, the schema and the page of all settings
 # make slurm-packages   for root on Debian: the programs that tests/slurm needs
 
 PYTHON ?= python3
@@ -34,7 +35,7 @@ sizes_all := --width 16 64 128 128 256 400 800 --latent 4 16 100 1400 200 350 70
 	--feedforward 16 128 144 256 288 450 900 --batch-size 8 32 64 32 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo record-demo verify numbers test fuzz bench check format clean \
+.PHONY: env demo record-demo verify numbers test fuzz bench check docs format clean \
 	slurm-packages
 
 env: $(VENV)/installed
@@ -104,8 +105,13 @@ check: env
 	$(RUN) mypy
 	$(RUN) snakemake --lint
 	$(RUN) python workflow/scripts/make_schema.py --check
+	$(RUN) python bench/configuration.py --check
 	$(RUN) python bench/architecture.py --check
 	$(RUN) python bench/doc_numbers.py --check
+	$(RUN) python bench/site.py
+
+docs: env
+	$(RUN) python bench/site.py
 
 format: env
 	$(RUN) ruff format $(SOURCES)
@@ -113,6 +119,7 @@ format: env
 	$(RUN) snakefmt Snakefile rules
 	$(RUN) python workflow/scripts/make_schema.py
 	$(RUN) python workflow/scripts/make_kernel_reference.py
+	$(RUN) python bench/configuration.py
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
