@@ -16,21 +16,21 @@ from typing import Any
 import tyro
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import Settings
 from hyperreps.files.storage import replacing
 from hyperreps.settings.limits import LARGEST, MOST
 
+ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
 TOP = """# Configuration
 
 Every key, from the settings that check it; written by `make format`. An overlay, given
 by `--configfile`, needs only the keys that differ. [config.yaml](../config/config.yaml)
-and [methods.yaml](../config/methods.yaml) say more of each key, and where its value comes
-from. Unknown keys and values out of range are refused before anything runs.
+and [methods.yaml](../config/methods.yaml) say more of each key, and where its value
+comes from. Unknown keys and values out of range are refused before anything runs.
 
 The default is what a run has that does not set the key: the paper's value, or for an
 entry under a name of your own (datasets, zoos, methods) the model's. Counts end at
@@ -60,9 +60,7 @@ def text() -> str:
     return "\n".join([TOP.format(most=MOST), "## The run\n", top, *sections])
 
 
-def section(
-    path: str, schema: Schema, field: Schema, shipped: Schema
-) -> Iterator[str]:
+def section(path: str, schema: Schema, field: Schema, shipped: Schema) -> Iterator[str]:
     """Yields heading, meaning and table of a section, then of those inside it."""
     model = schema["$defs"][field["$ref"].rpartition("/")[2]]
     fields = model["properties"]

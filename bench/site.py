@@ -25,6 +25,7 @@ import tyro
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "results" / "site"
+STYLE = ROOT / "docs" / "site.css"
 PUBLIC = ROOT / "workflow" / "scripts" / "hyperreps" / "__init__.pyi"
 # a browser shows them as they are
 SHOWN = (".png", ".svg", ".csv", ".txt", ".jpg")
@@ -61,7 +62,10 @@ def place(path: Path) -> Path:
 
 def gathered() -> dict[Path, str | Path]:
     """Returns the pages and what they show: their text, or the file to copy."""
-    pages: dict[Path, str | Path] = {Path("api.md"): interface()}
+    pages: dict[Path, str | Path] = {
+        Path("api.md"): interface(),
+        Path(STYLE.name): STYLE,
+    }
     waiting = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     while waiting:
         path = waiting.pop()
@@ -124,9 +128,7 @@ def interface() -> str:
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         lines.append(f"## {node.module}\n")
-        lines += [
-            f"::: hyperreps.{node.module}.{alias.name}\n" for alias in node.names
-        ]
+        lines += [f"::: hyperreps.{node.module}.{alias.name}\n" for alias in node.names]
     return "\n".join(lines)
 
 
@@ -174,9 +176,10 @@ def problems(folder: Path) -> Iterator[str]:
             target = path if not parts.path else target
             if not target.exists():
                 yield f"{name}: {address} leads nowhere"
-            elif parts.fragment and target.suffix == ".html":
-                if unquote(parts.fragment) not in pages[target].anchors:
-                    yield f"{name}: {address} has no such anchor"
+            elif target not in pages or not parts.fragment:
+                continue
+            elif unquote(parts.fragment) not in pages[target].anchors:
+                yield f"{name}: {address} has no such anchor"
 
 
 def main() -> None:

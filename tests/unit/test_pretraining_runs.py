@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.configuration import load_settings
 from hyperreps.files.resuming import Pace, run_to_end
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation import autoencoder
@@ -19,6 +21,8 @@ from hyperreps.representation.pretraining import Pretraining
 from hyperreps.representation.reconstruction import explained_variance, layer_sums
 
 from .small_autoencoder import SMALL, plain_settings, pretrain
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_r_squared_is_one_number(cnn):
@@ -65,6 +69,24 @@ def test_pretraining_depends_on_its_seed_only(cnn):
     torch.rand(3)  # torch's own generator must not matter
     assert first.curve == pretrain(cnn, 1).curve
     assert first.curve != pretrain(cnn, 1, seed=2).curve
+
+
+def test_ten_networks_are_remembered(cnn):
+    """By config/overfit.yaml, with a smaller model and fewer steps."""
+    files = (ROOT / "config", ROOT / "config" / "overfit.yaml")
+    settings = load_settings(read_over_shipped(*files)).variant("overfit", zoo="ten")
+    smaller = {"blocks": 1, "feedforward": 64, "latent": 256, "epochs": 50}
+    settings = settings.model_copy(update={**smaller, "precision": "float32"})
+    ten, others = (
+        initial_weights(cnn, initialization="uniform_fan_in", seeds=range(*seeds))
+        for seeds in ((0, 10), (10, 12))
+    )
+    training = Pretraining(ten, others, cnn, settings=settings, seed=1)
+    for _ in range(settings.epochs):
+        training.run_epoch()
+    assert training.curve[-1]["r2_scaled_train"] > 0.99
+    # new ones of random weights have nothing that could be known
+    assert training.curve[-1]["r2_scaled_held_out"] < 0.1
 
 
 def test_pretraining_learns_what_networks_share(cnn):

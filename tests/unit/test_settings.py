@@ -45,6 +45,8 @@ def test_the_papers_config_is_the_papers():
         ["novelty", "novelty_imported"],
         ["novelty", "novelty_imported", "novelty_capacity"],
         ["ablation"],
+        ["overfit"],
+        ["demo", "diagnose"],
         ["autoencoder_2021"],
     ],
 )
