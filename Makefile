@@ -5,7 +5,7 @@
 # make bench  speed of all engines against plain PyTorch, in under two minutes
 # make check  formatting, lint, types, schema, numbers, dry runs: the quick part of make test
 # make numbers       writes the numbers of README.md and docs/ from their CSV files, and
-#                    the picture of the architecture
+#                    the pictures of the architecture and of docs/diagnose.md
 # make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
 # make verify makes the tables of results/reference again from what they were made from
 # make docs   the documentation as a site, results/site/html
@@ -66,6 +66,7 @@ verify: env
 numbers: env
 	$(RUN) python bench/costs.py --output docs/measurements/estimate.csv >/dev/null
 	$(RUN) python bench/architecture.py
+	$(RUN) python bench/diagnosis.py
 	$(RUN) python bench/doc_numbers.py
 
 bench: env
@@ -107,6 +108,7 @@ check: env
 	$(RUN) python workflow/scripts/make_schema.py --check
 	$(RUN) python bench/configuration.py --check
 	$(RUN) python bench/architecture.py --check
+	$(RUN) python bench/diagnosis.py --check
 	$(RUN) python bench/doc_numbers.py --check
 	$(RUN) python bench/site.py
 

@@ -34,8 +34,8 @@ from hyperreps.settings.stages import HyperRep
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "measurements"
-NAME = "diagnose_{}.png"
-HEIGHT = 2.4
+NAME, ACCURACY = "diagnose_{}.png", "accuracy"
+HEIGHT = 2.5  # inches
 
 
 class Study(NamedTuple):
@@ -74,7 +74,7 @@ PERMUTED = frozenset({"permutation", "permutations"})
 CURVES = {
     "permutations": Curve(MNIST, PERMUTED, "permutations", "permutations shown"),
     "alignment": Curve(
-        MNIST, frozenset({"alignment", "permutation"}), "alignment", "coordinates"
+        MNIST, frozenset({"alignment", "permutation"}), "alignment", "networks"
     ),
     "latent": Curve(MNIST, frozenset({"latent"}), "latent", "size of the latent"),
     "steps": Curve(MNIST, frozenset({"epochs"}), "epochs", "epochs"),
@@ -85,8 +85,9 @@ CURVES = {
         DIGITS, frozenset({"width", "feedforward"}), "width", "width of a token"
     ),
 }
-# names of settings of permutations and alignment, in their order
-NONE, FIRST = "none", ("not aligned, all permutations", "not aligned", "aligned")
+# what networks are shown in, from left to right
+COORDINATES = ("permuted", "as trained", "aligned")
+SHOWN = "r2_shown"  # differs from r2_training where permutations are fixed
 
 
 def measured(study: Study) -> pd.DataFrame:
@@ -110,79 +111,89 @@ def settings_of(study: Study) -> dict[str, HyperRep]:
 def value(settings: HyperRep, key: str) -> float | str:
     """Returns the place of a variant on the axis of a setting."""
     if key == "permutations":
-        return str(settings.permutations) if settings.permutation else NONE
+        return str(settings.permutations) if settings.permutation else "none"
     if key == "alignment":
-        if settings.alignment != "none":
-            return FIRST[2]
-        return FIRST[0] if settings.permutation else FIRST[1]
+        aligned = settings.alignment != "none"
+        return COORDINATES[2 if aligned else not settings.permutation]
     return float(getattr(settings, key))
 
 
 def rank(place: float | str) -> float:
     """Returns where on an axis a place is: none first, all last."""
-    if place in FIRST:
-        return FIRST.index(str(place))
-    return float({NONE: 0, "all": "inf"}.get(str(place), place))
+    if place in COORDINATES:
+        return COORDINATES.index(str(place))
+    return float({"none": 0, "all": "inf"}.get(str(place), place))
 
 
 def points(curve: Curve) -> pd.DataFrame:
     """Returns what was measured along a setting, by its values, in their order."""
     table, known = measured(curve.study), settings_of(curve.study)
-    along = [not set(keys.split()) - curve.keys for keys in table["changed"]]
-    table = table[along]
+    table = table[[not set(keys.split()) - curve.keys for keys in table["changed"]]]
     table.index = [value(known[name], curve.shown) for name in table.index]
     return table.loc[sorted(table.index, key=rank)]
 
 
 def draw_curve(curve: Curve) -> Figure:
-    """Draws R2 and accuracy along a setting."""
+    """Draws R2 and accuracy along a setting; values are spaced evenly."""
     data = points(curve)
     figure = Figure(figsize=(WIDE, HEIGHT))
-    places = [str(p) if isinstance(p, str) else f"{p:g}" for p in data.index]
+    places = [p if isinstance(p, str) else f"{p:g}" for p in data.index]
+    look = "" if curve.shown == "alignment" else "-"
     for axes, (measure, lines) in zip(
         figure.subplots(1, 2), LINES.items(), strict=True
     ):
         for quantity, (label, colour) in lines.items():
-            axes.plot(places, data[quantity], marker=".", color=colour, label=label)
-        axes.set_xlabel(curve.label)
-        if curve.shown == "alignment":
-            axes.set_xticks(
-                range(len(places)), [p.replace(", ", ",\n") for p in places]
+            if quantity == SHOWN and curve.shown != "permutations":
+                continue
+            axes.plot(
+                places, data[quantity], marker=".", ls=look, c=colour, label=label
             )
+        axes.set_xlabel(curve.label)
+        axes.margins(x=0.1)
         finish(axes, measure)
+    explain(figure)
     return figure
 
 
 def draw_accuracy() -> Figure:
     """Draws accuracy over R2 of all variants: reconstructions, and samples."""
-    figure = Figure(figsize=(WIDE, HEIGHT + 0.4))
+    figure = Figure(figsize=(WIDE, HEIGHT))
     studies = {"MNIST": MNIST, "digits": DIGITS}
-    lines = LINES["test accuracy"]
-    for axes, (zoo, study) in zip(
-        figure.subplots(1, 2, sharey=True), studies.items(), strict=True
-    ):
+    for axes, (zoo, study) in zip(figure.subplots(1, 2), studies.items(), strict=True):
         data = measured(study)
-        for quantity, (label, colour) in lines.items():
+        for quantity, (label, colour) in LINES["test accuracy"].items():
             r_squared = "r2_training" if "training" in quantity else "r2_held_out"
             axes.scatter(data[r_squared], data[quantity], s=9, c=colour, label=label)
-        axes.set_title(zoo)
-        axes.set_xlabel("R² of the same networks; of samples: held out")
+        axes.set_title(zoo, loc="left")
+        axes.set_xlabel("R² of training, else of held-out networks")
+        axes.set_xlim(min(0, axes.get_xlim()[0]), 1)
         finish(axes, "test accuracy")
+    explain(figure)
     return figure
 
 
 def finish(axes: Axes, measure: str) -> None:
-    """Sets the limits of accuracies and of R2, and the legend."""
+    """Sets the limits of accuracies and of R2."""
     axes.set_ylabel(measure)
     axes.set_ylim(min(0, max(axes.get_ylim()[0], -0.2)), 1)
     if measure == "test accuracy":
         percent(axes.yaxis)
-    axes.legend(fontsize=6)
+
+
+def explain(figure: Figure) -> None:
+    """Puts one legend below all panels."""
+    found = [axes.get_legend_handles_labels() for axes in figure.axes]
+    names = {
+        name: handle
+        for handles, labels in found
+        for handle, name in zip(handles, labels, strict=True)
+    }
+    figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=3)
 
 
 def figures() -> Iterator[tuple[str, Figure]]:
     """Yields the name of each figure and the figure."""
-    yield "accuracy", draw_accuracy()
+    yield ACCURACY, draw_accuracy()
     for name, curve in CURVES.items():
         yield name, draw_curve(curve)
 
@@ -200,7 +211,7 @@ def main(*, check: bool = False) -> None:
         check: Only fail if a figure is not of the numbers that there are.
     """
     if check:
-        paths = [MEASURED / NAME.format(name) for name in ("accuracy", *CURVES)]
+        paths = [MEASURED / NAME.format(name) for name in (ACCURACY, *CURVES)]
         stale = [path.name for path in paths if drawn_from(path) != digest()]
         if stale:
             sys.exit(f"error: {', '.join(stale)}: not of their CSV; run make numbers")
