@@ -36,6 +36,7 @@ The default is what a run has that does not set the key: the paper's value, or f
 entry under a name of your own (datasets, zoos, methods) the model's. Counts end at
 {most:,}.
 """
+TOGETHER = "\N{NO-BREAK SPACE}"
 HEADING = "| key | values | default | what it does |\n|---|---|---|---|\n"
 # defaults that are too long to read
 ITEMS = 4
@@ -115,7 +116,7 @@ def _number(kind: str, field: Schema) -> str:
     high, under = field.get("maximum", math.inf), field.get("exclusiveMaximum")
     if kind == "integer" and under is not None:
         high, under = under - 1, None
-    last = "2^31 - 1" if high == 2**31 - 1 else f"{high:g}"
+    last = "2³¹ - 1" if high == 2**31 - 1 else f"{high:g}"
     bounded = high < LARGEST and high != MOST
     ends = [f"> {over:g}"] if over is not None else []
     if low > -LARGEST:
@@ -124,7 +125,8 @@ def _number(kind: str, field: Schema) -> str:
         ends.append(f"≤ {last}")
     if under is not None:
         ends.append(f"< {under:g}")
-    return ", ".join([kind, *ends])
+    # an end stays in one line
+    return ", ".join([kind, *(end.replace(" ", TOGETHER) for end in ends)])
 
 
 def _list(field: Schema) -> str:
