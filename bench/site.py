@@ -201,7 +201,9 @@ def main() -> None:
         sys.exit(code)
     if found := list(problems(SITE / "html")):
         sys.exit("\n".join(f"error: {line}" for line in found))
-    print(SITE / "html" / "index.html")
+    html = (SITE / "html").relative_to(ROOT)
+    # a browser that opens files lets no worker look into the index
+    print(f"{html}/index.html; to search it: python -m http.server -d {html}")
 
 
 if __name__ == "__main__":
