@@ -137,7 +137,7 @@ def draw_curve(curve: Curve) -> Figure:
     """Draws R2 and accuracy along a setting; values are spaced evenly."""
     data = points(curve)
     figure = Figure(figsize=(WIDE, HEIGHT))
-    places = [p if isinstance(p, str) else f"{p:g}" for p in data.index]
+    places = [p if isinstance(p, str) else _short(p) for p in data.index]
     look = "" if curve.shown == "alignment" else "-"
     for axes, (measure, lines) in zip(
         figure.subplots(1, 2), LINES.items(), strict=True
@@ -166,7 +166,7 @@ def draw_accuracy() -> Figure:
             axes.scatter(data[r_squared], data[quantity], s=9, c=colour, label=label)
         axes.set_title(zoo, loc="left")
         axes.set_xlabel("R² of training, else of held-out networks")
-        axes.set_xlim(min(0, axes.get_xlim()[0]), 1)
+        axes.set_xlim(lowest(axes.get_xlim()[0]), 1)
         finish(axes, "test accuracy")
     explain(figure)
     return figure
@@ -175,9 +175,18 @@ def draw_accuracy() -> Figure:
 def finish(axes: Axes, measure: str) -> None:
     """Sets the limits of accuracies and of R2."""
     axes.set_ylabel(measure)
-    axes.set_ylim(min(0, max(axes.get_ylim()[0], -0.2)), 1)
+    axes.set_ylim(lowest(axes.get_ylim()[0]), 1)
     if measure == "test accuracy":
         percent(axes.yaxis)
+
+
+def _short(number: float) -> str:
+    return f"{number:g}" if number >= 0.001 else f"{number:.0e}".replace("e-0", "e-")
+
+
+def lowest(value: float) -> float:
+    """Returns where an axis begins; an R2 far below 0 would hide all others."""
+    return min(0, max(value, -0.2))
 
 
 def explain(figure: Figure) -> None:
@@ -188,7 +197,10 @@ def explain(figure: Figure) -> None:
         for handles, labels in found
         for handle, name in zip(handles, labels, strict=True)
     }
-    figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=3)
+    columns = 4 if len(names) == 4 else 3
+    figure.legend(
+        names.values(), names.keys(), loc="outside lower center", ncols=columns
+    )
 
 
 def figures() -> Iterator[tuple[str, Figure]]:
