@@ -121,8 +121,8 @@ def source(name: Path, text: str) -> str:
 def interface() -> str:
     """Returns the page of the public interface: a heading per module, its names."""
     lines = [
-        "# Library\n\nWhat `import hyperreps` hands out, from the docstrings. Shapes"
-        " are those of the [glossary](glossary.md).\n"
+        "# API\n\nWhat `import hyperreps` hands out, from the docstrings, by module."
+        " The keys of settings are those of the [configuration](configuration.md).\n"
     ]
     for node in ast.parse(PUBLIC.read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.ImportFrom) or not node.level:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from bench import site
 
+import hyperreps
+
 ROOT = site.ROOT
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
@@ -96,6 +98,11 @@ def test_what_leads_nowhere_is_found(
     (tmp_path / "a.html").write_text(body, encoding="utf-8")
     (tmp_path / "b.html").write_text('<p id="there">', encoding="utf-8")
     assert list(site.problems(tmp_path)) == ([problem] if problem else [])
+
+
+def test_the_page_of_the_interface_has_every_public_name() -> None:
+    described = re.findall(r"^::: hyperreps\..*\.(\w+)$", site.interface(), re.M)
+    assert len(described) == len(hyperreps.__all__)
 
 
 def test_every_page_is_in_the_menu_or_linked_from_one() -> None:
