@@ -196,7 +196,9 @@ def main() -> None:
                 target.write_text(content, encoding="utf-8")
     except SiteError as error:
         sys.exit(f"error: {error}")
-    command = ["zensical", "build", "--clean", "--strict", "-f", "mkdocs.yml"]
+    # as a module: the environment need not be active
+    build = [sys.executable, "-m", "zensical", "build", "-f", "mkdocs.yml"]
+    command = [*build, "--clean", "--strict"]
     if code := subprocess.run(command, cwd=ROOT, check=False).returncode:
         sys.exit(code)
     if found := list(problems(SITE / "html")):
