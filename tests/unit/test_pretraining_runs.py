@@ -75,7 +75,7 @@ def test_ten_networks_are_remembered(cnn):
     """By config/overfit.yaml, with a smaller model and fewer steps."""
     files = (ROOT / "config", ROOT / "config" / "overfit.yaml")
     settings = load_settings(read_over_shipped(*files)).variant("overfit", zoo="ten")
-    smaller = {"blocks": 1, "feedforward": 64, "latent": 256, "epochs": 50}
+    smaller = {"blocks": 1, "feedforward": 64, "latent": 256, "epochs": 80}
     settings = settings.model_copy(update={**smaller, "precision": "float32"})
     ten, others = (
         initial_weights(cnn, initialization="uniform_fan_in", seeds=range(*seeds))
