@@ -134,8 +134,8 @@ def write_networks(path: Path, seed: int) -> None:
 
 def write_states(folder: Path, seed: int) -> None:
     weights = np.random.default_rng(seed).normal(size=(3, 1, 2464)).astype(np.float32)
-    cnn = build("cnn", channels=1)
-    write_files(folder, weights, cnn, epochs=[1], seeds=[1, 2, 3], suffix=".pt")
+    about = {"epochs": [1], "seeds": [1, 2, 3], "suffix": ".safetensors"}
+    write_files(folder, weights, build("cnn", channels=1), **about)
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +245,8 @@ def test_other_content_plans_what_is_made_of_it(place: Place) -> None:
     write_networks(files / "networks.npz", seed=1)
     assert place.plans() == IMPORT
     write_networks(files / "networks.npz", seed=0)
-    (files / "networks" / "network_2.pt").unlink()
-    (files / "networks" / "network_1.pt").rename(files / "networks" / "network_2.pt")
+    shutil.rmtree(files / "networks")
+    write_states(files / "networks", seed=1)
     assert place.plans() == IMPORT
     shutil.rmtree(files / "networks")
     write_states(files / "networks", seed=0)

@@ -99,16 +99,16 @@ class FolderSource:
         said: dict[str, dict[str, Any]] = {}
         try:
             for about in read_json(path):
-                said |= {Path(entry["file"]).name: entry for entry in about["networks"]}
+                said |= {str(entry["file"]): entry for entry in about["networks"]}
             for model, files in enumerate(self.files):
                 for epoch, file in zip(self.columns, files, strict=True):
-                    if file.name in said:
-                        self._record(model, epoch, said[file.name]["accuracy"]["test"])
+                    if file.stem in said:
+                        self._record(model, epoch, said[file.stem]["accuracy"]["test"])
         except (LookupError, TypeError) as error:
             raise DataFileError(
                 f"{path}: is not what export.py writes ({error!r}); move it away"
             ) from error
-        return [said.get(files[0].name, {}).get("seed") for files in self.files]
+        return [said.get(files[0].stem, {}).get("seed") for files in self.files]
 
     def _record(self, model: int, epoch: object, value: object) -> None:
         # the authors write -999 for what was not measured
