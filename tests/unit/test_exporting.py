@@ -55,7 +55,7 @@ CURVE = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
-    """A run's folder: images, a zoo, samples, finetuned ones, a hyper-representation."""
+    """A run's folder: images, zoo, samples, finetuned ones, hyper-representation."""
     root = tmp_path_factory.mktemp("results")
     about = {"kind": "dataset", "dataset": "toy", "mean": [0.4], "std": [0.2]}
     write_arrays(root / "datasets" / "toy.h5", make_images(), attributes=about)

@@ -86,18 +86,13 @@ def choose(
         recorded = [0] if "epochs" not in file else file["epochs"][()].tolist()
         epochs = sorted({*epochs}) or [_last(attributes, recorded)]
         columns = epoch_columns(path, recorded, wanted=epochs)
-        count = len(file["weights"])
-        if strange := sorted({*rows} - {*range(count)}):
-            raise SettingsError(
-                f"--networks: {path} has networks 0..{count - 1}, not {strange}"
-            )
-        chosen = np.array(sorted({*rows}) or range(count))
+        chosen = _rows(path, rows, count=len(file["weights"]))
         weights = np.stack([_weights(file, column)[chosen] for column in columns])
         sound = np.isfinite(weights).all(axis=(0, 2))
         if "diverged" in file:
             sound &= file["diverged"][()][chosen] < 0
         if not sound.all():
-            _leave_out(path, chosen[~sound], epochs, asked=bool(rows))
+            _leave_out(path, chosen[~sound].tolist(), epochs, strict=bool(rows))
         if not sound.any():
             raise DataFileError(f"{path}: no network is finite at all of {epochs}")
         chosen, weights = chosen[sound], weights[:, sound]
@@ -125,14 +120,23 @@ def _weights(file: h5py.File, column: int) -> Float[np.ndarray, "models paramete
     return values[()] if values.ndim == 2 else values[:, column]
 
 
+def _rows(path: Path, rows: Sequence[int], *, count: int) -> np.ndarray:
+    if strange := sorted({*rows} - {*range(count)}):
+        raise SettingsError(
+            f"--networks: {path} has networks 0..{count - 1}, not {strange}"
+        )
+    return np.array(sorted({*rows}) or range(count))
+
+
 def _leave_out(
-    path: Path, rows: Sequence[int], epochs: Sequence[int], *, asked: bool
+    path: Path, rows: Sequence[int], epochs: Sequence[int], *, strict: bool
 ) -> None:
+    """Logs which networks are left out, or refuses them where they were asked for."""
     problem = (
         f"{path}: {len(rows)} networks diverged or are not finite at all of"
         f" {list(epochs)}, network {rows[0]} first"
     )
-    if asked:
+    if strict:
         raise DataFileError(f"{problem}; ask for others")
     log.info("%s; they are left out", problem)
 
