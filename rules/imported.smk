@@ -1,8 +1,19 @@
 """Networks trained elsewhere -> <results>/zoos/{zoo}.h5."""
 
+from hyperreps.zoo.folders import networks_digest
+
+
+@cache
+def get_networks_digests(zoo):
+    """Returns a hash of the networks of a zoo; in a folder, of those that are read."""
+    return [
+        networks_digest(Path(path), SETTINGS.zoos[zoo])
+        for path in get_own_file("zoos", zoo, "weights")
+    ]
+
 
 rule import_zoo:
-    """Turns an npz file of networks into a zoo and evaluates them."""
+    """Turns an npz file or a folder of networks into a zoo and evaluates them."""
     input:
         dataset=lambda w: get_dataset(w.zoo),
         weights=lambda w: get_own_file("zoos", w.zoo, "weights"),
@@ -23,7 +34,7 @@ rule import_zoo:
     params:
         code=fingerprint("import_zoo.py"),
         command=command("import_zoo.py"),
-        contents=lambda w: contents(get_own_file("zoos", w.zoo, "weights")),
+        contents=lambda w: get_networks_digests(w.zoo),
         flags=lambda w: flags(
             name=w.zoo,
             settings=SETTINGS.zoos[w.zoo].model_copy(update={"hyper_rep": {}}),

@@ -154,7 +154,7 @@ def networks() -> dict[str, np.ndarray]:
 
 def read_networks(path: Path) -> None:
     """Reads networks as import_zoo.py does, and checks what comes of it."""
-    weights, epochs, seeds = read_imported(path, IMPORTED, CNN)
+    weights, epochs, seeds, *_ = read_imported(path, IMPORTED, CNN)
     assert weights.dtype == np.float32
     assert weights.shape == (4, len(epochs), CNN.parameters)
     assert np.isfinite(weights).all()

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from hyperreps.config.config_files import read_config
+from hyperreps.networks.architectures import build
 
+from ..network_files import write_files
 from .project import SMOKE, TRACEBACK, Finished, Project, job_counts
 
 PYTHON = (sys.executable, "-m", "snakemake")
@@ -26,15 +28,19 @@ RECIPE = {
     "epochs": 1,
 }
 ZOO = {"dataset": "own", "models": 3, "window": [1, 1], "recipe": RECIPE}
-# a zoo that is trained on one's own images, and one of one's own networks
+# a zoo that is trained on one's own images, and two of one's own networks
 TINY = {
     "experiment": "tiny",
     "data_dir": "~/files",
     "datasets": {
         "own": {"source": "npz", "path": "$OWN_IMAGES/own.npz", "validation": 10}
     },
-    "zoos": {"trained": ZOO, "imported": ZOO | {"weights": "networks.npz"}},
-    "in_distribution": {"zoos": ["trained", "imported"], "epochs": [0, 1]},
+    "zoos": {
+        "trained": ZOO,
+        "imported": ZOO | {"weights": "networks.npz"},
+        "files": ZOO | {"weights": "networks"},
+    },
+    "in_distribution": {"zoos": ["trained", "imported", "files"], "epochs": [0, 1]},
     # without the time to compile
     "compute": {"device": "cpu", "engine": "grouped"},
     **{name: {"zoos": []} for name in ("samplers", "architectures", "novelty")},
@@ -63,7 +69,7 @@ config*) echo '{{"get": {{"channel_priority": "strict"}}}}' ;;
 esac
 """
 IMPORT = {"import_zoo": 1}
-EVERYTHING = {"prepare_dataset": 1, "train_zoo": 1, "merge_zoo": 1, **IMPORT}
+EVERYTHING = {"prepare_dataset": 1, "train_zoo": 1, "merge_zoo": 1, "import_zoo": 2}
 
 
 class Place(Project):
@@ -126,6 +132,12 @@ def write_networks(path: Path, seed: int) -> None:
     np.savez(path, weights=weights, epochs=[1], seeds=[1, 2, 3])
 
 
+def write_states(folder: Path, seed: int) -> None:
+    weights = np.random.default_rng(seed).normal(size=(3, 1, 2464)).astype(np.float32)
+    about = {"epochs": [1], "seeds": [1, 2, 3], "suffix": ".safetensors"}
+    write_files(folder, weights, build("cnn", channels=1), **about)
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Makes the tiny zoos, from another folder and with no environment activated."""
@@ -133,6 +145,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     Project.from_checkout(root / "checkout")
     write_images(root / "files" / "images" / "own.npz", seed=0)
     write_networks(root / "files" / "networks.npz", seed=0)
+    write_states(root / "files" / "networks", seed=0)
     place = Place(root)
     place.root.mkdir()
     done = place.run([*PYTHON, *place.tiny("--cores", "2")], **place.environment())
@@ -152,7 +165,7 @@ def test_a_run_from_another_folder_without_an_environment(
 ) -> None:
     root, output = started
     assert job_counts(output) == EVERYTHING | {"zoos": 1}
-    for name in ("trained", "imported"):
+    for name in TINY["zoos"]:
         assert (root / "run" / "results" / "tiny" / "zoos" / f"{name}.h5").exists()
     # no folder is called by what stands for one
     assert not {"~", "$OWN_IMAGES"} & {path.name for path in root.rglob("*")}
@@ -232,6 +245,12 @@ def test_other_content_plans_what_is_made_of_it(place: Place) -> None:
     write_networks(files / "networks.npz", seed=1)
     assert place.plans() == IMPORT
     write_networks(files / "networks.npz", seed=0)
+    shutil.rmtree(files / "networks")
+    write_states(files / "networks", seed=1)
+    assert place.plans() == IMPORT
+    shutil.rmtree(files / "networks")
+    write_states(files / "networks", seed=0)
+    assert place.plans() == {}
     write_images(files / "images" / "own.npz", seed=1)
     for path in (files / "networks.npz", files / "images" / "own.npz"):
         os.utime(path, (0, 0))  # as from an archive: older than the results

@@ -17,7 +17,7 @@ from hyperreps.networks.architectures import build
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Zoo
-from hyperreps.zoo.imported import log_medians, read_imported
+from hyperreps.zoo.imported import log_medians, log_recorded, read_imported
 from hyperreps.zoo.zoos import assign_splits, split_counts, zoo_attributes
 
 
@@ -31,17 +31,16 @@ def main(
     count: int | None = None,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
 ) -> None:
-    """Writes zoos/{zoo}.h5 with the epochs of the npz file; others are not known.
+    """Writes zoos/{zoo}.h5 with the epochs that were read; others are not known.
 
-    The file has weights [models, epochs, parameters] in the vector order of
-    docs/data_format.md, epochs [epochs], increasing, and seeds [models], all different.
+    docs/own_zoo.md describes what is read: an npz file, or a folder of networks.
 
     Args:
         dataset: Prepared images, on which the networks are evaluated.
         name: Of the zoo.
-        settings: Of the zoo; its weights name the file.
+        settings: Of the zoo; its weights name the file or folder.
         output: HDF5 file to write.
-        data_dir: Folder of the file. The environment variable HYPERREPS_DATA overrides
+        data_dir: Folder it is in. The environment variable HYPERREPS_DATA overrides
             it. ~ and $NAME are replaced.
         count: Evaluate on the first so many images of each split; none: on all.
         machine: Where it computes.
@@ -51,7 +50,8 @@ def main(
     network = build(settings.architecture, channels=file.channels)
     weights_file = expanded(settings.weights, key=f"zoos.{name}.weights")
     path = data_folder(data_dir) / weights_file
-    weights, epochs, seeds = read_imported(path, settings, network)
+    imported = read_imported(path, settings, network)
+    weights, epochs, seeds = imported.weights, imported.epochs, imported.seeds
     rows = torch.from_numpy(weights).flatten(0, 1).to(place)
     measured, labels = {}, {}
     for split, part in file.on(place).items():
@@ -69,7 +69,9 @@ def main(
             known = np.full((len(seeds), epochs[-1] + 1), np.nan, np.float32)
             known[:, epochs] = values.reshape(weights.shape[:2])
             measured[f"{kind}/{split}"] = known
-    log_medians(path, epochs, measured["accuracy/test"][:, epochs], labels["test"])
+    accuracy = measured["accuracy/test"][:, epochs]
+    log_medians(path, epochs, accuracy, labels["test"])
+    log_recorded(path, imported, accuracy)
     split = assign_splits(seeds.tolist(), fractions=settings.split)
     write_arrays(
         output,
@@ -81,7 +83,10 @@ def main(
             "diverged": np.full(len(seeds), -1),
             **measured,
         },
-        attributes=zoo_attributes(name, settings, network, dataset=file.name),
+        attributes={
+            **zoo_attributes(name, settings, network, dataset=file.name),
+            "imported": imported.about,
+        },
     )
     logging.info("%s: %d models (%s)", output, len(split), split_counts(split))
 

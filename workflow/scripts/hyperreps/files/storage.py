@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -85,6 +86,34 @@ def reading_from(path: Path | str) -> Iterator[None]:
 
 
 @contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Names the reason where the system keeps a file from being written.
+
+    Raises:
+        OutputError: If the disk is full or may not be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); mend that and run again"
+        ) from error
+
+
+def _temporary(path: Path) -> Path:
+    """Returns the name under which this process writes a file or folder."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _leftovers(path: Path) -> Iterator[Path]:
+    """Returns what killed jobs left under such names."""
+    return path.parent.glob(f".{glob.escape(path.name)}.*.tmp")
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside path and renames it to path on success.
 
@@ -93,25 +122,44 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the disk is full or may not be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # of killed jobs
-        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            leftover.unlink(missing_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        reason = os.strerror(error.errno).lower()
-        raise OutputError(
-            f"{path}: cannot be written ({reason}); mend that and run again"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = _temporary(path)
+    with writing_to(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in _leftovers(path):
+                leftover.unlink(missing_ok=True)
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder that takes the name path on success, and is gone otherwise.
+
+    Raises:
+        OutputError: If there is something of this name, or as replacing().
+    """
+    if os.path.lexists(path):
+        raise OutputError(f"{path}: is there already; move it away or name another")
+    temporary = _temporary(path)
+    with writing_to(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in _leftovers(path):
+                shutil.rmtree(leftover)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as written:
+                        os.fsync(written.fileno())
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def identity(path: Path) -> str:
@@ -262,14 +310,14 @@ def reserve(
 
 
 @contextmanager
-def opened(path: Path, *, kind: str) -> Iterator[h5py.File]:
+def opened(path: Path, *, kind: str | tuple[str, ...]) -> Iterator[h5py.File]:
     """Opens an HDF5 file of this project; the block does nothing but read from it.
 
     The first time a process opens it, all of it is compared with its checksum.
 
     Args:
         path: The file.
-        kind: The value its attribute "kind" must have, such as "zoo".
+        kind: The value its attribute "kind" must have, such as "zoo", or several.
 
     Raises:
         DataFileError: If it is missing, damaged, of another kind, or has the name of
@@ -336,7 +384,9 @@ def _checksum(file: IO[bytes]) -> tuple[int, bytes]:
     return place, digest.digest() if old else digest.hexdigest().encode()
 
 
-def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
+def check_identity(
+    path: Path, about: Mapping[str, Any], *, kind: str | tuple[str, ...]
+) -> None:
     """Compares what a file says it is with what is expected at its place.
 
     Args:
@@ -348,8 +398,10 @@ def check_identity(path: Path, about: Mapping[str, Any], *, kind: str) -> None:
         DataFileError: If its kind or its name is another.
     """
     found = about.get("kind", "unknown")
-    if found != kind:
-        raise DataFileError(f"{path}: holds {found!r}, but {kind!r} is needed here")
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if found not in kinds:
+        needed = " or ".join(map(repr, kinds))
+        raise DataFileError(f"{path}: holds {found!r}, but {needed} is needed here")
     name = about.get("name", "unknown")
     if name != identity(path):
         raise DataFileError(

@@ -8,19 +8,22 @@ maps between tokens and the transformer's width. Source: Schuerholt et al. 2022,
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..files.storage import DataFileError
 from ..files.tensors import read_tensors, write_tensors
 from ..networks.architectures import Architecture, build
 from ..numbers.shapes import Float, Int
 from ..settings.stages import HyperRep
 from ..symmetry.permutations import invariant_mean
+from .hub import read_folder, write_folder
 
 # initial bias of the projection head's linear maps
 HEAD_BIAS = 0.01
@@ -367,6 +370,50 @@ class HyperRepresentation(nn.Module):
         self.train(was_training)
         return mapped
 
+    def to_folder(
+        self, folder: Path | str, *, trained_on: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes a folder that the Hugging Face Hub takes as it is.
+
+        Args:
+            folder: To make: README.md, config.json and model.safetensors.
+            trained_on: What describe() knows of its training, for the model card.
+
+        Raises:
+            OutputError: If there is something of this name, or it cannot be written.
+        """
+        config = {
+            "architecture": self.architecture.name,
+            "channels": self.architecture.channels,
+            "settings": self.settings.model_dump(),
+            "zoo": self.zoo,
+            "seed": self.seed,
+            "trained_on": trained_on or {},
+        }
+        write_folder(
+            Path(folder), self.state_dict(), config, architecture=self.architecture
+        )
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path | str, *, device: torch.device | str = "cpu"
+    ) -> HyperRepresentation:
+        """Reads what to_folder() wrote, ready for use (evaluation mode).
+
+        Raises:
+            DataFileError: If a file is missing, damaged or of another model.
+        """
+        tensors, config = read_folder(Path(folder))
+        try:
+            model = _built(tensors, config, HyperRep(**config["settings"]))
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataFileError(
+                f"{folder}: config.json does not describe model.safetensors ({reason});"
+                " get both anew"
+            ) from error
+        return model.to(device)
+
 
 def _projection_head(settings: HyperRep) -> nn.Sequential:
     """Builds the head of the contrastive loss: batch norm after every linear map.
@@ -410,12 +457,20 @@ def load(path: Path, *, device: torch.device) -> HyperRepresentation:
         DataFileError: If the file is missing, damaged or of another kind.
     """
     tensors, about = read_tensors(path, kind="hyper_rep")
+    settings = HyperRep(**json.loads(about["settings"]))
+    return _built(tensors, about, settings).to(device)
+
+
+def _built(
+    tensors: Mapping[str, Tensor], about: Mapping[str, Any], settings: HyperRep
+) -> HyperRepresentation:
+    """Returns a model with these tensors, in evaluation mode."""
     model = HyperRepresentation(
         build(about["architecture"], channels=int(about["channels"])),
-        HyperRep(**json.loads(about["settings"])),
+        settings,
         Normalization(*(tensors[name] for name in Normalization._fields)),
         zoo=about["zoo"],
         seed=int(about["seed"]),
     )
     model.load_state_dict(tensors)
-    return model.eval().to(device)
+    return model.eval()

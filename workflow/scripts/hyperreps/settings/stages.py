@@ -162,8 +162,8 @@ class Zoo(Strict):
     )
     weights: Text = Field(
         "",
-        description="npz file below data_dir with networks trained elsewhere by this"
-        " recipe (weights, epochs, seeds); empty: they are trained here.",
+        description="npz file or folder below data_dir with networks trained elsewhere"
+        " by this recipe (docs/own_zoo.md); empty: they are trained here.",
     )
     hyper_rep: dict[str, Any] = Field(
         {}, description="Keys of hyper_rep that are different for this zoo."

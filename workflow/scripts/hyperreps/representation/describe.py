@@ -1,0 +1,54 @@
+"""What a hyper-representation of a run was trained on, and how well it reconstructs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..files.storage import DataFileError, read_arrays
+from ..settings.stages import SettingsError, Zoo
+from .curves import HELD_OUT, TRAINING, read_curve
+
+# R2 by what its errors are measured in: as the networks are, or in units of the layers
+UNITS = {
+    "held_out": {"plain": "r2_held_out", "by layer": HELD_OUT},
+    "training": {"plain": "r2_train", "by layer": TRAINING},
+}
+
+
+def describe(path: Path, *, zoo: str, file: Path | None) -> dict[str, Any]:
+    """Returns what is known of the training of a hyper-representation, for JSON.
+
+    Args:
+        path: Its file; the training curve lies beside it.
+        zoo: Name of the zoo that it was trained on.
+        file: Of that zoo; None: where a run of the workflow has it.
+
+    Raises:
+        DataFileError: If the curve or the zoo is missing or damaged.
+        SettingsError: If the file is another zoo's.
+    """
+    last = read_curve(path.with_suffix(".csv")).iloc[-1]
+    file = file or path.parents[2] / "zoos" / f"{zoo}.h5"
+    if not file.exists():
+        raise DataFileError(f"{file}: no such file; name it by --zoo")
+    arrays, attributes = read_arrays(file, "split", kind="zoo")
+    if attributes["zoo"] != zoo:
+        raise SettingsError(
+            f"--zoo: {file} is {attributes['zoo']!r}, but {path} was trained on {zoo!r}"
+        )
+    settings = Zoo(**json.loads(attributes["settings"]))
+    return {
+        "dataset": attributes["dataset"],
+        "networks": int((arrays["split"] == "train").sum()),
+        "held_out": int((arrays["split"] == "val").sum()),
+        "window": settings.window,
+        # of what is varied, all values
+        "recipe": settings.recipe.model_dump() | settings.variations,
+        "epochs": int(last["epoch"]),
+        "r2": {
+            which: {unit: float(last[column]) for unit, column in columns.items()}
+            for which, columns in UNITS.items()
+        },
+    }
