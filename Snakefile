@@ -27,9 +27,6 @@ include: "rules/results.smk"
 include: "rules/novelty.smk"
 
 
-report: "workflow/report/workflow.rst"
-
-
 onstart:
     require_writable()
     require_clock()
