@@ -34,6 +34,19 @@ onstart:
     show_estimate()
 
 
+onsuccess:
+    show_places()
+
+
+onerror:
+    show_failures(log)
+
+
+# a dry run has no start
+if is_dry_run():
+    show_estimate()
+
+
 localrules:
     all,
     datasets,

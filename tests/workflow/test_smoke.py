@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -281,6 +282,25 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
     assert min(widths) > 100
     said = [x for x in shown.stderr.splitlines() if "CONSOLE" in x]
     assert not [line for line in said if "page.html" in line]
+
+
+def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
+    smoke_run: SmokeRun, project: Project
+) -> None:
+    assert re.search(r"is \d+ jobs and about \S+ core-hours in all", smoke_run.output)
+    assert f"tables   {RESULTS}/tables\n" in smoke_run.output
+    assert f"report   make report RESULTS={RESULTS}\n" in smoke_run.output
+    zoo = project.results / "zoos/digits.h5"
+    before = zoo.stat()
+    zoo.write_bytes(zoo.read_bytes()[:5000])
+    os.utime(zoo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (project.results / "figures/zoo.pdf").unlink()
+    done = project.smoke("figure_zoo", "--cores", "1")
+    assert done.code == 1
+    log = "logs/smoke/figures/zoo.log"
+    said = done.output.partition(f"{log} ends:\n")[2]
+    assert "digits.h5" in said.partition("Mend the cause")[0]
+    assert "give the same command again" in said
 
 
 def test_each_stage_is_a_target(finished: Project) -> None:
