@@ -10,8 +10,7 @@
 # make record-demo   takes over a demo's tables and figures to docs/demo, for the numbers
 # make verify makes the tables of results/reference again from what they were made from
 # make format mends formatting
-# make test-packages   for root on Debian: the programs that tests of Slurm and of the
-#                      report in a browser need
+# make test-packages   for root on Debian: Slurm, a browser and LaTeX for their tests
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +20,8 @@ DEMO_TABLES := in_distribution significance_in_distribution samplers \
 	reconstruction ensembles
 DEMO_FIGURES := architectures ensembles epoch_zero finetuning novelty samplers
 SOURCES := workflow tests bench
-PACKAGES := slurmctld slurmd slurm-client munge chromium
+PACKAGES := slurmctld slurmd slurm-client munge chromium \
+	texlive-latex-recommended
 
 RESULTS := results/demo
 
@@ -94,10 +94,11 @@ test: check test-packages
 fuzz: env
 	$(RUN) pytest tests/fuzz --hypothesis-profile=long
 
-# does nothing where it cannot: the tests of Slurm and in a browser are skipped then
+# does nothing where it cannot: the tests of Slurm, in a browser and in LaTeX are skipped then
 test-packages:
 	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null \
-		&& ! { command -v slurmctld && command -v munged && command -v chromium; } \
+		&& ! { command -v slurmctld && command -v munged && command -v chromium \
+		&& command -v pdflatex; } \
 		>/dev/null; then \
 		echo "installing $(PACKAGES) for tests"; \
 		timeout 300 sh -c "apt-get -qq update; DEBIAN_FRONTEND=noninteractive \

@@ -284,6 +284,53 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
     assert not [line for line in said if "page.html" in line]
 
 
+PAPER = r"""\documentclass{article}
+\usepackage[letterpaper, textwidth=6.75in, textheight=9in]{geometry}
+\usepackage{booktabs, graphicx, longtable}
+\input{tables/values}
+\begin{document}
+VALUE
+TABLES
+FIGURES
+\end{document}
+"""
+
+
+def test_all_tables_figures_and_values_fit_into_a_paper(project: Project) -> None:
+    """Nothing is wider than the text, and fonts are embedded as TrueType."""
+    done = project.python("workflow/scripts/make_report.py", "--results", RESULTS)
+    assert done.code == 0, done.output
+    with (project.results / "tables/in_distribution.csv").open() as file:
+        row = next(csv.DictReader(file))
+    key = "in_distribution/{source}/{method}/{epoch}".format(**row)
+    values = (project.results / "tables/values.tex").read_text(encoding="utf-8")
+    number = f"{100 * float(row['mean']):.1f}"
+    assert rf"\csname hyper/{key}\endcsname{{{number}}}" in values
+    figures = sorted((project.results / "figures").glob("*.pdf"))
+    for path in figures:
+        content = path.read_bytes()
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex: nothing is set; make test-packages")
+    tables = sorted((project.results / "tables").glob("*.tex"))
+    text = PAPER.replace("VALUE", rf"\hyperval{{{key}}}")
+    inputs = [rf"\input{{tables/{x.stem}}}\clearpage" for x in tables]
+    inputs.remove(r"\input{tables/values}\clearpage")
+    text = text.replace("TABLES", "\n".join(inputs))
+    pictures = [rf"\noindent\includegraphics{{figures/{x.name}}}\par" for x in figures]
+    text = text.replace("FIGURES", "\n".join(pictures))
+    (project.results / "paper.tex").write_text(text, encoding="utf-8")
+    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
+    # the second time, longtable knows its widths
+    for _ in range(2):
+        done = subprocess.run(
+            words, cwd=project.results, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull \\hbox" not in done.stdout
+
+
 def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
     smoke_run: SmokeRun, project: Project
 ) -> None:

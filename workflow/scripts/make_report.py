@@ -1,13 +1,14 @@
-"""Puts a finished run on one page: RESULTS/report.html."""
+"""A finished run on one page, report.html, and its numbers for LaTeX, values.tex."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hyperreps.config.config_files import read_config
-from hyperreps.files.storage import replacing
 from hyperreps.results.keeping import Run
+from hyperreps.results.kept import write_text
 from hyperreps.results.report import page
+from hyperreps.results.values import latex_values
 from hyperreps.running.commands import run
 from hyperreps.running.devices import this_machine
 
@@ -18,6 +19,8 @@ def main(
     *, results: Path, logs: Path | None = None, benchmarks: Path | None = None
 ) -> None:
     """Writes a page with what was run, its claims, tables and figures.
+
+    And tables/values.tex, whose commands are the numbers of the tables.
 
     Args:
         results: Folder of the run, such as results/demo.
@@ -36,8 +39,11 @@ def main(
         machine=this_machine(),
     )
     output = results / "report.html"
-    with replacing(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(output, text)
+    values = results / "tables" / "values.tex"
+    if values.parent.exists():
+        write_text(values, latex_values(values.parent))
+        print(f"values   {values}")
     print(f"report   {output}")
 
 
