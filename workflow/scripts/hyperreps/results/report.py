@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from docutils.core import publish_parts
 
-from ..files.storage import DataFileError
+from ..files.storage import DataFileError, reading_from
 from .accuracies import BASELINE, display_name
 from .experiments import HELD_OUT, WHOLE
 from .keeping import Run, known_of, read_jobs
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     Attributes:
         kind: table or figure.
         name: Of its files.
-        caption: As HTML.
+        caption: Of a figure, as HTML; tables bring theirs.
         body: The table, or the picture as data.
     """
 
@@ -64,8 +64,7 @@ def page(run: Run, *, captions: Path, config: dict[str, Any], machine: str) -> s
     Raises:
         DataFileError: If there is neither table nor figure, or a file is damaged.
     """
-    parts = [*_tables(run.results, captions, config)]
-    parts += _figures(run.results, captions, config)
+    parts = [*_tables(run.results), *_figures(run.results, captions, config)]
     if not parts:
         raise DataFileError(
             f"{run.results}: holds no table and no figure; run snakemake first"
@@ -157,7 +156,7 @@ def _beside(row: Any) -> str:
     return f"published {row.published_mean:.1%}: {where}"
 
 
-def _tables(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
+def _tables(results: Path) -> Iterator[Part]:
     """Yields the pages of the tables, with names of their own for their cells."""
     for path in sorted((results / "tables").glob("*.html")):
         found = BODY.search(read_text(path))
@@ -165,25 +164,22 @@ def _tables(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[P
             raise DataFileError(f"{path}: is no page of a table; make it again")
         body = found[1].replace("T_table", f"T_{path.stem}")
         body = re.sub(r"<(/?)h[12]>", r"<\1h4>", body)
-        yield Part("table", path.stem, _caption(captions, "table", path, config), body)
+        yield Part("table", path.stem, "", body)
 
 
 def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
     for path in sorted((results / "figures").glob("*.png")):
-        data = b64encode(path.read_bytes()).decode("ascii")
-        text = _caption(captions, "figure", path, config)
+        with reading_from(path):
+            data = b64encode(path.read_bytes()).decode("ascii")
+        text = _caption(captions / f"figure_{path.stem}.rst", config)
         yield Part("figure", path.stem, text, f"data:image/png;base64,{data}")
 
 
-def _caption(folder: Path, kind: str, path: Path, config: dict[str, Any]) -> str:
-    """Returns a caption as HTML; of tests of differences, which share one."""
-    names = (path.stem, path.stem.partition("_")[0])
-    files = [folder / f"{kind}_{name}.rst" for name in names]
-    source = next((file for file in files if file.exists()), None)
-    # the audit's and other tables explain themselves on their page
-    if source is None:
+def _caption(path: Path, config: dict[str, Any]) -> str:
+    """Returns a caption as HTML; none where a figure of one's own has none."""
+    if not path.exists():
         return ""
-    about = SimpleNamespace(config=config)
     pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
-    text = pages.from_string(read_text(source)).render(snakemake=about)
+    about = SimpleNamespace(config=config)
+    text = pages.from_string(read_text(path)).render(snakemake=about)
     return str(publish_parts(text, writer="html5")["body"])
