@@ -329,13 +329,13 @@ def show_places():
     logger.info(f"report   make report RESULTS={shlex.quote(str(folder))}")
 
 
-def show_failures(run_log):
+def show_failures(run_logs):
     """Says how the logs of failed jobs end, and what to do.
 
     Args:
-        run_log: What snakemake logged of this run.
+        run_logs: What snakemake logged of this run; none with some loggers.
     """
-    text = Path(run_log).read_text(encoding="utf-8") if run_log else ""
+    text = "".join(Path(path).read_text(encoding="utf-8") for path in run_logs)
     found = re.findall(r"^ +log: (.+) \(check log file", text, flags=re.MULTILINE)
     # a job may have been tried more than once, and many fail of one cause
     for name in list(dict.fromkeys(found))[:FAILURES]:
