@@ -316,7 +316,9 @@ def show_estimate():
 
 def is_dry_run():
     """Tells whether this run only says what it would do, when its rules are read."""
-    words = sys.argv[1:] if workflow.is_main_process else []
+    # not in a module, whose settings are not all there is to the run
+    own = workflow.is_main_process and not workflow.modifier.skip_configfile
+    words = sys.argv[1:] if own else []
     return any(re.fullmatch("-[a-zA-Z]*n|--dry-?run", word) for word in words)
 
 
