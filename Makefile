@@ -1,5 +1,6 @@
 # make env    a virtual environment .venv with pinned versions
 # make demo   the whole method on scikit-learn's digits, ends with the table
+# make report RESULTS=results/demo   a finished run as one page: claims, tables, figures
 # make test   all checks and tests
 # make fuzz   new cases of bad settings and files, ten times as many, for some minutes
 # make bench  speed of all engines against plain PyTorch, in under two minutes
@@ -10,7 +11,7 @@
 # make verify makes the tables of results/reference again from what they were made from
 # make docs   the documentation as a site, results/site/html
 # make format mends formatting, the schema and the page of all settings
-# make slurm-packages   for root on Debian: the programs that tests/slurm needs
+# make test-packages   for root on Debian: Slurm, a browser and LaTeX for their tests
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +21,10 @@ DEMO_TABLES := in_distribution significance_in_distribution samplers \
 	reconstruction ensembles
 DEMO_FIGURES := architectures ensembles epoch_zero finetuning novelty samplers
 SOURCES := workflow tests bench
-SLURM := slurmctld slurmd slurm-client munge
+PACKAGES := slurmctld slurmd slurm-client munge chromium \
+	texlive-latex-recommended
+
+RESULTS := results/demo
 
 # for a record: make bench BENCH=docs/measurements ROUNDS=5 SECONDS=2 THREADS="1 2" SIZES=all
 BENCH := results/bench
@@ -35,8 +39,8 @@ sizes_all := --width 16 64 128 128 256 400 800 --latent 4 16 100 1400 200 350 70
 	--feedforward 16 128 144 256 288 450 900 --batch-size 8 32 64 32 64 64 64 --half
 TIMING := --rounds $(ROUNDS) --seconds $(SECONDS) --output $(BENCH)
 
-.PHONY: env demo record-demo verify numbers test fuzz bench check docs format clean \
-	slurm-packages
+.PHONY: env demo report record-demo verify numbers test fuzz bench check docs format \
+	clean test-packages
 
 env: $(VENV)/installed
 
@@ -50,8 +54,12 @@ $(VENV)/installed: requirements.txt
 
 demo: env
 	$(RUN) snakemake $(DEMO) --prioritize table_in_distribution
-	$(RUN) snakemake $(DEMO) --report results/demo/report.html --quiet
+	@$(MAKE) --no-print-directory report RESULTS=results/demo
 	@$(RUN) python workflow/scripts/show_results.py --results results/demo
+
+# of any finished run: make report RESULTS=results/demo
+report: env
+	@$(RUN) python workflow/scripts/make_report.py --results $(RESULTS)
 
 record-demo: env
 	cp $(patsubst %,results/demo/tables/%.csv,$(DEMO_TABLES)) docs/demo
@@ -82,20 +90,22 @@ bench: env
 	$(if $(filter all,$(SIZES)),$(RUN) python bench/stages.py $(TIMING)/stages.csv)
 	$(RUN) python bench/sampling.py $(TIMING)/sampling.csv
 
-test: check slurm-packages
+test: check test-packages
 	$(RUN) pytest
 
 fuzz: env
 	$(RUN) pytest tests/fuzz --hypothesis-profile=long
 
-# does nothing where it cannot: the tests of Slurm are skipped then
-slurm-packages:
+# does nothing where it cannot: the tests of Slurm, in a browser and in LaTeX are skipped then
+test-packages:
 	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null \
-		&& ! { command -v slurmctld && command -v munged; } >/dev/null; then \
-		echo "installing $(SLURM) for tests/slurm"; \
+		&& ! { command -v slurmctld && command -v munged && command -v chromium \
+		&& command -v pdflatex; } \
+		>/dev/null; then \
+		echo "installing $(PACKAGES) for tests"; \
 		timeout 300 sh -c "apt-get -qq update; DEBIAN_FRONTEND=noninteractive \
-			apt-get -qq install -y --no-install-recommends $(SLURM)" \
-			</dev/null >/dev/null 2>&1 || echo "could not; tests/slurm is skipped"; \
+			apt-get -qq install -y --no-install-recommends $(PACKAGES)" \
+			</dev/null >/dev/null 2>&1 || echo "could not; what needs them is skipped"; \
 	fi
 
 check: env

@@ -27,13 +27,23 @@ include: "rules/results.smk"
 include: "rules/novelty.smk"
 
 
-report: "workflow/report/workflow.rst"
-
-
 onstart:
     require_writable()
     require_clock()
     record_config()
+    show_estimate()
+
+
+onsuccess:
+    show_places()
+
+
+onerror:
+    show_failures(log)
+
+
+# a dry run has no start
+if is_dry_run():
     show_estimate()
 
 

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -21,6 +22,8 @@ gc.set_threshold(500_000, 100, 100)
 
 # seconds by which the clocks of machines may differ
 CLOCK_TOLERANCE = 60
+# failed jobs whose logs are shown, and lines of each
+FAILURES, LAST_LINES = 3, 5
 
 # the folder of the project, wherever the run is, and whatever Snakefile includes this
 PROJECT = Path(workflow.current_basedir).parent
@@ -292,10 +295,11 @@ def record_config():
 def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
     # not for jobs that another snakemake started
-    from hyperreps.config.costs import Speeds, estimate
+    from hyperreps.config.costs import Speeds, Work, estimate
 
     speeds = Speeds(PROJECT / "docs" / "measurements")
     costs = estimate(SETTINGS, speeds)
+    jobs = sum(part.number for part in Work(SETTINGS, speeds).jobs())
     total = sum(cost.core_hours for cost in costs)
     hours = [
         f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
@@ -303,7 +307,45 @@ def show_estimate():
         if cost.core_hours >= total / 100 or not cost.complete
     ]
     logger.info(
-        f"The whole config takes about {total:.3g} core-hours without a GPU:"
+        f"The whole config is {jobs} jobs and about {total:.3g} core-hours in all,"
+        " without a GPU:"
         f" {', '.join(hours)}; what is below 1 % is in the sum only"
         " (docs/performance.md)."
+    )
+
+
+def is_dry_run():
+    """Tells whether this run only says what it would do, when its rules are read."""
+    # not in a module, whose settings are not all there is to the run
+    own = workflow.is_main_process and not workflow.modifier.skip_configfile
+    words = sys.argv[1:] if own else []
+    return any(re.fullmatch("-[a-zA-Z]*n|--dry-?run", word) for word in words)
+
+
+def show_places():
+    """Says where the results are, a line each."""
+    folder = FOLDERS["results"]
+    for kind in ("tables", "figures"):
+        if (folder / kind).exists():
+            logger.info(f"{kind:8} {folder / kind}")
+    logger.info(f"report   make report RESULTS={shlex.quote(str(folder))}")
+
+
+def show_failures(run_logs):
+    """Says how the logs of failed jobs end, and what to do.
+
+    Args:
+        run_logs: What snakemake logged of this run; none with some loggers.
+    """
+    text = "".join(Path(path).read_text(encoding="utf-8") for path in run_logs)
+    found = re.findall(r"^ +log: (.+) \(check log file", text, flags=re.MULTILINE)
+    # a job may have been tried more than once, and many fail of one cause
+    for name in list(dict.fromkeys(found))[:FAILURES]:
+        path = Path(name)
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            logger.error("\n".join([f"{path} ends:", *lines[-LAST_LINES:]]))
+    logger.error(
+        "Mend the cause and give the same command again: what is finished is kept, and"
+        " trainings go on where they were."
     )

@@ -100,17 +100,5 @@ def result_code(result):
 
 
 def result_outputs(result):
-    """Returns the files of a table or figure by suffix, one with its caption."""
-    names = (result.name, result.made_by.partition(".")[0])
-    captions = [f"workflow/report/{result.kind}_{name}.rst" for name in names]
-    written = [f"../{path}" for path in captions if (PROJECT / path).exists()]
-    files = {suffix: result_file(result, suffix) for suffix in SUFFIXES[result.kind]}
-    reported = "html" if result.kind == "table" else "png"
-    files[reported] = report(
-        files[reported],
-        # of its own, else of its class
-        caption=written[0] if written else None,
-        category=f"{result.kind}s".capitalize(),
-        labels={result.kind: result.name},
-    )
-    return files
+    """Returns the files of a table or figure by suffix."""
+    return {suffix: result_file(result, suffix) for suffix in SUFFIXES[result.kind]}

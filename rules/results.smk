@@ -19,7 +19,7 @@ rule significance:
         result_files(SIGNIFICANCE),
 
 
-# one rule per table and figure: the caption of a report cannot contain a wildcard
+# one rule per table and figure, which have inputs and flags of their own
 for result in RESULTS:
 
     rule:

@@ -56,7 +56,9 @@ def test_no_job_is_forgotten_and_none_is_made_up(
 def test_a_stage_is_made_whole(sources: Project) -> None:
     """What only the probes read, the zoo digits_varied, is among the zoos too."""
     demo = ("--dry-run", "--forceall", "--configfile", "config/demo.yaml")
-    whole = job_counts(sources.snakemake(*demo).output)
+    output = sources.snakemake(*demo).output
+    assert "core-hours in all" in output
+    whole = job_counts(output)
     for target, rule in STAGES.items():
         done = sources.snakemake(target, *demo)
         assert done.code == 0, done.output

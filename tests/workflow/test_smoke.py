@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from .project import (
     NOVELTY_FIGURES,
     NOVELTY_JOBS,
     RESULT_JOBS,
+    RESULTS,
     TABLES,
     Project,
     arrays,
@@ -240,17 +244,110 @@ def test_a_command_from_a_log_can_be_pasted_and_run(
     assert_same_arrays(project.results / result, finished.results / result)
 
 
-def test_the_report_is_one_file_with_the_table_and_the_figures(
-    project: Project,
+def test_the_report_is_one_page_that_a_browser_shows_without_network(
+    project: Project, tmp_path: Path
 ) -> None:
-    done = project.smoke("--report", "report.html")
+    done = project.python("workflow/scripts/make_report.py", "--results", RESULTS)
     assert done.code == 0, done.output
-    report = project.root / "report.html"
-    text = report.read_text(encoding="utf-8")
-    assert report.stat().st_size > 100_000
-    for name in ("Tables", "Figures", *TABLES, *FIGURES, *NOVELTY_FIGURES):
-        assert f'"{name}"' in text
-    assert not re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"http", text)
+    text = (project.results / "report.html").read_text(encoding="utf-8")
+    pictures = (*FIGURES, *NOVELTY_FIGURES)
+    for kind, names in (("table", (*TABLES, "novelty")), ("figure", pictures)):
+        assert all(f'<section id="{kind}_{name}">' in text for name in names)
+    assert "accuracy of B<sub>T</sub>, epoch" in text
+    assert "distance to training / to unseen runs, S<sub>KDE30</sub>" in text
+    assert not re.findall(r"(?:src|href)=\"(?!#|data:)", text)
+    if not shutil.which("chromium"):
+        pytest.skip("no chromium: the page is not opened; make test-packages")
+    # what the browser has made of the pictures, written into the page itself
+    ask = "document.title = [...document.images].map(x => x.naturalWidth).join()"
+    page = tmp_path / "page.html"
+    script = f"<script>onload = () => {{ {ask} }}</script></body>"
+    page.write_text(text.replace("</body>", script), encoding="utf-8")
+    shown = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'user'}"),
+            *("--dump-dom", page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    title = re.search(r"<title>([\d,]+)</title>", shown.stdout)
+    assert title, shown.stderr
+    widths = [int(width) for width in title[1].split(",")]
+    assert len(widths) == len(pictures)
+    assert min(widths) > 100
+    said = [x for x in shown.stderr.splitlines() if "CONSOLE" in x]
+    assert not [line for line in said if "page.html" in line]
+
+
+PAPER = r"""\documentclass{article}
+\usepackage[letterpaper, textwidth=6.75in, textheight=9in]{geometry}
+\usepackage{booktabs, graphicx, longtable}
+\input{tables/values}
+\begin{document}
+VALUE
+TABLES
+FIGURES
+\end{document}
+"""
+
+
+def test_all_tables_figures_and_values_fit_into_a_paper(project: Project) -> None:
+    """Nothing is wider than the text, and fonts are embedded as TrueType."""
+    done = project.python("workflow/scripts/make_report.py", "--results", RESULTS)
+    assert done.code == 0, done.output
+    with (project.results / "tables/in_distribution.csv").open() as file:
+        row = next(csv.DictReader(file))
+    key = "in_distribution/{source}/{method}/{epoch}".format(**row)
+    values = (project.results / "tables/values.tex").read_text(encoding="utf-8")
+    number = f"{100 * float(row['mean']):.1f}"
+    assert rf"\csname hyper/{key}\endcsname{{{number}}}" in values
+    figures = sorted((project.results / "figures").glob("*.pdf"))
+    for path in figures:
+        content = path.read_bytes()
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex: nothing is set; make test-packages")
+    tables = sorted((project.results / "tables").glob("*.tex"))
+    text = PAPER.replace("VALUE", rf"\hyperval{{{key}}}")
+    inputs = [rf"\input{{tables/{x.stem}}}\clearpage" for x in tables]
+    inputs.remove(r"\input{tables/values}\clearpage")
+    text = text.replace("TABLES", "\n".join(inputs))
+    pictures = [rf"\noindent\includegraphics{{figures/{x.name}}}\par" for x in figures]
+    text = text.replace("FIGURES", "\n".join(pictures))
+    (project.results / "paper.tex").write_text(text, encoding="utf-8")
+    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
+    # the second time, longtable knows its widths
+    for _ in range(2):
+        done = subprocess.run(
+            words, cwd=project.results, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull \\hbox" not in done.stdout
+
+
+def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
+    smoke_run: SmokeRun, project: Project
+) -> None:
+    assert re.search(r"is \d+ jobs and about \S+ core-hours in all", smoke_run.output)
+    assert f"tables   {RESULTS}/tables\n" in smoke_run.output
+    assert f"report   make report RESULTS={RESULTS}\n" in smoke_run.output
+    zoo = project.results / "zoos/digits.h5"
+    before = zoo.stat()
+    zoo.write_bytes(zoo.read_bytes()[:5000])
+    os.utime(zoo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (project.results / "figures/zoo.pdf").unlink()
+    done = project.smoke("figure_zoo", "--cores", "1")
+    assert done.code == 1
+    log = "logs/smoke/figures/zoo.log"
+    said = done.output.partition(f"{log} ends:\n")[2]
+    assert "digits.h5" in said.partition("Mend the cause")[0]
+    assert "give the same command again" in said
 
 
 def test_each_stage_is_a_target(finished: Project) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from hyperreps.config.config_files import read_config
 from hyperreps.config.configuration import load_settings
@@ -20,6 +16,7 @@ from hyperreps.results import history
 from hyperreps.results.keeping import Run, keep
 from hyperreps.results.kept import check, runs, texts_of, write_texts
 from hyperreps.running.commands import run
+from hyperreps.running.devices import this_machine
 from hyperreps.settings.stages import SettingsError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -94,20 +91,6 @@ def missing(results: Path, config: dict[str, Any]) -> list[str] | str:
         return "not known, as its settings are those of another version"
     names = (f"{one.kind}s/{one.name}" for one in wanted)
     return sorted(name for name in names if not (results / f"{name}.csv").exists())
-
-
-def this_machine() -> str:
-    """Returns processor, cores, memory and GPU of this machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(x.partition(": ")[2] for x in lines if "model name" in x)
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB"]
-    if torch.cuda.is_available():
-        parts.append(torch.cuda.get_device_name())
-    return ", ".join(parts)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from .accuracies import BASELINE, TRIVIAL, display_name
 from .result import Result
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
-# Okabe and Ito's colours that a colour-blind reader can tell apart, with darker and
-# lighter relatives of the same hue for the methods of one family
+# Okabe and Ito's colours, then others of a family's hue: chosen so that any two stay
+# apart for readers without red or green cones as well
 PALETTES = {
     "B_T": ("#222222",),
-    "S_": ("#0072B2", "#56B4E9", "#00395C", "#7FA8D1"),
-    "B_": ("#D55E00", "#E69F00", "#7A2E00", "#F0B98A"),
-    "": ("#009E73", "#CC79A7", "#8A8A8A", "#6B4C9A", "#A6761D"),
+    "S_": ("#0072B2", "#56B4E9", "#001860", "#0048F0"),
+    "B_": ("#D55E00", "#E69F00", "#603000", "#D8A860"),
+    "": ("#009E73", "#CC79A7", "#D81848", "#901860", "#6000A8"),
 }
 # inches: the text width of a two-column page, and about half of it
 WIDE, NARROW = 6.75, 3.8

@@ -97,13 +97,23 @@ def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -
         _pack(small, folder / INPUTS)
         write_text(small / PUBLISHED, read_text(published))
         made = [one._replace(again=_enough(one, small, folder)) for one in made]
-    said = {**about, **_provenance(run.results), **_times(run), **_stages(jobs)}
+    said = {**about, **known_of(run, jobs)}
     results = {"results": [one._asdict() for one in made]}
     text = yaml.safe_dump(
         said | results, sort_keys=False, allow_unicode=True, width=2**20
     )
     write_text(folder / ABOUT, text)
     return Kept(folder)
+
+
+def known_of(run: Run, jobs: pd.DataFrame) -> dict[str, Any]:
+    """Returns commit, versions, times and hours of a run, and those of its stages.
+
+    Args:
+        run: The run.
+        jobs: As read_jobs() returns them.
+    """
+    return {**_provenance(run.results), **_times(run), **_stages(jobs)}
 
 
 def _made(run: Run) -> Iterator[Made]:

@@ -27,6 +27,8 @@ from .accuracies import TRIVIAL, display_name
 from .result import Result
 
 NOT_KNOWN = "—"
+# of a line of a long table in print, and between two columns
+CHARACTERS, GAP = 112, 2
 FOLDER = Path(__file__).parent
 PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined
@@ -195,19 +197,49 @@ class LongTable(Table):
         return pd.DataFrame(cells, columns=[*self.levels, "heading", "text", "best"])
 
     def latex(self, frame: pd.DataFrame) -> str:
-        """Returns the table as one longtable."""
+        """Returns the table as longtables, as many columns abreast as the page has."""
         caption = self.said("caption", LATEX, page=False)
-        styler = styled(self.cells(frame, LATEX), levels=self.levels)
-        tabular = styler.to_latex(
-            environment="longtable",
-            hrules=True,
-            multirow_align="naive",
-            column_format=_column_format(styler),
-            caption=caption,
-        )
-        again = tabular.replace(rf"\caption[]{{{caption}}}", r"\caption[]{Continued.}")
+        cells = self.cells(frame, LATEX)
+        parts = []
+        for headings in _abreast(cells, self.levels):
+            shown = cells[cells["heading"].isin(headings)]
+            tabular = _longtable(styled(shown, levels=self.levels), caption)
+            again = rf"\caption[]{{{caption}}}"
+            parts.append(tabular.replace(again, r"\caption[]{Continued.}"))
+            caption = "Continued."
         page = PAGES.get_template("longtable.tex")
-        return page.render(tabular=again.strip()) + "\n"
+        return page.render(tabular="\n".join(parts)) + "\n"
+
+
+def _longtable(styler: Styler, caption: str) -> str:
+    return styler.to_latex(
+        environment="longtable",
+        hrules=True,
+        multirow_align="naive",
+        column_format=_column_format(styler),
+        caption=caption,
+    ).strip()
+
+
+def _abreast(cells: pd.DataFrame, levels: Sequence[str]) -> Iterator[list[str]]:
+    """Yields headings that fit beside each other on a page, by their characters."""
+
+    def width(texts: pd.Series) -> int:
+        # without the commands of LaTeX, which take no width
+        plain = texts.str.replace(r"\\\w+|[{}$_\\]", "", regex=True)
+        return int(plain.str.len().max()) + GAP
+
+    names = sum(width(cells[level]) for level in levels)
+    taken: list[str] = []
+    used = names
+    for heading, column in cells.groupby("heading", sort=False)["text"]:
+        needed = max(width(column), len(str(heading)) + GAP)
+        if taken and used + needed > CHARACTERS:
+            yield taken
+            taken, used = [], names
+        taken.append(str(heading))
+        used += needed
+    yield taken
 
 
 def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
@@ -284,7 +316,7 @@ def _tabular(styler: Styler) -> str:
         clines="skip-last;data",
         convert_css=True,
         multicol_align="c",
-        multirow_align="t",
+        multirow_align="naive",
         column_format=_column_format(styler),
     )
     # \cline touches booktabs' rules, and none is wanted above the last of those

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import platform
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -85,3 +88,17 @@ def _product_seconds(device: torch.device, kind: str) -> float:
         float((a @ a)[0, 0])  # waits for a GPU
         spent.append(clock() - start)
     return min(spent)
+
+
+def this_machine() -> str:
+    """Returns processor, cores, memory and GPU of this machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(x.partition(": ")[2] for x in lines if "model name" in x)
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB"]
+    if torch.cuda.is_available():
+        parts.append(torch.cuda.get_device_name())
+    return ", ".join(parts)

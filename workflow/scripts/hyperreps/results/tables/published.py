@@ -63,7 +63,7 @@ class Published(LongTable):
             where there is no interval.
         """
         rows = [
-            (numbers.name, *row, _outside(*row[6:10], tolerance=tolerance))
+            (numbers.name, *row, outside(*row[6:10], tolerance=tolerance))
             for numbers in self.tables
             for tolerance, *row in _compared(numbers)
         ]
@@ -111,9 +111,10 @@ def _number(value: float, row: Any) -> str:
     return f"{100 * value:.1f}" if row.quantity == "accuracy" else f"{value:.3f}"
 
 
-def _outside(
+def outside(
     published: float, _: float, low: float, high: float, *, tolerance: float
 ) -> float:
+    """Returns how far an interval is above (or, negative, below) a number."""
     if math.isnan(low):
         return math.nan
     if low - tolerance <= published <= high + tolerance:

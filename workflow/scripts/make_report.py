@@ -1,0 +1,51 @@
+"""A finished run on one page, report.html, and its numbers for LaTeX, values.tex."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyperreps.config.config_files import read_config
+from hyperreps.results.keeping import Run
+from hyperreps.results.kept import write_text
+from hyperreps.results.report import page
+from hyperreps.results.values import latex_values
+from hyperreps.running.commands import run
+from hyperreps.running.devices import this_machine
+
+CAPTIONS = Path(__file__).resolve().parents[1] / "report"
+
+
+def main(
+    *, results: Path, logs: Path | None = None, benchmarks: Path | None = None
+) -> None:
+    """Writes a page with what was run, its claims, tables and figures.
+
+    And tables/values.tex, whose commands are the numbers of the tables.
+
+    Args:
+        results: Folder of the run, such as results/demo.
+        logs: Of the run; logs/EXPERIMENT beside results if not given.
+        benchmarks: Of the run; benchmarks/EXPERIMENT beside results if not given.
+    """
+    root, experiment = results.resolve().parents[1], results.resolve().name
+    text = page(
+        Run(
+            results,
+            logs or root / "logs" / experiment,
+            benchmarks or root / "benchmarks" / experiment,
+        ),
+        captions=CAPTIONS,
+        config=read_config(results / "config.yaml"),
+        machine=this_machine(),
+    )
+    output = results / "report.html"
+    write_text(output, text)
+    values = results / "tables" / "values.tex"
+    if values.parent.exists():
+        write_text(values, latex_values(values.parent))
+        print(f"values   {values}")
+    print(f"report   {output}")
+
+
+if __name__ == "__main__":
+    run(main)
