@@ -1,16 +1,5 @@
 """Networks trained elsewhere -> <results>/zoos/{zoo}.h5."""
 
-from hyperreps.zoo.folders import networks_digest
-
-
-@cache
-def get_networks_digests(zoo):
-    """Returns a hash of the networks of a zoo; in a folder, of those that are read."""
-    return [
-        networks_digest(Path(path), SETTINGS.zoos[zoo])
-        for path in get_own_file("zoos", zoo, "weights")
-    ]
-
 
 rule import_zoo:
     """Turns an npz file or a folder of networks into a zoo and evaluates them."""

@@ -1,6 +1,7 @@
 """Files and flags that several rules share; what one rule uses stands there."""
 
 from hyperreps.config import needs
+from hyperreps.zoo.folders import networks_digest
 
 
 def files_of(stage, names):
@@ -28,6 +29,15 @@ def get_own_file(section, name, key):
     path = getattr(getattr(SETTINGS, section)[name], key)
     full = f"{section}.{name}.{key}"
     return [outside(full, str(DATA / expanded(path, key=full)))] if path else []
+
+
+@cache
+def get_networks_digests(zoo):
+    """Returns a hash of the networks of a zoo; in a folder, of those that are read."""
+    return [
+        networks_digest(Path(path), SETTINGS.zoos[zoo])
+        for path in get_own_file("zoos", zoo, "weights")
+    ]
 
 
 def get_hyper_reps(zoo, variant):
