@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from ..processes import CHECKOUT, python
 
 SMOKE = "config/smoke.yaml"
 RESULTS = "results/smoke"
+RESULT_FOLDERS = ("tables/", "figures/")
 # the figures of each table
 FIGURES_OF = {
     "in_distribution": ("finetuning", "epoch_zero", "zoo"),
@@ -257,14 +258,28 @@ def with_flags(command: str, flags: dict[str, list[str]]) -> list[str]:
     return words
 
 
-def assert_same_results(project: Project, expected: Project) -> None:
-    """Compares all results bit for bit; pictures and documents by their numbers."""
+def assert_same_results(
+    project: Project, expected: Project, targets: Iterable[str] = ()
+) -> None:
+    """Compares all results bit for bit; pictures and documents by their numbers.
+
+    Args:
+        project: Where they are.
+        expected: The whole run.
+        targets: The tables and figures of a run that made these only, and what they
+            are made from.
+    """
     ours, wanted = (
         {str(path.relative_to(run.results)) for path in run.results.rglob("*.*")}
         for run in (project, expected)
     )
-    assert ours == wanted != set()
-    for name in sorted(wanted):
+    if targets:
+        made = {Path(name).stem for name in ours if name.startswith(RESULT_FOLDERS)}
+        assert made == {target.partition("_")[2] for target in targets}
+        assert ours <= wanted
+    else:
+        assert ours == wanted != set()
+    for name in sorted(ours):
         paths = project.results / name, expected.results / name
         if name.endswith(".h5"):
             assert_same_arrays(*paths)
