@@ -13,6 +13,7 @@ from .sampling.samplers import SAMPLERS, draw, sampler
 from .settings.stages import HyperRep, Method, Recipe, SettingsError
 from .zoo.behaviour import predictions
 from .zoo.population import PopulationTraining
+from .zoo.small import small_zoo
 from .zoo.zoos import Pool, ZooData, read_zoo, select
 
 __version__: str
@@ -46,4 +47,5 @@ __all__ = [
     "sampler",
     "save_hyper_representation",
     "select",
+    "small_zoo",
 ]
