@@ -20,7 +20,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-from hyperreps.data.images import SPLITS, ImageFile, read_images
+from hyperreps.data.images import ImageFile, read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import DataFileError, replacing
 from hyperreps.running.devices import Machine
