@@ -3,6 +3,7 @@
 from .audit.auditor import Auditor, Candidates, Corpus, auditor_for
 from .data.images import Images, read_images
 from .engines.interface import evaluate
+from .engines.symmetry_check import check_symmetry
 from .networks.architectures import ARCHITECTURES, Architecture, build
 from .networks.initialisation import initial_weights
 from .representation.autoencoder import HyperRepresentation
@@ -37,6 +38,7 @@ __all__ = [
     "ZooData",
     "auditor_for",
     "build",
+    "check_symmetry",
     "draw",
     "evaluate",
     "initial_weights",
