@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def check_symmetry(
         seed: Of networks, images and changes.
     """
     rng = torch.Generator().manual_seed(seed)
-    kind = {"generator": rng, "dtype": torch.float64}
+    kind: dict[str, Any] = {"generator": rng, "dtype": torch.float64}
     weights = 0.3 * torch.randn(2, architecture.parameters, **kind)
     images = torch.randn(4, architecture.channels, IMAGE_SIZE, IMAGE_SIZE, **kind)
     expected = forward(architecture, weights, images, activation=activation)
