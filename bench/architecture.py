@@ -98,7 +98,7 @@ def packages() -> list[Package]:
     known, targets = modules(), imports()
     lines = dict.fromkeys(LAYERS, 0)
     for path in (SCRIPTS / LIBRARY).glob("*/**/*.*"):
-        if path.suffix != ".pyc":
+        if path.suffix not in (".pyc", ".npz"):
             text = path.read_text(encoding="utf-8")
             lines[_top(path)] += len(text.splitlines())
     found = []

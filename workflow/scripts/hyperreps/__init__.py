@@ -26,8 +26,8 @@ hyper-representation of them, and the accuracy of three samples:
     samples = learning.model.map("decode", torch.from_numpy(drawn.points))
     loss, accuracy = hr.evaluate(cnn, samples, images["test"], activation="tanh")
 
-A zoo of the workflow is audited by auditor_for(read_zoo(path), images["test"]), which
-takes Candidates.
+A zoo of the workflow, or small_zoo(), is audited by auditor_for(zoo, images),
+which takes Candidates; docs/library.md has an example that does.
 """
 
 from __future__ import annotations

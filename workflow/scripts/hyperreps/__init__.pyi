@@ -3,6 +3,7 @@
 from .audit.auditor import Auditor, Candidates, Corpus, auditor_for
 from .data.images import Images, read_images
 from .engines.interface import evaluate
+from .engines.symmetry_check import check_symmetry
 from .networks.architectures import ARCHITECTURES, Architecture, build
 from .networks.initialisation import initial_weights
 from .representation.autoencoder import HyperRepresentation
@@ -13,6 +14,7 @@ from .sampling.samplers import SAMPLERS, draw, sampler
 from .settings.stages import HyperRep, Method, Recipe, SettingsError
 from .zoo.behaviour import predictions
 from .zoo.population import PopulationTraining
+from .zoo.small import small_zoo
 from .zoo.zoos import Pool, ZooData, read_zoo, select
 
 __version__: str
@@ -36,6 +38,7 @@ __all__ = [
     "ZooData",
     "auditor_for",
     "build",
+    "check_symmetry",
     "draw",
     "evaluate",
     "initial_weights",
@@ -46,4 +49,5 @@ __all__ = [
     "sampler",
     "save_hyper_representation",
     "select",
+    "small_zoo",
 ]
