@@ -47,16 +47,16 @@ def small_zoo() -> tuple[ZooData, Images]:
     """
     _check_digests()
     network = build(SETTINGS.architecture, channels=1)
-    weights, epochs, seeds = read_imported(NETWORKS, SETTINGS, network)
+    found = read_imported(NETWORKS, SETTINGS, network)
     names = tuple(f"accuracy_{split}" for split in SPLITS)
     accuracy = read_npz(NETWORKS, names=names, origin=str(NETWORKS), exact=False)
     zoo = ZooData(
         name="mnist",
-        weights=weights,
-        epochs=epochs,
+        weights=found.weights,
+        epochs=found.epochs,
         accuracy={split: accuracy[f"accuracy_{split}"] for split in SPLITS},
-        seed=seeds,
-        split=assign_splits(seeds.tolist(), fractions=SETTINGS.split),
+        seed=found.seeds,
+        split=assign_splits(found.seeds.tolist(), fractions=SETTINGS.split),
         architecture=network,
         settings=SETTINGS,
     )
