@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "library.md"
 def test_the_example_trains_samples_and_audits():
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
     assert len([line for line in example.splitlines() if line]) <= 25
-    short = example.replace("epochs = 100\n", "epochs = 3\n")
+    short = example.replace("epochs = 200\n", "epochs = 3\n")
     assert short != example
     shown: dict = {}
     exec(short, shown)
