@@ -22,8 +22,6 @@ gc.set_threshold(500_000, 100, 100)
 
 # seconds by which the clocks of machines may differ
 CLOCK_TOLERANCE = 60
-# failed jobs whose logs are shown, and lines of each
-FAILURES, LAST_LINES = 3, 5
 
 # the folder of the project, wherever the run is, and whatever Snakefile includes this
 PROJECT = Path(workflow.current_basedir).parent
@@ -332,19 +330,16 @@ def show_places():
 
 
 def show_failures(run_logs):
-    """Says how the logs of failed jobs end, and what to do.
+    """Names the logs of failed jobs, which snakemake has shown, and what to do.
 
     Args:
         run_logs: What snakemake logged of this run; none with some loggers.
     """
     text = "".join(Path(path).read_text(encoding="utf-8") for path in run_logs)
     found = re.findall(r"^ +log: (.+) \(check log file", text, flags=re.MULTILINE)
-    # a job may have been tried more than once, and many fail of one cause
-    for name in list(dict.fromkeys(found))[:FAILURES]:
-        path = Path(name)
-        if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            logger.error("\n".join([f"{path} ends:", *lines[-LAST_LINES:]]))
+    # a job may have been tried more than once
+    for name in dict.fromkeys(found):
+        logger.error(f"failed   {name}")
     logger.error(
         "Mend the cause and give the same command again: what is finished is kept, and"
         " trainings go on where they were."

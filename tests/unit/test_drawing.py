@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from hyperreps.results.drawing import PALETTES
+from hyperreps.results.drawing import FIXED, PALETTES, method_colours
 
 # linear RGB as it is seen: Machado, Oliveira and Fernandes 2009, severity 1
 SEEN = {
@@ -46,3 +46,19 @@ def test_any_two_colours_of_methods_are_told_apart(seen: np.ndarray) -> None:
     for one, other in combinations(colours, 2):
         distance = np.linalg.norm(lab(one, seen) - lab(other, seen))
         assert distance > APART, (one, other)
+
+
+def test_a_method_has_one_colour_in_all_company() -> None:
+    fixed = [method for family in FIXED.values() for method in family]
+    together = method_colours(["S_U", *fixed, "interpolation_top30"])
+    assert len(set(together.values())) == len(together)
+    for method in fixed:
+        others = ["S_GAN30", "S_Neigh30", "B_F", "B_F_epoch", "mean_top30_aligned"]
+        company = method_colours([*others, method])
+        assert company[method] == together[method]
+        assert len(set(company.values())) == len(company)
+
+
+def test_a_family_with_more_methods_than_colours_begins_again() -> None:
+    many = [f"S_{number}" for number in range(2 * len(PALETTES["S_"]))]
+    assert set(method_colours(many).values()) == set(PALETTES["S_"])

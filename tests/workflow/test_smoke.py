@@ -345,8 +345,8 @@ def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
     done = project.smoke("figure_zoo", "--cores", "1")
     assert done.code == 1
     log = "logs/smoke/figures/zoo.log"
-    said = done.output.partition(f"{log} ends:\n")[2]
-    assert "digits.h5" in said.partition("Mend the cause")[0]
+    shown, _, said = done.output.partition(f"failed   {log}\n")
+    assert "digits.h5" in re.search("^error: (.*)", shown, flags=re.M)[1]
     assert "give the same command again" in said
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,14 @@ PALETTES = {
     "B_": ("#D55E00", "#E69F00", "#603000", "#D8A860"),
     "": ("#009E73", "#CC79A7", "#D81848", "#901860", "#6000A8"),
 }
+# whose colour does not depend on what else a figure shows, in the order of PALETTES
+FIXED = {
+    "B_T": ("B_T",),
+    "S_": ("S_KDE30", "S_KDE30_released"),
+    "B_": ("B_KDE30", "B_KDE30_released", "B_F30"),
+    "": ("noise_top30", "soup16_top30", "mean_top30", "reconstruction"),
+}
+HAVE_THEIR_OWN = {method for family in FIXED.values() for method in family}
 # inches: the text width of a two-column page, and about half of it
 WIDE, NARROW = 6.75, 3.8
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -65,16 +73,23 @@ class Drawing(Result):
             data.to_csv(temporary, index=False)
 
 
-def method_colours(methods: Sequence[str]) -> dict[str, str]:
-    """Gives every method a colour by its family and its place in the family.
+def method_colours(methods: Iterable[str]) -> dict[str, str]:
+    """Gives every method a colour of its family, the methods of FIXED always theirs.
 
-    References come after the methods, so a figure without them has the same colours.
+    The others take what these leave, in their order.
     """
-    colours = {family: cycle(palette) for family, palette in PALETTES.items()}
-    return {
-        method: next(colours[method_family(method)])
-        for method in dict.fromkeys(methods)
+    names = tuple(dict.fromkeys(methods))
+    chosen = {
+        method: colour
+        for family, palette in PALETTES.items()
+        for method, colour in zip(FIXED[family], palette, strict=False)
+        if method in names
     }
+    free = {
+        family: cycle([c for c in palette if c not in chosen.values()] or palette)
+        for family, palette in PALETTES.items()
+    }
+    return {m: chosen.get(m) or next(free[method_family(m)]) for m in names}
 
 
 def method_family(method: str) -> str:

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from ..accuracies import BASELINE, OfAccuracies
 from ..drawing import (
     GREY,
+    HAVE_THEIR_OWN,
     PALETTES,
     QUANTILES,
     Drawing,
@@ -115,8 +116,13 @@ class Samplers(Boxes):
     """Accuracy per sampler and reference, and of B_T as it trains."""
 
     def colours(self, shown: pd.DataFrame) -> dict[str, str]:
-        """Returns one colour per family: samplers are told apart by their rows."""
-        return {m: PALETTES[method_family(m)][0] for m in shown["method"].unique()}
+        """Returns the family's first colour for all that have none of their own.
+
+        There are more samplers than colours; they are told apart by their rows.
+        """
+        methods = shown["method"].unique()
+        family = {m: PALETTES[method_family(m)][0] for m in methods}
+        return family | method_colours(set(methods) & HAVE_THEIR_OWN)
 
 
 def _distribution_numbers(
