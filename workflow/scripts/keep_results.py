@@ -50,7 +50,6 @@ def main(
     target = folder / name
     if target.exists():
         raise DataFileError(f"{target}: is there already; give another --name")
-    root, experiment = results.resolve().parents[1], results.resolve().name
     about: dict[str, Any] = {
         "experiment": config["experiment"],
         "seed": config["seed"],
@@ -63,11 +62,7 @@ def main(
     shutil.rmtree(part, ignore_errors=True)
     try:
         kept = keep(
-            Run(
-                results,
-                logs or root / "logs" / experiment,
-                benchmarks or root / "benchmarks" / experiment,
-            ),
+            Run.beside(results, logs, benchmarks),
             part,
             published=PROJECT / "config" / "published.yaml",
             about=about,

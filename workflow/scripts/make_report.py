@@ -27,13 +27,8 @@ def main(
         logs: Of the run; logs/EXPERIMENT beside results if not given.
         benchmarks: Of the run; benchmarks/EXPERIMENT beside results if not given.
     """
-    root, experiment = results.resolve().parents[1], results.resolve().name
     text = page(
-        Run(
-            results,
-            logs or root / "logs" / experiment,
-            benchmarks or root / "benchmarks" / experiment,
-        ),
+        Run.beside(results, logs, benchmarks),
         captions=CAPTIONS,
         config=read_config(results / "config.yaml"),
         machine=this_machine(),

@@ -60,6 +60,22 @@ class Run:
     logs: Path
     benchmarks: Path
 
+    @classmethod
+    def beside(cls, results: Path, logs: Path | None, benchmarks: Path | None) -> Run:
+        """Returns a run whose other folders are where snakemake puts them.
+
+        Args:
+            results: Such as results/demo.
+            logs: None: logs/demo beside results.
+            benchmarks: None: benchmarks/demo beside results.
+        """
+        root, experiment = results.resolve().parents[1], results.resolve().name
+        return cls(
+            results,
+            logs or root / "logs" / experiment,
+            benchmarks or root / "benchmarks" / experiment,
+        )
+
 
 def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -> Kept:
     """Writes a small copy of a run, without what kept.texts() makes of it.
