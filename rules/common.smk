@@ -317,7 +317,7 @@ def is_dry_run():
     # not in a module, whose settings are not all there is to the run
     own = workflow.is_main_process and not workflow.modifier.skip_configfile
     words = sys.argv[1:] if own else []
-    return any(re.fullmatch("-[a-zA-Z]*n|--dry-?run", word) for word in words)
+    return any(re.fullmatch("-[a-zA-Z]*n[a-zA-Z]*|--dry-?run", word) for word in words)
 
 
 def show_places():
