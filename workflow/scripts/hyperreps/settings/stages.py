@@ -498,6 +498,52 @@ class Gan(Strict):
     epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
 
 
+class Jump(Strict):
+    """The jump: flow matching from initial to trained networks (docs/beyond.md)."""
+
+    stations: tuple[Epoch, ...] = Field(
+        (0, 25),
+        min_length=2,
+        description="Epochs from one of which to the next it jumps, from 0 on; all of"
+        " them are in the zoo's window or among those it keeps.",
+    )
+    networks: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        0, description="Networks of the train split it is trained on, 0: all."
+    )
+    part: Literal["first", "last"] = Field(
+        "first", description="Which of them, where not all are taken."
+    )
+    width: Units = Field(128, description="Size of a token; heads divide it.")
+    heads: Units = Field(4, description="Attention heads.")
+    blocks: Count = Field(4, description="Transformer blocks.")
+    feedforward: Units = Field(256, description="Hidden width of a block's MLP.")
+    block_activation: Literal["relu", "gelu"] = Field(
+        "gelu", description="Activation of a block's MLP."
+    )
+    dropout: Decay = Field(0.0, description="Dropout in attention and MLP.")
+    learning_rate: Positive = Field(0.002, description="Largest step size of AdamW.")
+    weight_decay: NotNegative = Field(0.01, description="Decay of weights.")
+    gradient_clip: Positive = Field(1.0, description="Largest norm of all gradients.")
+    warm_up: Fraction = Field(
+        0.05, description="Fraction of all steps in which the step size rises."
+    )
+    batch_size: Count = Field(64, description="Networks per step.")
+    averaging: Decay = Field(
+        0.995, description="Decay of the average of the weights that is kept."
+    )
+    epochs: Count = Field(45, description="Epochs, of 100 steps whatever the zoo.")
+    evaluate_every: Count = Field(
+        3,
+        description="Epochs between looks at held-out networks; the best one is kept.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic inside; auto: the faster one of this machine."
+    )
+    seeds: tuple[Seed, ...] = Field(
+        (1, 2, 3), min_length=1, description="One jump is trained per seed."
+    )
+
+
 class Statistics(Strict):
     """Uncertainty of every number."""
 
