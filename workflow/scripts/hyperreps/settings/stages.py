@@ -501,7 +501,7 @@ class Gan(Strict):
 class Jump(Strict):
     """The jump: flow matching from initial to trained networks (docs/beyond.md)."""
 
-    stations: tuple[Epoch, ...] = Field(
+    stations: Listed[tuple[Epoch, ...]] = Field(
         (0, 25),
         min_length=2,
         description="Epochs from one of which to the next it jumps, from 0 on; all of"
@@ -539,7 +539,7 @@ class Jump(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic inside; auto: the faster one of this machine."
     )
-    seeds: tuple[Seed, ...] = Field(
+    seeds: Listed[tuple[Seed, ...]] = Field(
         (1, 2, 3), min_length=1, description="One jump is trained per seed."
     )
 
