@@ -14,7 +14,7 @@ from hyperreps.running.devices import Machine
 from hyperreps.sampling.jump import save
 from hyperreps.sampling.jump_training import JumpTraining
 from hyperreps.settings.stages import Jump
-from hyperreps.zoo.zoos import read_zoo
+from hyperreps.zoo.zoos import read_settings, read_zoo
 
 
 def main(
@@ -39,7 +39,9 @@ def main(
             the training.
     """
     place = machine.prepare()
-    data = read_zoo(zoo, epochs=settings.stations)
+    stations = settings.stations_of(read_settings(zoo))
+    settings = settings.model_copy(update={"stations": stations})
+    data = read_zoo(zoo, epochs=stations)
     split = {name: np.flatnonzero(data.split == name) for name in ("train", "val")}
     rows = split["train"]
     if settings.networks:

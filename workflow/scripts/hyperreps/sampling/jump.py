@@ -112,6 +112,8 @@ def neuron_indices(architecture: Architecture) -> list[Int[Tensor, "units entrie
 class Velocity(nn.Module):
     """A transformer on neurons: the direction in which the flow goes on."""
 
+    waves: Tensor
+
     def __init__(self, architecture: Architecture, settings: Jump) -> None:
         """Builds an untrained network."""
         super().__init__()
@@ -162,6 +164,13 @@ class Jumper(nn.Module):
         seed: Of its training.
         zoo: Name of the zoo.
     """
+
+    start_mean: Tensor
+    start_std: Tensor
+    move_mean: Tensor
+    move_std: Tensor
+    end_mean: Tensor
+    end_std: Tensor
 
     def __init__(
         self,

@@ -64,11 +64,11 @@ class JumpTraining:
             seed: Of the training.
 
         Raises:
-            SettingsError: If there are fewer than two networks of a kind.
+            SettingsError: If there are too few networks.
         """
-        if min(len(weights), len(held_out)) < 2:
+        if len(weights) < 2 or not len(held_out):
             raise SettingsError(
-                f"need at least 2 networks to train on and 2 held out, got"
+                "jump: need at least 2 networks to train on and 1 held out, got"
                 f" {len(weights)} and {len(held_out)}; use a larger zoo"
             )
         self.weights, self.held_out = weights, held_out
@@ -224,7 +224,7 @@ class JumpTraining:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """Returns the loss of the averaged model on held-out networks, by fixed noise."""
+        """Returns the loss of the averaged model on held-out networks; fixed noise."""
         rng = torch.Generator(self.device).manual_seed(derived_seed("held out"))
         low = [value.to(self.working[0].dtype) for value in self.average]
         losses = []

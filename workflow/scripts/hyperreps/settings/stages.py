@@ -451,6 +451,9 @@ class Method(Strict):
         "val",
         description="Accuracy that ranks them; test is what the release used.",
     )
+    jump: Text = Field(
+        "", description="For sampler jump: an entry of jumps; its pool is their zoo."
+    )
     alignment: Literal["none", "weight_matching"] = Field(
         "none", description="Coordinates of the pool in weight space (hyper_rep empty)."
     )
@@ -502,10 +505,9 @@ class Jump(Strict):
     """The jump: flow matching from initial to trained networks (docs/beyond.md)."""
 
     stations: Listed[tuple[Epoch, ...]] = Field(
-        (0, 25),
-        min_length=2,
-        description="Epochs from one of which to the next it jumps, from 0 on; all of"
-        " them are in the zoo's window or among those it keeps.",
+        (),
+        description="Epochs from one of which to the next it jumps, the first is 0;"
+        " none: from 0 to the last epoch of the zoo's window.",
     )
     networks: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0, description="Networks of the train split it is trained on, 0: all."
@@ -542,6 +544,23 @@ class Jump(Strict):
     seeds: Listed[tuple[Seed, ...]] = Field(
         (1, 2, 3), min_length=1, description="One jump is trained per seed."
     )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Jump:
+        stations = self.stations
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if stations and (
+            len(stations) < 2 or stations[0] or stations != tuple(sorted(set(stations)))
+        ):
+            raise ValueError(
+                f"stations: must be 0 and later epochs, rising, got {list(stations)}"
+            )
+        return self
+
+    def stations_of(self, zoo: Zoo) -> tuple[int, ...]:
+        """Returns the epochs from one of which to the next it jumps in a zoo."""
+        return self.stations or (0, zoo.window[1])
 
 
 class Statistics(Strict):

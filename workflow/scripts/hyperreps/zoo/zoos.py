@@ -162,6 +162,16 @@ def read_zoo(path: Path, *, epochs: Sequence[int] = ()) -> ZooData:
     )
 
 
+def read_settings(path: Path) -> Zoo:
+    """Reads the settings of zoos/{zoo}.h5 or of an aligned zoo.
+
+    Raises:
+        DataFileError: If the file is missing, damaged or holds something else.
+    """
+    with opened(path, kind="zoo") as file:
+        return Zoo(**json.loads(file.attrs["settings"]))
+
+
 def epoch_columns(
     where: Path | str, recorded: Sequence[int], *, wanted: Sequence[int]
 ) -> list[int]:
