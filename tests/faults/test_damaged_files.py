@@ -170,7 +170,14 @@ def test_damaged_inputs_are_named(
                 path.write_bytes(saved)
     assert {Path(stage.words[0]).stem for stage in rerun} == {
         *("train_zoo", "merge_zoo", "align_zoo", "pretrain", "train_gan", "train_jump"),
-        *("sample", "finetune", "audit_references", "audit", "make_table", "make_figure"),
+        *(
+            "sample",
+            "finetune",
+            "audit_references",
+            "audit",
+            "make_table",
+            "make_figure",
+        ),
     }
 
 

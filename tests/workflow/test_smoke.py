@@ -68,7 +68,11 @@ OTHERS = {
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
     *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
-    *(f"jumps/digits/jump_seed{n}.{end}" for n in "12" for end in ("safetensors", "csv")),
+    *(
+        f"jumps/digits/jump_seed{n}.{end}"
+        for n in "12"
+        for end in ("safetensors", "csv")
+    ),
     *(
         f"tables/{name}.{suffix}"
         for name in (*TABLES, *(f"significance_{table}" for table in TABLES), "novelty")
