@@ -27,10 +27,10 @@ def without_zoos(jobs: dict[str, int]) -> dict[str, int]:
     return {job: count for job, count in jobs.items() if job != "figure_zoo"}
 
 
-# 11 in latent space and 6 in weight space, of which two and one are audited; 7 in
+# 11 in latent space and 7 in weight space, of which two and one are audited; 7 in
 # distribution, 2 transfers and 3 of other architectures are finetuned
 SAMPLING_JOBS = {
-    "sample": 17,
+    "sample": 18,
     "finetune": 12,
     "audit": 3,
     **without_zoos(ALL_RESULTS),
@@ -50,6 +50,7 @@ ZOO_JOBS = {
     "merge_zoo": 2,
     "align_zoo": 1,
     "audit_references": 1,
+    "train_jump": 2,
     **LATENT_JOBS,
     **SAMPLING_JOBS,
     **ALL_RESULTS,
@@ -140,6 +141,12 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             *("STEPS_PER_EPOCH = 100", "STEPS_PER_EPOCH = 50"),
             {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
             id="training of the GAN",
+        ),
+        pytest.param(
+            f"{LIBRARY}/sampling/jump_training.py",
+            *("TIME_SPREAD = 1.2", "TIME_SPREAD = 1.0"),
+            {"train_jump": 2, "sample": 1, **result_jobs("samplers")},
+            id="training of the jump",
         ),
         pytest.param(
             f"{LIBRARY}/settings/stages.py",
@@ -262,6 +269,11 @@ def test_an_edit_reruns_the_stages_that_use_it(
             {"gan": {"width": 9}},
             {"train_gan": 2, "sample": 1, **result_jobs("samplers")},
             id="setting of the GAN",
+        ),
+        pytest.param(
+            {"jumps": {"jump": {"blocks": 2}}},
+            {"train_jump": 2, "sample": 1, **result_jobs("samplers")},
+            id="setting of a jump",
         ),
         pytest.param(
             {"datasets": {"digits": {"validation": 201}}},

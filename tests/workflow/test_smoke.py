@@ -69,6 +69,11 @@ OTHERS = {
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
     *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
     *(
+        f"jumps/digits/jump_seed{n}.{end}"
+        for n in "12"
+        for end in ("safetensors", "csv")
+    ),
+    *(
         f"tables/{name}.{suffix}"
         for name in (*TABLES, *(f"significance_{table}" for table in TABLES), "novelty")
         for suffix in ("csv", "tex", "html")
@@ -102,6 +107,7 @@ def test_all_jobs_run_in_the_time_that_is_promised(
         "align_zoo": 1,
         "pretrain": 4,  # 2 variants, 2 seeds
         "train_gan": 2,
+        "train_jump": 2,
         "sample": len(SAMPLED),
         "finetune": len(FINETUNED) + len(TRANSFERRED) + len(TRANSPLANTED),
         "audit_references": 1,

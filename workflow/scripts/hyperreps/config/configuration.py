@@ -33,6 +33,7 @@ from ..settings.stages import (
     Dataset,
     Gan,
     HyperRep,
+    Jump,
     Method,
     Recipe,
     SettingsError,
@@ -79,6 +80,12 @@ class Settings(Strict):
         description="Hyper-representations by name: the keys of hyper_rep they change.",
     )
     gan: Gan = Field(Gan(), description="Training of sampler gan.")
+    jump: Jump = Field(Jump(), description="Settings that all jumps share.")
+    jumps: dict[Name, dict[str, Any]] = Field(
+        {},
+        max_length=100,
+        description="Jumps by name: the keys of jump they change.",
+    )
     methods: dict[Name, Method] = Field(
         max_length=1000, description="Ways to come by networks."
     )
@@ -130,6 +137,10 @@ class Settings(Strict):
         own = self.variants[name] if name else {}
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
 
+    def jump_of(self, name: str) -> Jump:
+        """Returns the settings of a jump."""
+        return Jump(**{**self.jump.model_dump(), **self.jumps[name]})
+
     def finetuning(self, source: str, target: str, method: str) -> Finetuning:
         """Returns how samples are finetuned, and the epochs that are kept.
 
@@ -173,6 +184,12 @@ def _change_problems(settings: Settings) -> Iterable[str]:
         except ValidationError as error:
             yield from problem_lines(error, prefix=path)
             return
+    for name in settings.jumps:
+        try:
+            settings.jump_of(name)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=("jumps", name))
+            return
     for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
         if not zoo.hyper_rep:
             continue
@@ -209,7 +226,9 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         if method.sampler in SAMPLERS:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
-            if needs_generator(method.sampler) and not method.hyper_rep:
+            if method.sampler == "jump":
+                yield from unknown(f"{key}.jump", method.jump, settings.jumps, "jumps")
+            elif needs_generator(method.sampler) and not method.hyper_rep:
                 yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.architecture:
             yield from unknown(
@@ -233,8 +252,34 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             for name in names:
                 known = getattr(settings, where)
                 yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _station_problems(settings)
     yield from _transfer_problems(settings)
     yield from _experiment_problems(settings)
+
+
+def _station_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo without the weights that a jump goes between."""
+    used = [
+        (zoo, method)
+        for part in settings.comparisons.values()
+        for zoo, _ in part.pairs
+        for method in part.methods + part.references
+    ]
+    used += product(settings.novelty.zoos, settings.novelty.methods)
+    for name, method in dict.fromkeys(used):
+        zoo, jump = (
+            settings.zoos.get(name),
+            getattr(settings.methods.get(method), "jump", ""),
+        )
+        if zoo is None or jump not in settings.jumps:
+            continue
+        stations = settings.jump_of(jump).stations_of(zoo)
+        if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
+            yield (
+                f"methods.{method}: zoo {name} does not keep the weights of epochs"
+                f" {sorted(missing)}, stations of jumps.{jump}; add them to"
+                f" zoos.{name}.keep"
+            )
 
 
 def _place_problems(settings: Settings) -> Iterable[str]:

@@ -17,11 +17,11 @@ import numpy as np
 
 from ..data.sources import SOURCES
 from ..networks.architectures import Architecture, build
-from ..settings.stages import HyperRep, Recipe, Zoo, split_sizes
+from ..settings.stages import HyperRep, Jump, Recipe, Zoo, split_sizes
 from . import needs
 from .configuration import ZOO_POPULATIONS, Settings
 
-STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
+STEPS_PER_EPOCH = 100  # of gan_training.py and jump_training.py, which import torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
 ABLATED_POPULATIONS = 4  # two of reconstructions, two of samples
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
@@ -38,6 +38,7 @@ LOGS = {
     "align_zoo": "zoos/{}.aligned.log",
     "pretrain": "hyper_reps/{}/{}_seed*.log",
     "train_gan": "generators/{}/{}_seed*.log",
+    "train_jump": "jumps/{}/{}_seed*.log",
     "sample": "samples/{}/{}.log",
     "finetune": "finetuned/{}-{}/{}.log",
     "ensemble": "ensembles/{}/{}.log",
@@ -176,6 +177,18 @@ def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) 
     return total
 
 
+def jump_multiplications(architecture: Architecture, settings: Jump) -> int:
+    """Counts fused multiply-adds of a jump's velocity for one network."""
+    items, width = architecture.weighted, settings.width
+    tokens = sum(item.units for item in items)
+    # seen three times where they come in, and where they go out; said once
+    entries = sum(item.units * (2 * item.fan_in + item.layer.bias) for item in items)
+    seen, said = 3 * entries, architecture.parameters
+    per_token = 4 * width**2 + 2 * width * settings.feedforward
+    attention = 2 * tokens**2 * width
+    return (seen + said) * width + settings.blocks * (tokens * per_token + attention)
+
+
 def probe_products(networks: Number, inputs: int) -> Number:
     """Counts what a ridge regression multiplies, up to a constant.
 
@@ -282,11 +295,20 @@ class Work:
             )
             count = len(model.seeds)
             yield Jobs("pretrain", (name, variant), count, seconds * count)
-        steps = STEPS_PER_GAN_EPOCH * self.settings.gan.epochs
+        steps = STEPS_PER_EPOCH * self.settings.gan.epochs
         for name, method in needs.generators(self.settings):
             count = self._seeds(name, method)
             seconds = self._at("step of a GAN", count * steps)
             yield Jobs("train_gan", (name, method), count, seconds)
+        for name, jump in needs.jumps(self.settings):
+            wanted = self.settings.jump_of(jump)
+            flop = 3 * 2 * jump_multiplications(self._network(name), wanted)
+            step = self.speeds.step_seconds(
+                flop * wanted.batch_size, precision=wanted.precision, dropout=False
+            )
+            steps = STEPS_PER_EPOCH * wanted.epochs
+            count = len(wanted.seeds)
+            yield Jobs("train_jump", (name, jump), count, count * steps * step)
 
     def _samples(self) -> Iterator[Jobs]:
         for name, method in needs.samples(self.settings):
@@ -481,7 +503,10 @@ class Work:
         return seconds * flop / step
 
     def _seeds(self, zoo: str, method: str) -> int:
-        variant = self.settings.methods[method].hyper_rep
+        known = self.settings.methods[method]
+        if known.jump:
+            return len(self.settings.jump_of(known.jump).seeds)
+        variant = known.hyper_rep
         return len(self._variant(zoo, variant).seeds) if variant else 1
 
     def _networks(self, zoo: str, method: str) -> int:

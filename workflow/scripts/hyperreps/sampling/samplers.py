@@ -45,7 +45,7 @@ class Drawn(NamedTuple):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A trained model that turns noise into points, such as gan.Generator."""
+    """A trained model that turns noise into points: gan.Generator."""
 
     noise: int
 
@@ -53,6 +53,25 @@ class Generator(Protocol):
         self, noise: Float[np.ndarray, "samples noise"]
     ) -> Float[np.ndarray, "samples dimensions"]:
         """Returns one point per row of standard normal noise."""
+        ...
+
+
+@runtime_checkable
+class Jumper(Protocol):
+    """A trained model that draws networks from initialisations: jump.Jumper."""
+
+    seed: int
+
+    def points(
+        self,
+        count: int,
+        *,
+        rank: float,
+        spread: float,
+        steps: int,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "count dimensions"]:
+        """Returns networks, one per row."""
         ...
 
 
@@ -73,7 +92,7 @@ def draw(
     count: int,
     rng: np.random.Generator,
     options: dict[str, Any],
-    generator: Generator | None = None,
+    generator: Any = None,
 ) -> Drawn:
     """Runs a sampler.
 
@@ -310,3 +329,30 @@ def gan(
     """Noise through a generator that train_gan.py has trained on the pool."""
     noise = rng.standard_normal((count, generator.noise)).astype(np.float32)
     return Drawn(generator.points(noise), np.full(count, -1))
+
+
+@sampler
+def jump(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    generator: Jumper,
+    rank: Fraction = 0.9,
+    spread: NotNegative = 1.0,
+    steps: Count = 40,
+) -> Drawn:
+    """Fresh initialisations, each taken to a trained network (jump.py); no pool.
+
+    Args:
+        points: Of no account.
+        count: Samples.
+        rng: Source of all randomness.
+        generator: Trained by train_jump.py.
+        rank: Accuracy that is asked for: the share of training networks below it.
+        spread: Standard deviation of the noise that a flow starts from; less than the 1
+            of training gives more accurate networks that differ less.
+        steps: Of Euler's method.
+    """
+    drawn = generator.points(count, rank=rank, spread=spread, steps=steps, rng=rng)
+    return Drawn(drawn, np.full(count, -1))
