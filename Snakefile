@@ -30,6 +30,7 @@ include: "rules/novelty.smk"
 onstart:
     require_writable()
     require_clock()
+    require_font()
     record_config()
     show_estimate()
 

@@ -45,6 +45,7 @@ from hyperreps.config.configuration import (
     ZOO_POPULATIONS,
     load_settings,
 )
+from hyperreps.settings.sections import FONTS
 from hyperreps.settings.stages import SettingsError
 from hyperreps.zoo.zoos import complete_seeds
 from hyperreps.files.storage import OutputError, replacing
@@ -275,6 +276,16 @@ def require_clock():
             f" find {shlex.quote(str(FOLDERS['results']))} -newermt now"
             " -exec touch {} +"
         )
+
+
+def require_font():
+    """Ends the run before its first job if figures cannot have their font."""
+    if SETTINGS.figures.font not in FONTS:
+        # late: it imports matplotlib
+        from hyperreps.results.drawing import style
+
+        with refusing():
+            style(SETTINGS.figures)
 
 
 def record_config():

@@ -84,8 +84,10 @@ def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
     named = {"figure": result.name, "table": result.section}
+    look = {"figures": SETTINGS.figures} if result.kind == "figure" else {}
     return flags(
         **({"table": result.name} if result.kind == "table" else named),
+        **look,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,

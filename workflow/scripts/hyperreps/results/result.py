@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from ..settings.sections import declared
+from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
 
@@ -34,6 +34,8 @@ class Sources:
         epochs: Finetuning epochs to show.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
+        figures: Look of figures.
+        numbers: CSV file of a figure, to draw it again from that alone.
     """
 
     table: str = "in_distribution"
@@ -48,6 +50,8 @@ class Sources:
     epochs: tuple[int, ...] = (0, 1, 25, 50)
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
+    figures: Figures = field(default_factory=Figures)
+    numbers: Path = Path()
 
 
 class Result(ABC):
@@ -57,7 +61,7 @@ class Result(ABC):
         sources: What it is made from.
 
     Attributes:
-        needs: Flags of the files that it cannot be made without.
+        needs: Flags of the files that it cannot be made without; with numbers, none.
 
     Raises:
         SettingsError: If one of these is not given.
@@ -67,7 +71,7 @@ class Result(ABC):
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        for flag in self.needs:
+        for flag in self.needs if sources.numbers == Path() else ():
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
 

@@ -14,13 +14,11 @@ from ..drawing import (
     GREY,
     LIGHT_GREY,
     Drawing,
-    legend,
     line,
     method_colours,
     percent,
     shown_name,
     unique,
-    zoo_rows,
 )
 from ..experiments import OfEnsembles
 
@@ -48,7 +46,7 @@ class OverSize(OfEnsembles, Drawing):
         columns, methods = unique(data[self.key]), unique(data["method"])
         colours = method_colours([m for m in methods if m != BEST_OF_ZOO])
         colours[BEST_OF_ZOO] = LIGHT_GREY
-        figure, zoos = zoo_rows(data, len(columns), height=1.75)
+        figure, zoos = self.zoo_rows(data, len(columns), height=1.75)
         for zoo, row, of_zoo in zoos:
             for axes, value in zip(row, columns, strict=True):
                 part = of_zoo[of_zoo[self.key] == value]
@@ -64,12 +62,12 @@ class OverSize(OfEnsembles, Drawing):
                 by_epoch = self.key == "epoch"
                 if by_epoch or axes is row[0]:
                     title = f"{zoo}, epoch {value}" if by_epoch else zoo
-                    axes.set_title(title, fontsize=8)
+                    axes.set_title(title)
                 if not by_epoch or axes is row[0]:
                     axes.set_ylabel(METRIC_NAMES[metric])
         for axes in row:
             axes.set_xlabel("networks per ensemble")
-        legend(
+        self.legend(
             figure,
             *(line(shown_name(method), color=colours[method]) for method in methods),
             Patch(color=GREY, alpha=0.2, label=f"{self.level} of ensembles"),
