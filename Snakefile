@@ -67,10 +67,11 @@ localrules:
 
 
 rule all:
-    """Makes every table and figure of the config."""
+    """Makes every table and figure of the config, and their numbers for LaTeX."""
     default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
         rules.novelty.input,
         rules.significance.input,
+        rules.values.output,

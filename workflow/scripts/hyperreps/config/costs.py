@@ -383,7 +383,8 @@ class Work:
             yield Jobs("audit", (name, method), 1, seconds)
 
     def _results(self) -> Jobs:
-        number = len(needs.results(self.settings))
+        # and their numbers for LaTeX
+        number = len(needs.results(self.settings)) + 1
         # they import no torch
         return Jobs(
             "tables and figures", (), number, self._at("table or figure", number)
