@@ -9,12 +9,18 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+
+from hyperreps.results.keeping import _flags
+from hyperreps.results.kept import Made
+from hyperreps.results.result import find
+from hyperreps.settings.sections import declared
 
 from ..conftest import SmokeRun
 from .project import (
@@ -285,49 +291,52 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
     assert not [line for line in said if "page.html" in line]
 
 
-PAPER = r"""\documentclass{article}
-\usepackage[letterpaper, textwidth=6.75in, textheight=9in]{geometry}
-\usepackage{booktabs, graphicx, longtable}
-\input{tables/values}
-\begin{document}
-VALUE
-TABLES
-FIGURES
-\end{document}
-"""
-
-
-def test_all_tables_figures_and_values_fit_into_a_paper(project: Project) -> None:
-    """Nothing is wider than the text, and fonts are embedded as TrueType."""
-    with (project.results / "tables/in_distribution.csv").open() as file:
+def test_all_tables_figures_and_values_fit_into_a_paper(
+    finished: Project, tmp_path: Path
+) -> None:
+    """Nothing is wider than the text, and fonts are embedded, none as bitmaps."""
+    paper = Path(__file__).parents[2] / "docs" / "paper.tex"
+    text = paper.read_text(encoding="utf-8")
+    for kind in ("table", "figure"):
+        named = re.findall(rf"\\hyper{kind}{{(\w+)}}", text)
+        assert sorted(named) == sorted(declared(kind))
+    with (finished.results / "tables/in_distribution.csv").open() as file:
         row = next(csv.DictReader(file))
     key = "in_distribution/{source}/{method}/{epoch}".format(**row)
-    values = (project.results / "tables/values.tex").read_text(encoding="utf-8")
+    values = (finished.results / "tables/values.tex").read_text(encoding="utf-8")
     number = f"{100 * float(row['mean']):.1f}"
     assert rf"\csname hyper/{key}\endcsname{{{number}}}" in values
-    figures = sorted((project.results / "figures").glob("*.pdf"))
-    for path in figures:
-        content = path.read_bytes()
-        assert b"/FontFile2" in content
-        assert b"/Type3" not in content
     if not shutil.which("pdflatex"):
         pytest.skip("no pdflatex: nothing is set; make test-packages")
-    tables = sorted((project.results / "tables").glob("*.tex"))
-    text = PAPER.replace("VALUE", rf"\hyperval{{{key}}}")
-    inputs = [rf"\input{{tables/{x.stem}}}\clearpage" for x in tables]
-    inputs.remove(r"\input{tables/values}\clearpage")
-    text = text.replace("TABLES", "\n".join(inputs))
-    pictures = [rf"\noindent\includegraphics{{figures/{x.name}}}\par" for x in figures]
-    text = text.replace("FIGURES", "\n".join(pictures))
-    (project.results / "paper.tex").write_text(text, encoding="utf-8")
-    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
+    # fonts are to be read in the file
+    start = rf"\pdfobjcompresslevel=0\def\run{{{finished.results}}}\input{{{paper}}}"
+    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-jobname=paper")
     # the second time, longtable knows its widths
     for _ in range(2):
         done = subprocess.run(
-            words, cwd=project.results, capture_output=True, text=True, timeout=120
+            (*words, start), cwd=tmp_path, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull \\hbox" not in done.stdout
+    content = (tmp_path / "paper.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_every_figure_is_drawn_again_from_its_numbers(
+    finished: Project, tmp_path: Path
+) -> None:
+    figures = sorted((finished.results / "figures").glob("*.csv"))
+    assert len(figures) == len(FIGURES + NOVELTY_FIGURES)
+    for numbers in figures:
+        log = finished.root / "logs/smoke/figures" / f"{numbers.stem}.log"
+        made = Made("figure", numbers.stem, again=False, flags=_flags(log))
+        again = tmp_path / f"{numbers.stem}.pdf"
+        sources = replace(made.sources, numbers=numbers)
+        find("figure", numbers.stem)(sources).write(again)
+        for suffix in (".pdf", ".png", ".csv"):
+            drawn = numbers.with_suffix(suffix).read_bytes()
+            assert again.with_suffix(suffix).read_bytes() == drawn, numbers.stem
 
 
 def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
