@@ -342,7 +342,9 @@ def test_every_figure_is_drawn_again_from_its_numbers(
 def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
     smoke_run: SmokeRun, project: Project
 ) -> None:
-    assert re.search(r"is \d+ jobs and about \S+ core-hours in all", smoke_run.output)
+    assert re.search(
+        r"is \d+ jobs, about \S+ GB of results and \S+ core", smoke_run.output
+    )
     assert f"tables   {RESULTS}/tables\n" in smoke_run.output
     assert f"report   make report RESULTS={RESULTS}\n" in smoke_run.output
     zoo = project.results / "zoos/digits.h5"

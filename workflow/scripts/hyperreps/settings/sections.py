@@ -270,7 +270,7 @@ FONTS = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral")
 
 
 class Figures(Strict):
-    """How all figures look in print; widths are in inches (25.4 mm)."""
+    """How all figures look in print."""
 
     column_width: Annotated[float, Field(ge=1, le=20)] = Field(
         3.25, description="Width in inches of a figure with one panel."

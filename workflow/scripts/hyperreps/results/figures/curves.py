@@ -110,7 +110,7 @@ def _label_lines(
         colour = colours[end["method"]]
         arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6}
         axes.annotate(
-            shown_name(end["method"], trivial=end["trivial"]),
+            shown_name(end["method"], trivial=bool(end["trivial"])),
             (end["epoch"], end["mean"]),
             xytext=(1.06, place),
             textcoords="axes fraction",
