@@ -17,6 +17,10 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from hyperreps.config.config_files import read_config
+from hyperreps.config.configuration import load_settings
+from hyperreps.config.costs import Speeds, Work
+from hyperreps.config.space import folders
 from hyperreps.results.keeping import _flags
 from hyperreps.results.kept import Made
 from hyperreps.results.result import find
@@ -337,6 +341,22 @@ def test_every_figure_is_drawn_again_from_its_numbers(
         for suffix in (".pdf", ".png", ".csv"):
             drawn = numbers.with_suffix(suffix).read_bytes()
             assert again.with_suffix(suffix).read_bytes() == drawn, numbers.stem
+
+
+def test_results_take_the_room_that_was_estimated(finished: Project) -> None:
+    settings = load_settings(read_config(finished.results / "config.yaml"))
+    measurements = Path(__file__).parents[2] / "docs" / "measurements"
+    estimated: dict[str, float] = {}
+    for folder, size in folders(Work(settings, Speeds(measurements))):
+        estimated[folder] = estimated.get(folder, 0) + size
+    for folder, size in estimated.items():
+        files = [*(finished.results / folder).rglob("*.*")]
+        held = sum(x.stat().st_size for x in files if x.suffix == ".safetensors")
+        for path in files:
+            if path.suffix == ".h5":
+                held += sum(values.nbytes for values in arrays(path)[0].values())
+        # of networks this small, numbers beside the weights count for something
+        assert 0.75 * held < size <= 1.05 * held, folder
 
 
 def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
