@@ -140,6 +140,17 @@ class TestLook:
         )
         assert large == pytest.approx([small[0], 1.5 * small[1]], rel=1e-4)
 
+    @pytest.mark.parametrize("width", [1.5, 3.0, 6.0])
+    def test_a_legend_is_no_wider_than_its_figure(self, width):
+        figures = [Bars(Sources()).new_figure(2.0, width=width) for _ in "ab"]
+        for figure, names in zip(figures, (["name"], ["a name"] * 5), strict=True):
+            Bars(Sources()).legend(figure, *map(line, names))
+        (alone,), (five,) = (
+            [x.get_window_extent() for x in figure.legends] for figure in figures
+        )
+        assert five.width <= 100 * width
+        assert (five.height > 1.5 * alone.height) == (width < 6)
+
     def test_a_font_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(SettingsError, match=r"figures\.font: no font 'Helvetico'"):
             drawn(tmp_path / "a.pdf", font="Helvetico")

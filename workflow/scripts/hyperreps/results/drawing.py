@@ -215,14 +215,17 @@ class Drawing(Result):
             figure: Without a legend.
             *handles: What it explains.
             published: Name of the published numbers; none if they are not shown.
-            ncols: Entries of a line; all of them if there is the width, else one.
+            ncols: Most entries of a line, if there is the width.
         """
         if published:
             handles = (*handles, line(published, **PUBLISHED))
-        if ncols is None:
-            wide = figure.get_figwidth() == self.sources.figures.text_width
-            ncols = len(handles) if wide else 1
-        figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols)
+        for abreast in range(ncols or len(handles), 0, -1):
+            look: dict[str, Any] = {"loc": "outside lower center", "ncols": abreast}
+            made = figure.legend(handles=list(handles), **look)
+            if made.get_window_extent().width <= figure.bbox.width:
+                return
+            if abreast > 1:
+                made.remove()
 
 
 def read_numbers(text: str) -> pd.DataFrame:

@@ -83,7 +83,7 @@ class Ablation(OfAblations, Drawing):
             Line2D([], [], color=colour, marker=".", label=name)
             for name, colour in names.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        self.legend(figure, *handles, ncols=3)
         return figure
 
 
