@@ -270,7 +270,10 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
     if not shutil.which("chromium"):
         pytest.skip("no chromium: the page is not opened; make test-packages")
     # what the browser has made of the pictures, written into the page itself
-    ask = "document.title = [...document.images].map(x => x.naturalWidth).join()"
+    ask = (
+        "document.title = [...document.images].map(x => x.naturalWidth).join()"
+        " + ' ' + (document.documentElement.scrollWidth - innerWidth)"
+    )
     page = tmp_path / "page.html"
     script = f"<script>onload = () => {{ {ask} }}</script></body>"
     page.write_text(text.replace("</body>", script), encoding="utf-8")
@@ -279,18 +282,20 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000"),
             *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'user'}"),
-            *("--dump-dom", page.as_uri()),
+            # a phone's
+            *("--window-size=500,900", "--dump-dom", page.as_uri()),
         ],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    title = re.search(r"<title>([\d,]+)</title>", shown.stdout)
+    title = re.search(r"<title>([\d,]+) (-?\d+)</title>", shown.stdout)
     assert title, shown.stderr
     widths = [int(width) for width in title[1].split(",")]
     assert len(widths) == len(pictures)
     assert min(widths) > 100
+    assert int(title[2]) <= 0, "wider than the window"
     said = [x for x in shown.stderr.splitlines() if "CONSOLE" in x]
     assert not [line for line in said if "page.html" in line]
 

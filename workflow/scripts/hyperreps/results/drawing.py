@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.style
 import numpy as np
@@ -74,6 +74,8 @@ class Drawing(Result):
 
     Heights are those for text of 8 pt; they grow with the text.
     """
+
+    redrawn: ClassVar = True
 
     @abstractmethod
     def draw(self, data: pd.DataFrame) -> Figure:

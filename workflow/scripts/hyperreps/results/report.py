@@ -57,12 +57,14 @@ class Part(NamedTuple):
         name: Of its files.
         caption: Of a figure, as HTML; tables bring theirs.
         body: The table, or the picture as data.
+        width: Of a picture in pixels.
     """
 
     kind: str
     name: str
     caption: str
     body: str
+    width: int = 0
 
 
 def page(run: Run, *, captions: Path, config: dict[str, Any], machine: str) -> str:
@@ -223,9 +225,12 @@ def _tables(results: Path) -> Iterator[Part]:
 def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
     for path in sorted((results / "figures").glob("*.png")):
         with reading_from(path):
-            data = b64encode(path.read_bytes()).decode("ascii")
+            data = path.read_bytes()
+        # where PNG has it
+        width = int.from_bytes(data[16:20], "big")
         text = _caption(captions / f"figure_{path.stem}.rst", config)
-        yield Part("figure", path.stem, text, f"data:image/png;base64,{data}")
+        body = f"data:image/png;base64,{b64encode(data).decode('ascii')}"
+        yield Part("figure", path.stem, text, body, width)
 
 
 def _caption(path: Path, config: dict[str, Any]) -> str:

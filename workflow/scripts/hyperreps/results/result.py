@@ -61,17 +61,21 @@ class Result(ABC):
         sources: What it is made from.
 
     Attributes:
-        needs: Flags of the files that it cannot be made without; with numbers, none.
+        needs: Flags of the files that it cannot be made without.
+        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        for flag in self.needs if sources.numbers == Path() else ():
+        if self.redrawn and sources.numbers != Path():
+            return
+        for flag in self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
 
