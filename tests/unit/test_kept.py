@@ -71,21 +71,20 @@ def edited(kept: Kept, name: str, old: str, new: str) -> None:
 
 
 def test_figures_are_drawn_again_from_their_numbers_alone(copy: Kept) -> None:
-    kept = Kept(copy.folder.parent / "2026-11-26_svhn_10k")
-    (kept.folder / INPUTS).unlink()
-    pictures = [kept.folder / f"figures/{name}.png" for name in ("samplers", "zoo")]
-    for path in pictures:
-        path.unlink()
-    numbers = kept.folder / "figures/zoo.csv"
+    (copy.folder / INPUTS).unlink()
+    names = ["epoch_zero", "finetuning", "zoo"]
+    for name in names:
+        (copy.folder / f"figures/{name}.png").unlink()
+    numbers = copy.folder / "figures/zoo.csv"
     before = numbers.read_bytes()
-    assert redraw(kept) == ["samplers", "zoo"]
-    for path in pictures:
-        with Image.open(path) as image:
-            assert image.width == 3.25 * 200
+    assert redraw(copy) == names
+    for name in names:
+        with Image.open(copy.folder / f"figures/{name}.png") as image:
+            assert image.width == 6.75 * 200
     assert numbers.read_bytes() == before
-    edited(kept, "figures/zoo.csv", "median", "middle")
+    edited(copy, "figures/zoo.csv", "median", "middle")
     with pytest.raises(DataFileError, match=r"zoo\.csv: not the numbers of this"):
-        redraw(kept)
+        redraw(copy)
 
 
 def test_one_changed_number_is_named(copy: Kept) -> None:
