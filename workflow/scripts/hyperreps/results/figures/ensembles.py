@@ -24,6 +24,8 @@ from ..experiments import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"
+# ratio of two sizes that are both labelled
+CLOSEST = 1.45
 METRIC_NAMES = {
     "accuracy": "test accuracy",
     "nll": "NLL (nats)",
@@ -79,13 +81,22 @@ class OverSize(OfEnsembles, Drawing):
 def _set_axes(axes: Axes, sizes: list[int], metric: str) -> None:
     axes.set_xscale("log")
     axes.set_xlim(1, max(*sizes, 2))
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_major_locator(FixedLocator(_apart(sizes)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     if metric == "nll":
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     else:
         percent(axes.yaxis, bins=5)
+
+
+def _apart(sizes: list[int]) -> list[int]:
+    """Returns the sizes whose labels do not touch on a logarithmic axis."""
+    shown: list[int] = []
+    for size in sizes:
+        if not shown or size >= CLOSEST * shown[-1]:
+            shown.append(size)
+    return shown
 
 
 class Ensembles(OverSize):
