@@ -30,6 +30,7 @@ include: "rules/novelty.smk"
 onstart:
     require_writable()
     require_clock()
+    require_font()
     record_config()
     show_estimate()
 
@@ -66,10 +67,11 @@ localrules:
 
 
 rule all:
-    """Makes every table and figure of the config."""
+    """Makes every table and figure of the config, and their numbers for LaTeX."""
     default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
         rules.novelty.input,
         rules.significance.input,
+        rules.values.output,

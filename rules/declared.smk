@@ -9,6 +9,14 @@ SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
 AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+# whose numbers are commands in values.tex
+VALUES = [
+    result
+    for result in RESULTS
+    if result.kind == "table"
+    and result.made_by
+    in ("accuracies.Accuracies", "experiments.Reconstruction", "novelty.Novelty")
+]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from
 STAGES = {
@@ -84,8 +92,10 @@ def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
     named = {"figure": result.name, "table": result.section}
+    look = {"figures": SETTINGS.figures} if result.kind == "figure" else {}
     return flags(
         **({"table": result.name} if result.kind == "table" else named),
+        **look,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,

@@ -156,13 +156,13 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         ),
         pytest.param(
             f"{LIBRARY}/results/paper.mplstyle",
-            *("font.size: ", "font.size: 1"),
+            *("axes.linewidth: ", "axes.linewidth: 1"),
             FIGURE_JOBS,
             id="style of the figures",
         ),
         pytest.param(
             f"{LIBRARY}/results/drawing.py",
-            *("WIDE, NARROW = 6.75", "WIDE, NARROW = 6.5"),
+            *('GREY, LIGHT_GREY = "#4d', 'GREY, LIGHT_GREY = "#3d'),
             FIGURE_JOBS,
             id="what figures share",
         ),
@@ -177,12 +177,6 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             *("Which differences", "Differences that"),
             {job: 1 for job in RESULT_JOBS if "significance" in job},
             id="words of a table",
-        ),
-        pytest.param(
-            f"{LIBRARY}/results/paper.mplstyle",
-            *("font.size: ", "font.size:  "),
-            FIGURE_JOBS,
-            id="style of the figures",
         ),
         pytest.param(
             "config/published.yaml",
@@ -281,6 +275,7 @@ def test_an_edit_reruns_the_stages_that_use_it(
             id="validation images",
         ),
         pytest.param({"statistics": {"confidence": 0.9}}, ALL_RESULTS, id="level"),
+        pytest.param({"figures": {"font_size": 9}}, FIGURE_JOBS, id="look of figures"),
         pytest.param(
             {"novelty": {"networks": 5}},
             {"audit_references": 1, "audit": 3, **NOVELTY_JOBS},

@@ -19,6 +19,7 @@ from ..settings.sections import (
     Architectures,
     Capacity,
     Ensembles,
+    Figures,
     InDistribution,
     Novelty,
     Properties,
@@ -104,6 +105,7 @@ class Settings(Strict):
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     capacity: Capacity = Field(Capacity(), description="The figure capacity.")
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
+    figures: Figures = Field(Figures(), description="Look of all figures.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
         {}, description="Snakemake's path variables, to redirect a run."

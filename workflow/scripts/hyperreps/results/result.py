@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from ..settings.sections import declared
+from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
 
@@ -34,6 +34,8 @@ class Sources:
         epochs: Finetuning epochs to show.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
+        figures: Look of figures.
+        numbers: CSV file of a figure, to draw it again from that alone.
     """
 
     table: str = "in_distribution"
@@ -48,6 +50,8 @@ class Sources:
     epochs: tuple[int, ...] = (0, 1, 25, 50)
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
+    figures: Figures = field(default_factory=Figures)
+    numbers: Path = Path()
 
 
 class Result(ABC):
@@ -58,15 +62,19 @@ class Result(ABC):
 
     Attributes:
         needs: Flags of the files that it cannot be made without.
+        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
+        if self.redrawn and sources.numbers != Path():
+            return
         for flag in self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
