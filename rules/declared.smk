@@ -8,7 +8,7 @@ RESULTS = needs.results(SETTINGS)
 SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
 AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
-SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+SIGNIFICANCE = [r for r in RESULTS if r.made_by == "significance.Significance"]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from
 STAGES = {
@@ -84,8 +84,12 @@ def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
     named = {"figure": result.name, "table": result.section}
+    if is_own(result.made_by):
+        named["made_by"] = result.made_by
+    elif result.kind == "table":
+        named = {"table": result.name}
     return flags(
-        **({"table": result.name} if result.kind == "table" else named),
+        **named,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
@@ -94,9 +98,13 @@ def result_flags(result):
 
 def result_code(result):
     """Returns the hash of what makes a table or figure: script, class, given numbers."""
-    made_by = f"results/{result.kind}s/{result.made_by.partition('.')[0]}.py"
     published = [PUBLISHED] if "published" in get_sources(result) else []
-    return fingerprint(f"make_{result.kind}.py", *published, modules=[made_by])
+    if is_own(result.made_by):
+        made_by = {"own": lambda wildcards: [result.made_by]}
+    else:
+        name = result.made_by.partition(".")[0]
+        made_by = {"modules": [f"results/{result.kind}s/{name}.py"]}
+    return fingerprint(f"make_{result.kind}.py", *published, **made_by)
 
 
 def result_outputs(result):

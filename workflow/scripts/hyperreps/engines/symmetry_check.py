@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..files.own_parts import one_line
 from ..networks.architectures import IMAGE_SIZE, Architecture
+from ..settings.stages import SettingsError
 from ..symmetry.permutations import permutation_index
 from .grouped import forward
 
@@ -74,6 +76,27 @@ def check_symmetry(
             AxisCheck(axis, change(weights.gather(1, index)), change(flipped))
         )
     return checks
+
+
+def require_symmetry(architecture: Architecture) -> None:
+    """Refuses a network that an order of units that it declares free changes.
+
+    Raises:
+        SettingsError: For such a network, or one that cannot be computed.
+    """
+    name = architecture.name
+    try:
+        checks = check_symmetry(architecture, activation="tanh")
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise SettingsError(
+            f"{name}: cannot be computed ({one_line(error)})"
+        ) from error
+    for check in checks:
+        if not check.permutes:
+            raise SettingsError(
+                f"{name}: another order of the units of {check.axis} changes its scores"
+                f" by {check.permutation:.1g}"
+            )
 
 
 def _factors(architecture: Architecture, axis: str, signs: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.style
 import numpy as np
@@ -50,6 +50,8 @@ PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""
 
 class Drawing(Result):
     """A figure: how its numbers become panels."""
+
+    kind: ClassVar = "figure"
 
     @abstractmethod
     def draw(self, data: pd.DataFrame) -> Figure:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive
+from .limits import MOST, Count, Epoch, Listed, Name, Names, OwnPart, Positive
 from .stages import Strict
 
 
@@ -262,4 +262,13 @@ class Capacity(Section):
     figures: ClassVar = {"capacity": "capacity.Capacity"}
     zoos: Names = Field(
         (), description="Keys of zoos, among those of the audit; none: not made."
+    )
+
+
+class OwnResult(Strict):
+    """A table or figure of a user's class, made from what those of a section are."""
+
+    made_by: OwnPart = Field(description="Its class: FILE.py:NAME.")
+    section: Name = Field(
+        description="Section whose files and settings it gets, such as novelty."
     )
