@@ -101,11 +101,8 @@ class Settings(Strict):
     ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
     capacity: Capacity = Field(Capacity(), description="The figure capacity.")
-    own_tables: dict[Name, OwnResult] = Field(
-        {}, max_length=100, description="Your own tables by name."
-    )
-    own_figures: dict[Name, OwnResult] = Field(
-        {}, max_length=100, description="Your own figures by name."
+    own_results: dict[Name, OwnResult] = Field(
+        {}, max_length=100, description="Your own tables and figures by name."
     )
     custom_rules: Listed[tuple[Folder, ...]] = Field(
         (), description="Your own rules: files that Snakemake includes after ours."
@@ -320,22 +317,19 @@ def _network_problems(key: str, name: str) -> Iterable[str]:
 
 def _own_result_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each table and figure of the user's that cannot be made."""
-    kinds: tuple[Literal["table", "figure"], ...] = ("table", "figure")
-    for kind in kinds:
-        for name, own in getattr(settings, f"own_{kind}s").items():
-            key = f"own_{kind}s.{name}"
-            if name in declared(kind):
-                yield f"{key}: is a {kind} of ours; choose another name"
-            known = settings.sections
-            yield from _unknown_problems(
-                f"{key}.section", own.section, known, "the sections of this run are"
-            )
-            # imported late: pandas comes with it
-            from ..results.result import find
+    for name, own in settings.own_results.items():
+        key = f"own_results.{name}"
+        if name in declared(own.kind):
+            yield f"{key}: is a {own.kind} of ours; choose another name"
+        if own.section not in settings.sections:
+            there = ", ".join(settings.sections)
+            yield f"{key}.section: {own.section!r} makes nothing here; {there} do"
+        # imported late: pandas comes with it
+        from ..results.result import find
 
-            yield from _part_problems(
-                f"{key}.made_by", partial(find, kind), own.made_by
-            )
+        yield from _part_problems(
+            f"{key}.made_by", partial(find, own.kind), own.made_by
+        )
 
 
 def _experiment_problems(settings: Settings) -> Iterable[str]:

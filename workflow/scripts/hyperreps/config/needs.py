@@ -48,8 +48,9 @@ def _named(settings: Settings, kind: str) -> Iterable[tuple[str, str, str]]:
     for section, part in settings.sections.items():
         for name, made_by in getattr(part, f"{kind}s").items():
             yield name, made_by, section
-    for name, own in getattr(settings, f"own_{kind}s").items():
-        yield name, own.made_by, own.section
+    for name, own in settings.own_results.items():
+        if own.kind == kind:
+            yield name, own.made_by, own.section
 
 
 def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:

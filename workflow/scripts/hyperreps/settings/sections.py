@@ -268,6 +268,7 @@ class Capacity(Section):
 class OwnResult(Strict):
     """A table or figure of a user's class, made from what those of a section are."""
 
+    kind: Literal["table", "figure"] = Field(description="What it is.")
     made_by: OwnPart = Field(description="Its class: FILE.py:NAME.")
     section: Name = Field(
         description="Section whose files and settings it gets, such as novelty."
