@@ -83,11 +83,11 @@ def get_sources(result):
 def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
-    named = {"figure": result.name, "table": result.section}
-    if is_own(result.made_by):
+    own = is_own(result.made_by)
+    named = {"figure": result.name} if result.kind == "figure" else {}
+    named["table"] = result.section if own or named else result.name
+    if own:
         named["made_by"] = result.made_by
-    elif result.kind == "table":
-        named = {"table": result.name}
     return flags(
         **named,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},

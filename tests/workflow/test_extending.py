@@ -1,11 +1,19 @@
-"""docs/extending.md: a dataset, an architecture, a table; without touching a rule."""
+"""docs/extending.md: a dataset, an architecture, a table; without touching a rule.
+
+Ours are edited for them, or, in the last test, they stand in files of a user's.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import shlex
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from .project import CHECKOUT, RESULTS, Project, arrays, edit, job_counts
 
@@ -115,3 +123,57 @@ def test_a_table_is_a_class_and_a_section_of_the_config(project: Project) -> Non
     np.testing.assert_allclose(best.loc["S_KDE30"], expected)
     assert "In %, of each method." in output.with_suffix(".html").read_text("utf-8")
     assert "epoch 1" in output.with_suffix(".tex").read_text("utf-8")
+
+
+def own_files() -> tuple[list[str], list[str]]:
+    """Returns the blocks of Python and of YAML of the page's part on own files."""
+    page = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
+    _, own = page.split("## In a file of your own\n")
+    own, _ = own.split("## A sampler\n")
+    return [
+        re.findall(f"```{kind}\n(.*?)```", own, re.S) for kind in ("python", "yaml")
+    ]
+
+
+def test_parts_in_files_of_ones_own(project: Project) -> None:
+    """A sampler, a table and a rule as on the page, on what a finished run left."""
+    (parts, results, rules), (words, config) = own_files()
+    texts = {"parts.py": parts, "results.py": results, "best.yaml": words}
+    for name, text in {**texts, "mine.smk": rules}.items():
+        (project.root / name).write_text(text, encoding="utf-8")
+    whole = yaml.safe_load(config)
+    overlay = {key: whole[key] for key in ("methods", "own_results", "custom_rules")}
+    overlay["samplers"] = {"zoos": ["digits"], **whole["samplers"]}
+    done = project.smoke("mine", "--cores", "1", overlay=overlay)
+    assert done.code == 0, done.output
+    assert job_counts(done.output) == {"sample": 1, "table_best": 1, "mine": 1}
+    samples = project.results / "samples" / "digits" / "S_gauss30.h5"
+    made, about = arrays(samples)
+    digest = hashlib.sha256(parts.encode()).hexdigest()
+    assert json.loads(about["own_parts"]) == {"parts.py": digest}
+    best = pd.read_csv(project.results / "tables" / "best.csv").set_index("method")
+    expected = made["accuracy/test"].max()
+    np.testing.assert_allclose(best.loc["S_gauss30", "accuracy"], expected)
+    assert (project.results / "rows.txt").read_text().split()[0] == str(len(best) + 1)
+
+    # the script by hand, as its log has it
+    samples.unlink()
+    words_of_log = shlex.split(project.command("samples/digits/S_gauss30.log"))
+    by_hand = project.python(*words_of_log[1:])
+    assert by_hand.code == 0, by_hand.output
+    again, _ = arrays(samples)
+    np.testing.assert_array_equal(again["weights"], made["weights"])
+
+    # what an edit runs again
+    assert project.smoke("--touch", "mine", "--cores", "1", overlay=overlay).code == 0
+    planned = partial(project.planned, "mine", overlay=overlay)
+    edit(project.root / "results.py", '"""The accuracy of', '"""Accuracies of')
+    assert planned() == {}
+    edit(project.root / "results.py", "100 * best", "99 * best")
+    assert planned() == {"table_best": 1, "mine": 1}
+    edit(project.root / "parts.py", "points.mean(0)", "points[0]")
+    assert planned() == {"sample": 1, "table_best": 1, "mine": 1}
+    edit(project.root / "parts.py", "def gaussian", "def gauss")
+    refused = project.smoke("mine", "--dry-run", overlay=overlay)
+    assert refused.code != 0
+    assert "parts.py has no gaussian; it has gauss, scans, perc" in refused.output
