@@ -29,6 +29,8 @@ from hyperreps.results.result import find
 from hyperreps.sampling.samplers import draw, needs_generator
 from hyperreps.settings.stages import Dataset, SettingsError
 
+from ..processes import python
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 _, SECTION, _ = re.split(r"^## (?:In a file of your own|A sampler)\n", PAGE, flags=re.M)
@@ -226,12 +228,6 @@ WRONG = {
         ),
         "MaxPool(size=29, stride=None) leaves nothing of its input",
     ),
-    # past the types of the declaration, which are checked in tests only
-    "layer": (
-        PARTS.replace("return Arch", "found = Arch")
-        + "    object.__setattr__(found, 'layers', (print,))\n    return found\n",
-        "<built-in function print> is none of the layers of architectures.py",
-    ),
 }
 
 
@@ -242,6 +238,18 @@ def test_a_part_of_the_wrong_kind_is_refused(folder, text, message):
         settings()
     said = [line for line in str(caught.value).splitlines() if message in line]
     assert len(said) == 1
+
+
+def test_a_layer_that_is_none_is_refused(folder):
+    """In a process of its own: here declarations have their types checked."""
+    (folder / "parts.py").write_text(PARTS.replace("Activation()", "print"))
+    (folder / "mine.yaml").write_text(CONFIG)
+    script = ROOT / "workflow" / "scripts" / "check_config.py"
+    done = python([str(script), "mine.yaml"])
+    assert done.stderr.splitlines()[-1] == (
+        "error: config: zoos.scans.architecture: parts.py:perceptron:"
+        " <built-in function print> is none of the layers of architectures.py"
+    )
 
 
 RESULT = {
@@ -356,6 +364,6 @@ def test_a_network_that_is_not_what_it_declares_is_refused(monkeypatch):
     monkeypatch.setattr(symmetry_check, "permutation_index", wrong)
     with pytest.raises(
         SettingsError,
-        match=r"parts.py:perceptron: another order of the units of linear1",
+        match=r"parts.py:perceptron: another order of units of linear1",
     ):
         check_own_networks(settings())
