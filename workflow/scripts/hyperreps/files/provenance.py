@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -34,6 +35,7 @@ def note_own_file(path: Path, source: bytes) -> None:
     inside = path.is_relative_to(Path.cwd())
     name = str(path.relative_to(Path.cwd()) if inside else path)
     OWN_FILES[name] = hashlib.sha256(source).hexdigest()
+    logging.info("%s: sha256 %s", name, OWN_FILES[name])
 
 
 @cache
