@@ -27,6 +27,11 @@ include: "rules/results.smk"
 include: "rules/novelty.smk"
 
 
+for file in CUSTOM_RULES:
+
+    include: file
+
+
 onstart:
     require_writable()
     require_clock()

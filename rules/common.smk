@@ -38,11 +38,14 @@ from hyperreps.config.config_files import (
     read_over_shipped,
 )
 from hyperreps.files.fingerprint import code_fingerprint
+from hyperreps.files.own_parts import is_own, own_file
 from hyperreps.files.places import content_digest, data_folder, expanded
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.config.configuration import (
     PLAIN_FEATURES,
     ZOO_POPULATIONS,
+    check_own_networks,
+    custom_rules,
     load_settings,
 )
 from hyperreps.settings.sections import FONTS
@@ -102,6 +105,9 @@ for file in BASE:
 
 with refusing():
     SETTINGS = get_settings()
+    CUSTOM_RULES = custom_rules(SETTINGS)
+    if workflow.is_main_process:
+        check_own_networks(SETTINGS)
 
 DATA = data_folder(SETTINGS.data_dir)
 
@@ -152,7 +158,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def fingerprint(script, *files, modules=()):
+def fingerprint(script, *files, modules=(), own=lambda wildcards: ()):
     """Returns a parameter function: a hash of a script's logic.
 
     It is computed for the rules whose jobs are looked at. A job that another snakemake
@@ -162,16 +168,16 @@ def fingerprint(script, *files, modules=()):
         script: Its name.
         *files: What else of the project decides what it makes.
         modules: Files of the library that it imports by a name it is given.
+        own: Returns names of parts that a job uses, some of which may be a user's.
     """
 
     @cache
-    def computed():
-        code = code_fingerprint(
-            SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
-        )
+    def computed(*parts):
+        imported = [SCRIPTS / "hyperreps" / module for module in modules]
+        code = code_fingerprint(SCRIPTS / script, *imported, *map(own_file, parts))
         return "-".join([code, *contents(files)])
 
-    return lambda wildcards: computed()
+    return lambda wildcards: computed(*filter(is_own, own(wildcards)))
 
 
 def unrecorded(text):

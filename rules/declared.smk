@@ -91,11 +91,15 @@ def get_sources(result):
 def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
-    named = {"figure": result.name, "table": result.section}
-    look = {"figures": SETTINGS.figures} if result.kind == "figure" else {}
+    own = is_own(result.made_by)
+    named = {"figure": result.name} if result.kind == "figure" else {}
+    named["table"] = result.section if own or named else result.name
+    if own:
+        named["made_by"] = result.made_by
+    if result.kind == "figure":
+        named["figures"] = SETTINGS.figures
     return flags(
-        **({"table": result.name} if result.kind == "table" else named),
-        **look,
+        **named,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
@@ -104,9 +108,13 @@ def result_flags(result):
 
 def result_code(result):
     """Returns the hash of what makes a table or figure: script, class, given numbers."""
-    made_by = f"results/{result.kind}s/{result.made_by.partition('.')[0]}.py"
     published = [PUBLISHED] if "published" in get_sources(result) else []
-    return fingerprint(f"make_{result.kind}.py", *published, modules=[made_by])
+    if is_own(result.made_by):
+        made_by = {"own": lambda wildcards: [result.made_by]}
+    else:
+        name = result.made_by.partition(".")[0]
+        made_by = {"modules": [f"results/{result.kind}s/{name}.py"]}
+    return fingerprint(f"make_{result.kind}.py", *published, **made_by)
 
 
 def result_outputs(result):

@@ -19,6 +19,12 @@ def zoo_file(zoo, alignment, *, stage="zoos"):
     return f"<results>/{stage}/{zoo}{suffix}.h5"
 
 
+def get_own_parts(name):
+    """Returns the names of parts of a method, some of which may be a user's."""
+    method = SETTINGS.methods[name]
+    return [method.sampler, method.architecture]
+
+
 def get_dataset(zoo):
     """Returns the path of the images a zoo is trained on."""
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"

@@ -106,7 +106,7 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         (
             f"train_zoo.py --dataset toy.h5 --architecture rnn {RECIPE}"
             " --first-seed 1 --models 2 --output x.h5",
-            "error: unknown architecture 'rnn'",
+            "error: unknown 'rnn'; architectures.py has",
         ),
         (
             f"train_zoo.py --dataset toy.h5 --architecture cnn {RECIPE}"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.sources import SOURCES
+from ..data.sources import find_source
 from ..networks.architectures import Architecture, build
 from ..settings.stages import HyperRep, Jump, Recipe, Zoo, split_sizes
 from . import needs
@@ -467,7 +467,7 @@ class Work:
     def image_count(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
-        source = SOURCES[dataset.source]
+        source = find_source(dataset.source)
         if not source.channels:
             return math.nan
         train, test = source.counts
@@ -477,7 +477,7 @@ class Work:
     def channels(self, zoo: str) -> int:
         """Returns the channels of a zoo's images; 1 if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
-        return 1 if dataset.grayscale else SOURCES[dataset.source].channels or 1
+        return 1 if dataset.grayscale else find_source(dataset.source).channels or 1
 
     def network(self, zoo: str) -> Architecture:
         """Returns the architecture of a zoo."""

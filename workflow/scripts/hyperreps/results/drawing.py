@@ -77,6 +77,8 @@ class Drawing(Result):
 
     redrawn: ClassVar = True
 
+    kind: ClassVar = "figure"
+
     @abstractmethod
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the numbers of frame(), in the style that is set.

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive, Text
+from .limits import (
+    MOST,
+    Count,
+    Epoch,
+    Listed,
+    Name,
+    Names,
+    OwnPart,
+    Positive,
+    Text,
+)
 from .stages import Strict
 
 
@@ -295,3 +305,13 @@ class Figures(Strict):
                 f" got {self.column_width:g}"
             )
         return self
+
+
+class OwnResult(Strict):
+    """A table or figure of a user's class, made from what those of a section are."""
+
+    kind: Literal["table", "figure"] = Field(description="What it is.")
+    made_by: OwnPart = Field(description="Its class: FILE.py:NAME.")
+    section: Name = Field(
+        description="Section whose files and settings it gets, such as novelty."
+    )

@@ -26,6 +26,7 @@ from .limits import (
     Listed,
     Name,
     NotNegative,
+    Part,
     Positive,
     Real,
     Seed,
@@ -52,7 +53,9 @@ class Strict(BaseModel):
 class Dataset(Strict):
     """Images and labels: where they come from and how they become 28 x 28."""
 
-    source: Name = Field(description="Loader: an entry of SOURCES in sources.py.")
+    source: Part = Field(
+        description="Loader: an entry of SOURCES in sources.py, or your FILE.py:NAME."
+    )
     path: Text = Field(
         "", description="File below data_dir, for sources that need one (npz)."
     )
@@ -131,7 +134,9 @@ class Zoo(Strict):
 
     dataset: Name = Field(description="Images they are trained on: a key of datasets.")
     architecture: Text = Field(
-        "cnn", description="Network: an entry of ARCHITECTURES in architectures.py."
+        "cnn",
+        description="Network: an entry of ARCHITECTURES in architectures.py, or your"
+        " FILE.py:NAME.",
     )
     models: Annotated[int, Field(ge=3, le=MOST)] = Field(
         description="Number of networks, at least one for each part of the split."
@@ -430,7 +435,9 @@ class HyperRep(Strict):
 class Method(Strict):
     """A way to come by a population of networks: a pool of models and a sampler."""
 
-    sampler: Name = Field(description="An entry of SAMPLERS in samplers.py.")
+    sampler: Part = Field(
+        description="An entry of SAMPLERS in samplers.py, or your FILE.py:NAME."
+    )
     hyper_rep: Text = Field(
         "",
         description="Variant whose latent space is sampled; empty: weight space.",
@@ -465,8 +472,8 @@ class Method(Strict):
     )
     architecture: Text = Field(
         "",
-        description="Network that the samples become, an entry of ARCHITECTURES; empty:"
-        " the zoo's.",
+        description="Network that the samples become, an entry of ARCHITECTURES or your"
+        " FILE.py:NAME; empty: the zoo's.",
     )
     transplant: Literal["layers", "vector", "none"] = Field(
         "layers",
