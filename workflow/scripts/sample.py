@@ -14,7 +14,7 @@ from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling import gan
-from hyperreps.sampling.networks import draw_networks, in_architecture
+from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
 from hyperreps.zoo.zoos import read_zoo
@@ -66,16 +66,20 @@ def main(
         seeds=(seed, data.name, name),
     )
     network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
-    weights = torch.from_numpy(arrays["weights"]).to(place)
     images = read_images(dataset).on(place)
+    # test last: what is kept is chosen without it
     for split in ("val", "test"):
         arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
             network,
-            weights,
+            torch.from_numpy(arrays["weights"]).to(place),
             images[split],
             activation=data.settings.recipe.activation,
             engine=machine.engine,
         )
+        if split == "val":
+            seeds, accuracy = arrays["hyper_rep_seed"], arrays["accuracy/val"]
+            kept = best(seeds, accuracy, best_of=method.best_of)
+            arrays = {key: values[kept] for key, values in arrays.items()}
     accuracy = arrays["accuracy/test"]
     logging.info(
         "%s: %d samples, test accuracy %.4f +- %.4f",

@@ -290,9 +290,14 @@ class Work:
 
     def _samples(self) -> Iterator[Jobs]:
         for name, method in needs.samples(self.settings):
-            networks = self._networks(name, method)
-            seconds = self._evaluation(
-                name, networks, "val", "test", architecture=self._shape(name, method)
+            shape = self._shape(name, method)
+            counts = {
+                "val": self._drawn(name, method),
+                "test": self._networks(name, method),
+            }
+            seconds = sum(
+                self._evaluation(name, networks, split, architecture=shape)
+                for split, networks in counts.items()
             )
             if self.settings.methods[method].sampler == "neighbours":
                 seconds += self._at("start of UMAP", 1)
@@ -485,20 +490,26 @@ class Work:
         return len(self._variant(zoo, variant).seeds) if variant else 1
 
     def _networks(self, zoo: str, method: str) -> int:
-        """Returns how many networks a method samples.
+        """Returns how many networks a method keeps of those that it draws."""
+        count, best_of = self._seeds(zoo, method), self.settings.methods[method].best_of
+        return count * max(1, self._drawn(zoo, method) // count // best_of)
+
+    def _drawn(self, zoo: str, method: str) -> int:
+        """Returns how many networks a method draws.
 
         A mean is a single one, and what is not drawn anew is at most the pool.
         """
         known, count = self.settings.methods[method], self._seeds(zoo, method)
         if known.sampler == "mean":
-            return 1
+            return count
+        wanted = known.samples * known.best_of
         if known.sampler != "identity":
-            return known.samples * count
+            return wanted * count
         settings = self.settings.zoos[zoo]
         split = dict(zip(("train", "val", "test"), _splits(settings), strict=True))
         epochs = _window(settings) if known.epochs == "window" else 1
         pool = math.ceil(split[known.split] * epochs * min(known.top, known.bottom))
-        return min(known.samples, pool) * count
+        return min(wanted, pool) * count
 
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]
