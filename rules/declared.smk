@@ -7,7 +7,8 @@ results/figures makes each. The rules are in results.smk.
 RESULTS = needs.results(SETTINGS)
 SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
-AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
+AUDITED = ("novelty", "judgement", "capacity")
+AUDIT = [result for result in RESULTS if result.section in AUDITED]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from

@@ -1,6 +1,8 @@
 """Draws new networks by one method and evaluates them untrained."""
 
 import logging
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +59,7 @@ def main(
         raise SettingsError(
             f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"
         )
+    started = time.process_time()
     arrays = draw_networks(
         data,
         method,
@@ -67,19 +70,23 @@ def main(
     )
     network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
     images = read_images(dataset).on(place)
-    # test last: what is kept is chosen without it
+    scores = partial(
+        evaluate,
+        network,
+        activation=data.settings.recipe.activation,
+        engine=machine.engine,
+    )
+    weights = torch.from_numpy(arrays["weights"]).to(place)
+    if method.best_of > 1:
+        _, accuracy = scores(weights, images["val"])
+        kept = best(arrays["hyper_rep_seed"], accuracy, best_of=method.best_of)
+        arrays = {key: values[kept] for key, values in arrays.items()}
+        weights = weights[kept]
+    core_seconds = time.process_time() - started
     for split in ("val", "test"):
-        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
-            network,
-            torch.from_numpy(arrays["weights"]).to(place),
-            images[split],
-            activation=data.settings.recipe.activation,
-            engine=machine.engine,
+        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = scores(
+            weights, images[split]
         )
-        if split == "val":
-            seeds, accuracy = arrays["hyper_rep_seed"], arrays["accuracy/val"]
-            kept = best(seeds, accuracy, best_of=method.best_of)
-            arrays = {key: values[kept] for key, values in arrays.items()}
     accuracy = arrays["accuracy/test"]
     logging.info(
         "%s: %d samples, test accuracy %.4f +- %.4f",
@@ -99,6 +106,7 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
+            "core_seconds": core_seconds,
         },
     )
 

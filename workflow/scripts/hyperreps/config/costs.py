@@ -291,14 +291,13 @@ class Work:
     def _samples(self) -> Iterator[Jobs]:
         for name, method in needs.samples(self.settings):
             shape = self._shape(name, method)
-            counts = {
-                "val": self._drawn(name, method),
-                "test": self._networks(name, method),
-            }
-            seconds = sum(
-                self._evaluation(name, networks, split, architecture=shape)
-                for split, networks in counts.items()
+            networks = self._networks(name, method)
+            seconds = self._evaluation(
+                name, networks, "val", "test", architecture=shape
             )
+            if self.settings.methods[method].best_of > 1:
+                drawn = self._drawn(name, method)
+                seconds += self._evaluation(name, drawn, "val", architecture=shape)
             if self.settings.methods[method].sampler == "neighbours":
                 seconds += self._at("start of UMAP", 1)
                 seconds += self._at("UMAP", self._seeds(name, method))
@@ -399,7 +398,9 @@ class Work:
         training, unseen, _ = _splits(self.settings.zoos[zoo])
         runs = training + unseen + 2 * NEAREST
         matches = networks * (runs + networks / 2)
-        return self._at("match of an audit", matches) + self._answers(zoo, networks)
+        # answers one by one, and those of ensembles
+        answers = 2 * self._answers(zoo, networks)
+        return self._at("match of an audit", matches) + answers
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
