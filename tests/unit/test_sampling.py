@@ -171,7 +171,7 @@ def test_soup_of_all_is_the_mean():
 
 def test_relative_noise_is_in_units_of_each_dimension():
     scaled = POINTS * np.arange(1, 13, dtype=np.float32)
-    drawn = sample("noise", count=8000, points=scaled, sigma=0.5, relative=True)
+    drawn = sample("noise", count=8000, points=scaled, sigma=0.5, unit="pool")
     residual = drawn.points - scaled[drawn.rows]
     np.testing.assert_allclose(residual.std(0), 0.5 * scaled.std(0), rtol=0.05)
     soup = sample("soup", count=8000, points=scaled, members=60, sigma=0.5).points

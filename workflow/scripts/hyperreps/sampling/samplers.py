@@ -190,7 +190,7 @@ def noise(
     count: int,
     rng: np.random.Generator,
     sigma: NotNegative,
-    relative: bool = False,
+    unit: Literal["weight", "pool"] = "weight",
 ) -> Drawn:
     """Random points of the pool plus Gaussian noise of standard deviation sigma.
 
@@ -199,12 +199,12 @@ def noise(
         count: Samples.
         rng: Source of all randomness.
         sigma: Standard deviation of the noise.
-        relative: Whether it is in units of the standard deviation that each dimension
-            has in the pool.
+        unit: Of sigma. "weight": that of the points. "pool": the standard deviation
+            that each dimension has in the pool.
     """
     rows = rng.integers(len(points), size=count)
-    unit = points.std(0) if relative else 1.0
-    drawn = points[rows] + sigma * unit * rng.standard_normal((count, points.shape[1]))
+    scale = sigma * points.std(0) if unit == "pool" else sigma
+    drawn = points[rows] + scale * rng.standard_normal((count, points.shape[1]))
     return Drawn(drawn.astype(points.dtype), rows)
 
 
