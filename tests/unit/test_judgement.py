@@ -92,7 +92,8 @@ def test_intervals_cover_what_is_true():
         lead = above_curve(drawn(0.6), [drawn(0.0), drawn(0.5), drawn(1.0)])
         low, high = mean_interval(lead, confidence=0.9, limits=(-1.0, 1.0))
         inside += low <= 0 <= high
-    assert 0.85 < inside / 200 < 0.97
+    # errors of the curve's points, here independent, are added as one
+    assert 0.88 < inside / 200 < 0.985
 
 
 def test_verdict_asks_for_every_curve():

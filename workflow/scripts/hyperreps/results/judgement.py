@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
-    SHARE,
     UNKNOWN,
     Ends,
     Estimate,
@@ -34,9 +32,22 @@ ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
 class Judged(OfAudits):
     """What is said of every population beside the curves of noise and of soups."""
 
-    @cached_property
-    def judged(self) -> pd.DataFrame:
-        """All measures in long form; see frame()."""
+    def frame(self) -> pd.DataFrame:
+        """Returns what is said of every population.
+
+        Returns:
+            One row per zoo, population and measure: reference, n, groups (as in
+            audits.novelty_summary()), value, ci_low, ci_high. Measures are:
+
+            - accuracy, new_and_good and r2_held_out, as there;
+            - distance: mean, aligned, to the nearest training network, divided by the
+              median of held-out networks;
+            - disagreement: of two networks of it, divided by that of two held-out ones;
+            - ensemble: accuracy of ten that vote;
+            - core_seconds: CPU time of drawing one;
+            - above_noise and above_soup: its accuracy less that of the curve at its
+              distance; see above_curve().
+        """
         known = self.networks
         unit = known["population"].eq("held_out")
         units = known[unit].groupby(PANEL)["aligned"].median().rename("unit")
@@ -56,24 +67,6 @@ class Judged(OfAudits):
         rank = found["population"].map(order)
         return found.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
 
-    def frame(self) -> pd.DataFrame:
-        """Returns what is said of every population.
-
-        Returns:
-            One row per zoo, population and measure: reference, n, groups (as in
-            audits.novelty_summary()), value, ci_low, ci_high. Measures are:
-
-            - accuracy, new_and_good and r2_held_out, as there;
-            - distance: mean, aligned, to the nearest training network, divided by the
-              median of held-out networks;
-            - disagreement: of two networks of it, divided by that of two held-out ones;
-            - ensemble: accuracy of ten that vote;
-            - core_seconds: CPU time of drawing one;
-            - above_noise and above_soup: its accuracy less that of the curve at its
-              distance; see above_curve().
-        """
-        return self.judged
-
     def _of_zoo(self, networks: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """Yields the rows of a zoo that novelty_summary() has not."""
         level = self.sources.statistics.confidence
@@ -83,16 +76,19 @@ class Judged(OfAudits):
             count, groups = len(part), part["group"].to_numpy()
             about = {"population": name, "reference": part["reference"].iloc[0]}
             about |= {"n": count, "groups": part["group"].nunique()}
-            for measure, values, ends in (
-                ("distance", part["distance"], ANY_DISTANCE),
-                ("disagreement", part["pair_disagreement"] / apart, ANY_DISTANCE),
-                ("ensemble", part["ensemble"], SHARE),
+            pairs = part["pair_disagreement"] / apart
+            # a network has its part in both ends of a pair (Hoeffding 1948)
+            pairs = 2 * pairs - pairs.mean()
+            for measure, values in (
+                ("distance", part["distance"]),
+                ("disagreement", pairs),
             ):
                 mean = grouped_mean(values.to_numpy(np.float64), groups)
-                found = mean_interval(mean, confidence=level, limits=ends)
+                found = mean_interval(mean, confidence=level, limits=ANY_DISTANCE)
                 yield about | _numbers(measure, mean.value, found)
-            spent = float(part["core_seconds"].iloc[0])
-            yield about | _numbers("core_seconds", spent, UNKNOWN)
+            # ensembles share their networks, and a drawing has one time
+            for measure in ("ensemble", "core_seconds"):
+                yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
             for curve in CURVES:
                 points = getattr(self.sources, curve)
                 if name in points:
@@ -112,10 +108,10 @@ def above_curve(members: pd.DataFrame, curve: Sequence[pd.DataFrame]) -> Estimat
 
     The curve goes straight from one population's mean to the next one's, by distance,
     and beyond its ends as high as there: what is farther than its last point has to be
-    better than that. Its value is read at the mean distance of the population. Both
-    errors count, that in distance by the slope there; networks of the same group in
-    both are taken for independent, which is on the safe side where their luck is
-    shared.
+    better than that. Its value is read at the mean distance of the population. Errors
+    in distance count by the slope there. Points of a curve are made of the same pool,
+    so that their errors add up as those of one; the population and the curve are taken
+    for independent, which is on the safe side where they are not.
 
     Args:
         members: Networks: accuracy, distance and group.
@@ -129,14 +125,17 @@ def above_curve(members: pd.DataFrame, curve: Sequence[pd.DataFrame]) -> Estimat
     shares = np.array([np.interp(at, places, row) for row in np.eye(len(places))])
     slope = _slope(at, places, heights)
     own = _along(members, slope)
-    parts = list(own.parts)
-    for share, point in zip(shares, curve, strict=True):
-        if share:
-            error = _along(point, slope).parts
-            parts += [Part(share**2 * part.variance, part.freedom) for part in error]
-    lead = own.value - float(shares @ heights)
-    # without an error of its own the curve's is not all there is
-    return Estimate(lead, tuple(parts) if own.parts else (), own.count)
+    means = [_along(point, slope) for point in curve]
+    errors = [
+        (share * math.sqrt(mean.variance), mean.parts[0].freedom)
+        for share, mean in zip(shares, means, strict=True)
+        if share and mean.parts
+    ]
+    parts = own.parts
+    if own.parts and errors:
+        error, freedom = sum(e for e, _ in errors), min(f for _, f in errors)
+        parts += (Part(error**2, freedom),)
+    return Estimate(own.value - float(shares @ heights), parts, own.count)
 
 
 def _slope(

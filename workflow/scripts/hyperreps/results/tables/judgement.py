@@ -19,7 +19,7 @@ COLUMNS = (
     Column("over soup", "above_soup", "+.1%", interval=True),
     Column("new and good", "new_and_good", ".0%", interval=True),
     Column("disagreement", "disagreement", ".2f", interval=True),
-    Column("ten vote", "ensemble", ".1%", interval=True),
+    Column("ten vote", "ensemble", ".1%"),
     Column("R2", "r2_held_out", ".2f"),
     Column("core-seconds", "core_seconds", ".3f"),
 )
