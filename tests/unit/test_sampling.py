@@ -310,21 +310,21 @@ def test_a_registered_function_is_a_sampler(monkeypatch):
     monkeypatch.setattr(samplers, "SAMPLERS", dict(SAMPLERS))
 
     @samplers.sampler
-    def gaussian(points, *, count, rng, shrink: float = 1.0):
+    def normal(points, *, count, rng, shrink: float = 1.0):
         drawn = rng.multivariate_normal(
             points.mean(0), shrink * np.cov(points.T), count
         )
         return samplers.Drawn(drawn.astype(points.dtype), np.full(count, -1))
 
     drawn = draw(
-        "gaussian",
+        "normal",
         POINTS,
         count=20000,
         rng=np.random.default_rng(0),
         options={"shrink": 1},
     )
     np.testing.assert_allclose(np.cov(drawn.points.T), np.cov(POINTS.T), atol=0.06)
-    methods = {"mine": {"sampler": "gaussian", "options": {"shrink": 0.5}}}
+    methods = {"mine": {"sampler": "normal", "options": {"shrink": 0.5}}}
     config = read_over_shipped(CONFIG)
     config["methods"] |= methods
     config["samplers"]["methods"] = ["mine"]
