@@ -16,6 +16,7 @@ from hyperreps.results.judgement import above_curve, verdict
 from hyperreps.results.layout import TEXT
 from hyperreps.results.result import Sources
 from hyperreps.results.tables import judgement as table
+from hyperreps.settings.stages import SettingsError
 
 FILES = {"references": (Path("r.h5"),), "audits": (Path("a.h5"),)}
 CURVES = {"noise": ("pool", "near", "far"), "soup": ("pool", "soup")}
@@ -154,6 +155,17 @@ def test_table(audits):
     assert cells["over", "core-seconds"] == "0.250"
     assert "verdict" in shown.page(frame)
     assert r"\toprule" in shown.latex(frame)
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [((), "--noise: no curve; name two"), (("pool", "x"), "--noise: no audit of x;")],
+)
+def test_a_curve_without_points_is_refused(audits, noise, message):
+    shown = table.Judgement(Sources(**FILES, **{**CURVES, "noise": noise}))
+    shown.networks = audits
+    with pytest.raises(SettingsError, match=message):
+        shown.frame()
 
 
 def test_figure(audits):

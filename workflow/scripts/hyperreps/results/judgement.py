@@ -19,6 +19,7 @@ from ..numbers.statistics import (
     grouped_mean,
     mean_interval,
 )
+from ..settings.stages import SettingsError
 from .audits import ANY_DISTANCE, PANEL, OfAudits
 
 CURVES = ("noise", "soup")
@@ -47,6 +48,9 @@ class Judged(OfAudits):
             - core_seconds: CPU time of drawing one;
             - above_noise and above_soup: its accuracy less that of the curve at its
               distance; see above_curve().
+
+        Raises:
+            SettingsError: If a curve has too few points, or one that is not audited.
         """
         known = self.networks
         unit = known["population"].eq("held_out")
@@ -71,6 +75,7 @@ class Judged(OfAudits):
         """Yields the rows of a zoo that novelty_summary() has not."""
         level = self.sources.statistics.confidence
         members = dict(tuple(networks.groupby("population", sort=False)))
+        curves = {name: self._points(name, members) for name in CURVES}
         apart = members["held_out"]["pair_disagreement"].mean()
         for name, part in members.items():
             count, groups = len(part), part["group"].to_numpy()
@@ -89,14 +94,25 @@ class Judged(OfAudits):
             # ensembles share their networks, and a drawing has one time
             for measure in ("ensemble", "core_seconds"):
                 yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
-            for curve in CURVES:
-                points = getattr(self.sources, curve)
+            for curve, points in curves.items():
                 if name in points:
                     continue
-                known = [members[point] for point in points if point in members]
-                lead = above_curve(part, known)
+                lead = above_curve(part, list(points.values()))
                 ends = mean_interval(lead, confidence=level, limits=DIFFERENCE)
                 yield about | _numbers(f"above_{curve}", lead.value, ends)
+
+    def _points(
+        self, curve: str, members: dict[str, pd.DataFrame]
+    ) -> dict[str, pd.DataFrame]:
+        """Returns the populations that are points of a curve, by their names."""
+        names = getattr(self.sources, curve)
+        missing = [name for name in names if name not in members]
+        if missing or len(names) < 2:
+            problem = f"no audit of {missing[0]}" if missing else "no curve"
+            raise SettingsError(
+                f"--{curve}: {problem}; name two audited methods or more"
+            )
+        return {name: members[name] for name in names}
 
 
 def _numbers(measure: str, value: float, ends: Ends) -> dict[str, Any]:
