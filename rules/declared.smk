@@ -7,7 +7,8 @@ results/figures makes each. The rules are in results.smk.
 RESULTS = needs.results(SETTINGS)
 SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
-AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
+AUDITED = ("novelty", "judgement", "capacity")
+AUDIT = [result for result in RESULTS if result.section in AUDITED]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
 # whose numbers are commands in values.tex
 VALUES = [

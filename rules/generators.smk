@@ -37,7 +37,7 @@ rule train_gan:
         # how many are drawn and compared does not matter to its training
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method].model_copy(
-                update={"samples": 1, "published": ""}
+                update={"samples": 1, "best_of": 1, "published": ""}
             ),
             name=w.method,
             settings=SETTINGS.gan,

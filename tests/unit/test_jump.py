@@ -92,7 +92,9 @@ def test_the_loss_is_the_error_of_the_velocity_computed_by_hand(finished):
         weights=finished.masters,
     )
     move = (end - start - model.move_mean[0]) / model.move_std[0]
-    state = torch.stack([(1 - t) * n + t * m for t, n, m in zip(time, noise, move)])
+    state = torch.stack(
+        [(1 - t) * n + t * m for t, n, m in zip(time, noise, move, strict=True)]
+    )
     reached = start + state * model.move_std[0] + model.move_mean[0]
     views = torch.stack(
         [
@@ -207,5 +209,5 @@ def test_stations_begin_at_0_and_rise(stations):
 
 
 def test_too_few_networks_are_refused():
-    with pytest.raises(SettingsError, match="jump: need at least 2 .* got 1 and 4"):
+    with pytest.raises(SettingsError, match=r"jump: need at least 2 .* got 1 and 4"):
         training(zoo(1))

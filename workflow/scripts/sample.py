@@ -1,6 +1,8 @@
 """Draws new networks by one method and evaluates them untrained."""
 
 import logging
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling import gan, jump
-from hyperreps.sampling.networks import draw_networks, in_architecture
+from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
 from hyperreps.zoo.zoos import read_zoo
@@ -61,6 +63,7 @@ def main(
         raise SettingsError(
             f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"
         )
+    started = time.process_time()
     arrays = draw_networks(
         data,
         method,
@@ -70,15 +73,23 @@ def main(
         seeds=(seed, data.name, name),
     )
     network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
-    weights = torch.from_numpy(arrays["weights"]).to(place)
     images = read_images(dataset).on(place)
+    scores = partial(
+        evaluate,
+        network,
+        activation=data.settings.recipe.activation,
+        engine=machine.engine,
+    )
+    weights = torch.from_numpy(arrays["weights"]).to(place)
+    if method.best_of > 1:
+        _, accuracy = scores(weights, images["val"])
+        kept = best(arrays["hyper_rep_seed"], accuracy, best_of=method.best_of)
+        arrays = {key: values[kept] for key, values in arrays.items()}
+        weights = weights[kept]
+    core_seconds = time.process_time() - started
     for split in ("val", "test"):
-        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
-            network,
-            weights,
-            images[split],
-            activation=data.settings.recipe.activation,
-            engine=machine.engine,
+        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = scores(
+            weights, images[split]
         )
     accuracy = arrays["accuracy/test"]
     logging.info(
@@ -99,6 +110,7 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
+            "core_seconds": core_seconds,
         },
     )
 

@@ -24,6 +24,7 @@ from ..settings.sections import (
     Ensembles,
     Figures,
     InDistribution,
+    Judgement,
     Novelty,
     OwnResult,
     Properties,
@@ -108,6 +109,9 @@ class Settings(Strict):
     properties: Properties = Field(Properties(), description="The table properties.")
     ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
+    judgement: Judgement = Field(
+        Judgement(), description="All audited populations by the same measure."
+    )
     capacity: Capacity = Field(Capacity(), description="The figure capacity.")
     own_results: dict[Name, OwnResult] = Field(
         {}, max_length=100, description="Your own tables and figures by name."
@@ -389,9 +393,21 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
-    for name in settings.capacity.zoos:
-        audited = settings.novelty.zoos
-        yield from _unknown_problems("capacity.zoos", name, audited, "novelty.zoos")
+    audit, judged = settings.novelty, settings.judgement
+    for key, names, audited, where in (
+        ("capacity.zoos", settings.capacity.zoos, audit.zoos, "zoos"),
+        ("judgement.zoos", judged.zoos, audit.zoos, "zoos"),
+        ("judgement.noise", judged.noise, audit.methods, "methods"),
+        ("judgement.soup", judged.soup, audit.methods, "methods"),
+        (
+            "judgement.reconstructions",
+            judged.reconstructions,
+            audit.methods,
+            "methods",
+        ),
+    ):
+        for name in names:
+            yield from _unknown_problems(key, name, audited, f"novelty.{where}")
     for name in settings.novelty.methods:
         method = settings.methods.get(name)
         if settings.novelty.zoos and method and method.architecture:

@@ -301,7 +301,7 @@ class Work:
             yield Jobs("train_gan", (name, method), count, seconds)
         for name, jump in needs.jumps(self.settings):
             wanted = self.settings.jump_of(jump)
-            flop = 3 * 2 * jump_multiplications(self._network(name), wanted)
+            flop = 3 * 2 * jump_multiplications(self.network(name), wanted)
             step = self.speeds.step_seconds(
                 flop * wanted.batch_size, precision=wanted.precision, dropout=False
             )
@@ -311,10 +311,14 @@ class Work:
 
     def _samples(self) -> Iterator[Jobs]:
         for name, method in needs.samples(self.settings):
+            shape = self._shape(name, method)
             networks = self.networks(name, method)
             seconds = self._evaluation(
-                name, networks, "val", "test", architecture=self._shape(name, method)
+                name, networks, "val", "test", architecture=shape
             )
+            if self.settings.methods[method].best_of > 1:
+                drawn = self._drawn(name, method)
+                seconds += self._evaluation(name, drawn, "val", architecture=shape)
             if self.settings.methods[method].sampler == "neighbours":
                 seconds += self._at("start of UMAP", 1)
                 seconds += self._at("UMAP", self._seeds(name, method))
@@ -412,7 +416,9 @@ class Work:
         training, unseen, _ = splits(self.settings.zoos[zoo])
         runs = training + unseen + 2 * NEAREST
         matches = networks * (runs + networks / 2)
-        return self._at("match of an audit", matches) + self._answers(zoo, networks)
+        # answers one by one, and those of ensembles
+        answers = 2 * self._answers(zoo, networks)
+        return self._at("match of an audit", matches) + answers
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
@@ -514,20 +520,26 @@ class Work:
         return [splits(known)[2], *networks[1:]]
 
     def networks(self, zoo: str, method: str) -> int:
-        """Returns how many networks a method samples.
+        """Returns how many networks a method keeps of those that it draws."""
+        count, best_of = self._seeds(zoo, method), self.settings.methods[method].best_of
+        return count * max(1, self._drawn(zoo, method) // count // best_of)
+
+    def _drawn(self, zoo: str, method: str) -> int:
+        """Returns how many networks a method draws.
 
         A mean is a single one, and what is not drawn anew is at most the pool.
         """
         known, count = self.settings.methods[method], self._seeds(zoo, method)
         if known.sampler == "mean":
-            return 1
+            return count
+        wanted = known.samples * known.best_of
         if known.sampler != "identity":
-            return known.samples * count
+            return wanted * count
         settings = self.settings.zoos[zoo]
         split = dict(zip(("train", "val", "test"), splits(settings), strict=True))
         epochs = window(settings) if known.epochs == "window" else 1
         pool = math.ceil(split[known.split] * epochs * min(known.top, known.bottom))
-        return min(known.samples, pool) * count
+        return min(wanted, pool) * count
 
     def _shape(self, zoo: str, method: str) -> str:
         known = self.settings.methods[method]

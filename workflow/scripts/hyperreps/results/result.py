@@ -33,6 +33,9 @@ class Sources:
         inputs: HDF5 files of ensembles, reconstructions or properties.
         published: YAML file of the published numbers.
         epochs: Finetuning epochs to show.
+        noise: Methods whose populations are a curve that others are judged by.
+        soup: The same.
+        reconstructions: Methods whose accuracy is drawn as a line.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
         figures: Look of figures.
@@ -50,6 +53,9 @@ class Sources:
     inputs: tuple[Path, ...] = ()
     published: Path = Path()
     epochs: tuple[int, ...] = (0, 1, 25, 50)
+    noise: tuple[str, ...] = ()
+    soup: tuple[str, ...] = ()
+    reconstructions: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
     figures: Figures = field(default_factory=Figures)

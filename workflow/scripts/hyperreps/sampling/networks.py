@@ -12,7 +12,7 @@ from ..networks.architectures import Architecture, build
 from ..networks.initialisation import initial_weights
 from ..networks.transplant import transplant
 from ..numbers.seeds import derived_seed, numpy_generator
-from ..numbers.shapes import Float
+from ..numbers.shapes import Float, Int
 from ..representation.autoencoder import HyperRepresentation
 from ..representation.latents import pool_points
 from ..settings.stages import Method
@@ -34,6 +34,8 @@ def draw_networks(
     seeds: tuple[int | str, ...],
 ) -> Arrays:
     """Draws the samples of a method, one hyper-representation after another.
+
+    They are best_of times as many as its samples; see best().
 
     Args:
         zoo: Where the pool comes from.
@@ -78,7 +80,7 @@ def _draw(
     drawn = draw(
         method.sampler,
         points,
-        count=method.samples,
+        count=method.samples * method.best_of,
         rng=numpy_generator("sample", *seeds, seed),
         options=method.options,
         generator=generator,
@@ -94,6 +96,29 @@ def _draw(
         arrays["latents"] = drawn.points
         arrays["weights"] = model.map("decode", latents).cpu().numpy()
     return arrays
+
+
+def best(
+    seeds: Int[np.ndarray, samples],
+    accuracy: Float[np.ndarray, samples],
+    *,
+    best_of: int,
+) -> Int[np.ndarray, kept]:
+    """Returns the rows of the best samples, one in best_of, in the order of drawing.
+
+    Each hyper-representation keeps as many as the others do, one at least.
+
+    Args:
+        seeds: Of the hyper-representation that each sample is from.
+        accuracy: On the validation images: never on what networks are judged by.
+        best_of: Samples of which one is kept.
+    """
+    kept = []
+    for seed in np.unique(seeds):
+        own = np.flatnonzero(seeds == seed)
+        ranking = own[np.argsort(-accuracy[own], kind="stable")]
+        kept.append(ranking[: max(1, len(own) // best_of)])
+    return np.sort(np.concatenate(kept))
 
 
 def in_architecture(

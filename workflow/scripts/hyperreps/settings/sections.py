@@ -266,6 +266,43 @@ class Novelty(Section):
         return self
 
 
+class Judgement(Section):
+    """Accuracy against distance: populations beside what noise and averaging give."""
+
+    tables: ClassVar = {"judgement": "judgement.Judgement"}
+    figures: ClassVar = {"judgement": "judgement.Judgement"}
+    shown: ClassVar = {
+        "noise": "noise",
+        "soup": "soup",
+        "reconstructions": "reconstructions",
+    }
+    zoos: Names = Field(
+        (), description="Keys of zoos, among those of the audit; none: not made."
+    )
+    noise: Names = Field(
+        (),
+        description="Audited methods that are points of a curve: networks with more and"
+        " more noise.",
+    )
+    soup: Names = Field(
+        (),
+        description="The same: means of more and more networks, then with noise.",
+    )
+    reconstructions: Names = Field(
+        (), description="Audited methods whose accuracy is drawn as a line."
+    )
+
+    @model_validator(mode="after")
+    def _curves(self) -> Judgement:
+        for name in ("noise", "soup"):
+            if self.zoos and len(getattr(self, name)) < 2:
+                raise ValueError(
+                    f"{name}: two methods at least make a curve; name them, or leave"
+                    " zoos empty"
+                )
+        return self
+
+
 class Capacity(Section):
     """The audit over sizes of the latent and lengths of its training."""
 

@@ -467,6 +467,11 @@ class Method(Strict):
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
     )
+    best_of: Count = Field(
+        1,
+        description="Times as many are drawn, and the best kept by accuracy on the"
+        " validation images.",
+    )
     options: dict[str, int | Real | Text] = Field(
         {}, description="Keyword arguments of the sampler."
     )
