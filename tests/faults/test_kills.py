@@ -194,10 +194,9 @@ def job_seconds(finished: Project, command: list[str]) -> float:
 def test_killed_jobs_are_tried_again(
     project: Project, finished: Project, tried: Counter[str]
 ) -> None:
-    (project.results / "zoos" / "digits.h5").unlink()
-    (project.root / TRANSFER).unlink()
     log = project.root.with_name("jobs.log")
-    command = [*SNAKEMAKE, TRANSFER, "--retries", "1", *SETTINGS]
+    anew = ("--forcerun", "train_zoo", "--retries", "1")
+    command = [*SNAKEMAKE, TRANSFER, *anew, *SETTINGS]
     with project.started(command, log=log) as process:
         killed = kill_jobs(psutil.Process(process.pid), KILLED_JOBS, finished)
         output = log.read_text(encoding="utf-8")
