@@ -27,17 +27,16 @@ from .conftest import CANCELLED, COMMAND, HUNG, STARVED, TARGETS, SlurmRun
 
 # the first test waits for the whole run
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
-GPU_RULES = ("train_zoo", "pretrain", "train_jump", "finetune")
+GPU_RULES = ("train_zoo", "pretrain", "finetune")
 # a job of Slurm for each job of the DAG, but for two groups
 JOBS = {
     "prepare_dataset": 1,
-    "train_zoo": 2,
-    "zoo": 1,  # merge_zoo, with align_zoo
-    "pretrain": 4,
+    "train_zoo": 3,
+    "zoo": 2,  # merge_zoo, with align_zoo where there is one
+    "pretrain": 2,
     "train_gan": 2,
-    "train_jump": 2,
-    "sample": 15,
-    "finetune": 7,
+    "sample": 5,
+    "finetune": 2,
     "audit_references": 1,
     "audit": 3,
 }
