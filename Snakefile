@@ -35,6 +35,7 @@ for file in CUSTOM_RULES:
 onstart:
     require_writable()
     require_clock()
+    require_font()
     record_config()
     show_estimate()
 
@@ -71,10 +72,11 @@ localrules:
 
 
 rule all:
-    """Makes every table and figure of the config."""
+    """Makes every table and figure of the config, and their numbers for LaTeX."""
     default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
         rules.novelty.input,
         rules.significance.input,
+        rules.values.output,

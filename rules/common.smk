@@ -48,6 +48,7 @@ from hyperreps.config.configuration import (
     custom_rules,
     load_settings,
 )
+from hyperreps.settings.sections import FONTS
 from hyperreps.settings.stages import SettingsError
 from hyperreps.zoo.zoos import complete_seeds
 from hyperreps.files.storage import OutputError, replacing
@@ -283,6 +284,16 @@ def require_clock():
         )
 
 
+def require_font():
+    """Ends the run before its first job if figures cannot have their font."""
+    if SETTINGS.figures.font not in FONTS:
+        # late: it imports matplotlib
+        from hyperreps.results.drawing import style
+
+        with refusing():
+            style(SETTINGS.figures)
+
+
 def record_config():
     """Writes all settings beside the results, and says where and whose they are."""
     path = FOLDERS["results"] / "config.yaml"
@@ -300,10 +311,12 @@ def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
     # not for jobs that another snakemake started
     from hyperreps.config.costs import Speeds, Work, estimate
+    from hyperreps.config.space import gigabytes
 
     speeds = Speeds(PROJECT / "docs" / "measurements")
     costs = estimate(SETTINGS, speeds)
-    jobs = sum(part.number for part in Work(SETTINGS, speeds).jobs())
+    work = Work(SETTINGS, speeds)
+    jobs = sum(part.number for part in work.jobs())
     total = sum(cost.core_hours for cost in costs)
     hours = [
         f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
@@ -311,8 +324,8 @@ def show_estimate():
         if cost.core_hours >= total / 100 or not cost.complete
     ]
     logger.info(
-        f"The whole config is {jobs} jobs and about {total:.3g} core-hours in all,"
-        " without a GPU:"
+        f"The whole config is {jobs} jobs, about {gigabytes(work):.2g} GB of results and"
+        f" {total:.3g} core-hours in all, without a GPU:"
         f" {', '.join(hours)}; what is below 1 % is in the sum only"
         " (docs/performance.md)."
     )

@@ -7,8 +7,17 @@ results/figures makes each. The rules are in results.smk.
 RESULTS = needs.results(SETTINGS)
 SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
-AUDIT = [result for result in RESULTS if result.section in ("novelty", "capacity")]
+AUDITED = ("novelty", "judgement", "capacity")
+AUDIT = [result for result in RESULTS if result.section in AUDITED]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by == "significance.Significance"]
+# whose numbers are commands in values.tex
+VALUES = [
+    result
+    for result in RESULTS
+    if result.kind == "table"
+    and result.made_by
+    in ("accuracies.Accuracies", "experiments.Reconstruction", "novelty.Novelty")
+]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from
 STAGES = {
@@ -88,6 +97,8 @@ def result_flags(result):
     named["table"] = result.section if own or named else result.name
     if own:
         named["made_by"] = result.made_by
+    if result.kind == "figure":
+        named["figures"] = SETTINGS.figures
     return flags(
         **named,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},

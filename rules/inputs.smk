@@ -66,13 +66,23 @@ def get_curves(zoo, variant):
 
 
 def get_generators(zoo, name):
-    """Returns the trained generators that a method samples from; for sampler gan."""
+    """Returns the trained generators that a method samples from; gan's or jumps."""
     method = SETTINGS.methods[name]
+    if method.jump:
+        return get_jumps(zoo, method.jump)
     if not needs_generator(method.sampler):
         return []
     return [
         f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
         for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
+    ]
+
+
+def get_jumps(zoo, name):
+    """Returns the jumps of a name, one per seed."""
+    return [
+        f"<results>/jumps/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.jump_of(name).seeds
     ]
 
 

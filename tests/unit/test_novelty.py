@@ -33,6 +33,7 @@ from hyperreps.symmetry.permutations import (
     sign_vector,
 )
 from hyperreps.zoo.behaviour import disagreement, error_overlap, predictions
+from hyperreps.zoo.ensembles import member_probabilities
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import ZooData
 
@@ -493,3 +494,26 @@ def test_hidden_networks_are_not_seen(auditor):
     assert found.nearest.model[0] == corpus.model[5]
     assert found.nearest.epoch[0] != corpus.epoch[5]
     assert found.nearness.aligned[0] > 0
+
+
+def test_pairs_and_ensembles_of_a_population_by_hand(zoo, auditor, images):
+    weights = zoo.weights[:11, -1]
+    found = auditor(Candidates(weights, np.full((11, 1), -1)))
+    answers = predictions(
+        zoo.architecture, torch.from_numpy(weights), images["test"], activation="tanh"
+    )
+    differing = [[(a != b).mean() for b in answers] for a in answers]
+    expected = np.sum(differing, axis=1) / 10
+    np.testing.assert_allclose(found.pair_disagreement, expected, atol=1e-6)
+    # ten of eleven vote, each first once: no ensemble is the same network ten times
+    probabilities = member_probabilities(
+        zoo.architecture, torch.from_numpy(weights), images["test"], activation="tanh"
+    )
+    labels = images["test"].labels.numpy()
+    possible = {
+        float((np.delete(probabilities, k, 0).mean(0).argmax(1) == labels).mean())
+        for k in range(11)
+    }
+    assert set(found.ensemble.tolist()) <= possible
+    few = auditor(Candidates(weights[:9], np.full((9, 1), -1)))
+    assert np.isnan(few.ensemble).all()

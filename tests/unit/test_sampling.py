@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 from scipy.stats import kstest
+from sklearn.covariance import LedoitWolf, shrunk_covariance
 from sklearn.neighbors import KernelDensity
 
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.numbers.seeds import numpy_generator
 from hyperreps.sampling import samplers
+from hyperreps.sampling.networks import best
 from hyperreps.sampling.samplers import SAMPLERS, draw, needs_generator, option_problems
 from hyperreps.settings.stages import SettingsError
 
@@ -28,9 +30,12 @@ OPTIONS = {
     "mean": {},
     "noise": {"sigma": 0.1},
     "soup": {"members": 5},
+    "gaussian": {},
+    "local_gaussian": {"n_neighbors": 5},
     "uniform": {},
     "neighbours": {},
     "gan": {},
+    "jump": {},
 }
 
 
@@ -43,6 +48,16 @@ class Doubling:
         return 2 * noise
 
 
+class Jumping:
+    """Stands in for a trained jump."""
+
+    seed = 1
+
+    def points(self, count, *, rank, spread, steps, rng):
+        points = rank + spread * rng.standard_normal((count, 12))
+        return points.astype(np.float32) / steps
+
+
 def sample(name, count=200, seed=1, points=POINTS, **options):
     return draw(
         name,
@@ -50,7 +65,7 @@ def sample(name, count=200, seed=1, points=POINTS, **options):
         count=count,
         rng=numpy_generator("test", seed),
         options={**OPTIONS[name], **options},
-        generator=Doubling(),
+        generator=Jumping() if name == "jump" else Doubling(),
     )
 
 
@@ -165,6 +180,66 @@ def test_soup_of_all_is_the_mean():
         sample("soup", members=61)
 
 
+def test_relative_noise_is_in_units_of_each_dimension():
+    scaled = POINTS * np.arange(1, 13, dtype=np.float32)
+    drawn = sample("noise", count=8000, points=scaled, sigma=0.5, unit="pool")
+    residual = drawn.points - scaled[drawn.rows]
+    np.testing.assert_allclose(residual.std(0), 0.5 * scaled.std(0), rtol=0.05)
+    soup = sample("soup", count=8000, points=scaled, members=60, sigma=0.5).points
+    np.testing.assert_allclose(soup.std(0), 0.5 * scaled.std(0), rtol=0.05)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.4, "ledoit_wolf"])
+def test_gaussian_has_the_moments_of_its_pool(shrinkage):
+    """Against covariances that scikit-learn writes out, of a pool whose axes differ."""
+    planted = POINTS @ np.random.default_rng(1).normal(size=(12, 12)) + 3
+    if shrinkage == "ledoit_wolf":
+        wanted = LedoitWolf().fit(planted).covariance_
+    else:
+        wanted = shrunk_covariance(np.cov(planted.T, ddof=0), shrinkage)
+    drawn = sample(
+        "gaussian", count=40000, points=planted, shrinkage=shrinkage, spread=0.7
+    ).points
+    scale = np.sqrt(np.diag(wanted))
+    errors = (drawn.mean(0) - planted.mean(0)) / scale
+    assert np.abs(errors).max() < 0.02
+    found = np.cov(drawn.T) / 0.49 / np.outer(scale, scale)
+    np.testing.assert_allclose(found, wanted / np.outer(scale, scale), atol=0.03)
+
+
+def test_local_gaussian_stays_with_its_neighbours():
+    """Moments about one anchor are those of its neighbours in numpy, and no others."""
+    drawn = sample("local_gaussian", count=6000, n_neighbors=4, spread=0.5)
+    anchor = drawn.rows[:, 0]
+    own = drawn.points[anchor == 7] - POINTS.mean(0)
+    order = np.argsort(np.linalg.norm(POINTS - POINTS[7], axis=1))[:4]
+    assert set(drawn.rows[anchor == 7][0]) == set(order)
+    near = (POINTS - POINTS.mean(0))[order].astype(float)
+    assert len(own) > 60
+    deviation = own - near.mean(0)
+    # in the flat of the neighbours: three directions
+    flat = np.linalg.svd(near - near.mean(0), full_matrices=False)[2][:3]
+    np.testing.assert_allclose(deviation @ flat.T @ flat, deviation, atol=1e-5)
+    expected = 0.25 * near.var(0).sum()
+    assert (deviation**2).sum(1).mean() == pytest.approx(expected, rel=0.25)
+
+
+def test_pools_too_small_for_a_gaussian():
+    with pytest.raises(SettingsError, match=r"gaussian: the pool has 1 points, but 2"):
+        sample("gaussian", points=POINTS[:1])
+    with pytest.raises(SettingsError, match=r"pool has 4 points, but 5 are needed"):
+        sample("local_gaussian", points=POINTS[:4])
+
+
+def test_best_keeps_one_in_so_many_of_each_seed():
+    seeds = np.repeat([3, 5], 10)
+    accuracy = np.concatenate([np.arange(10), 10 - np.arange(10)]) / 20
+    assert best(seeds, accuracy, best_of=5).tolist() == [8, 9, 10, 11]
+    assert best(seeds, accuracy, best_of=1).tolist() == list(range(20))
+    # fewer than one in so many: the best is left
+    assert best(seeds, accuracy, best_of=50).tolist() == [9, 10]
+
+
 def test_uniform_fills_its_bounds_and_no_more():
     unit = sample("uniform", count=5000).points
     assert -1 <= unit.min() < -0.99
@@ -235,8 +310,15 @@ def test_gan_feeds_unit_noise_to_its_generator():
     assert set(drawn.rows) == {-1}
 
 
+def test_jump_hands_its_options_to_its_generator():
+    drawn = sample("jump", count=4000, rank=0.5, spread=2.0, steps=2)
+    assert drawn.points.mean() == pytest.approx(0.25, abs=0.02)
+    assert drawn.points.std() == pytest.approx(1.0, abs=0.02)
+    assert set(drawn.rows) == {-1}
+
+
 def test_only_a_sampler_that_asks_for_a_generator_gets_one():
-    assert [name for name in SAMPLERS if needs_generator(name)] == ["gan"]
+    assert [name for name in SAMPLERS if needs_generator(name)] == ["gan", "jump"]
     (problem,) = option_problems("gan", {"generator": "mine"})
     assert "generator" in problem
 
@@ -246,21 +328,21 @@ def test_a_registered_function_is_a_sampler(monkeypatch):
     monkeypatch.setattr(samplers, "SAMPLERS", dict(SAMPLERS))
 
     @samplers.sampler
-    def gaussian(points, *, count, rng, shrink: float = 1.0):
+    def normal(points, *, count, rng, shrink: float = 1.0):
         drawn = rng.multivariate_normal(
             points.mean(0), shrink * np.cov(points.T), count
         )
         return samplers.Drawn(drawn.astype(points.dtype), np.full(count, -1))
 
     drawn = draw(
-        "gaussian",
+        "normal",
         POINTS,
         count=20000,
         rng=np.random.default_rng(0),
         options={"shrink": 1},
     )
     np.testing.assert_allclose(np.cov(drawn.points.T), np.cov(POINTS.T), atol=0.06)
-    methods = {"mine": {"sampler": "gaussian", "options": {"shrink": 0.5}}}
+    methods = {"mine": {"sampler": "normal", "options": {"shrink": 0.5}}}
     config = read_over_shipped(CONFIG)
     config["methods"] |= methods
     config["samplers"]["methods"] = ["mine"]
@@ -281,6 +363,19 @@ def test_a_registered_function_is_a_sampler(monkeypatch):
 def test_wrong_options_are_named(options, message):
     problems = list(option_problems("kde", {"bandwidth": 0.1, **options}))
     assert len(problems) == 1
+    assert re.search(message, problems[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gaussian", {"shrinkage": 1.5}, r"shrinkage.*less than or equal to 1"),
+        ("gaussian", {"spread": -1.0}, r"spread: .*greater than or equal to 0"),
+        ("local_gaussian", {"n_neighbors": 1}, r"n_neighbors: .*or equal to 2"),
+    ],
+)
+def test_wrong_options_of_gaussians_are_named(name, options, message):
+    problems = list(option_problems(name, options))
     assert re.search(message, problems[0])
 
 

@@ -44,6 +44,7 @@ def test_the_papers_config_is_the_papers():
         ["novelty"],
         ["novelty", "novelty_imported"],
         ["novelty", "novelty_imported", "novelty_capacity"],
+        ["novelty_imported", "beyond"],
         ["ablation"],
         ["overfit"],
         ["demo", "diagnose"],
@@ -174,6 +175,9 @@ def test_every_field_is_described():
         ),
         ("reconstruction/variants", ["x"], r"reconstruction\.variants: unknown 'x'"),
         ("capacity/zoos", ["x"], r"capacity\.zoos: unknown 'x'; novelty\.zoos has"),
+        ("judgement/noise", ["x"], r"judgement\.noise: .*'x'; novelty\.methods has"),
+        ("judgement/zoos", ["mnist"], r"judgement: noise: two methods at least"),
+        ("methods/S_KDE30/best_of", 0, r"S_KDE30\.best_of: .*or equal to 1, got 0"),
         (
             "ablation",
             {"zoos": ["mnist"], "variants": ["x"]},

@@ -78,6 +78,7 @@ def main(
             "method": str(origin["method"]),
             "coordinates": str(about["coordinates"]),
             "form": str(options.get("draws", "")),
+            "core_seconds": origin.get("core_seconds", math.nan),
         },
     )
 

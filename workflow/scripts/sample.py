@@ -1,6 +1,8 @@
 """Draws new networks by one method and evaluates them untrained."""
 
 import logging
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +15,8 @@ from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling import gan
-from hyperreps.sampling.networks import draw_networks, in_architecture
+from hyperreps.sampling import gan, jump
+from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
 from hyperreps.zoo.zoos import read_zoo
@@ -39,7 +41,8 @@ def main(
         zoo: zoos/{zoo}.h5, or its aligned form.
         dataset: Images for the accuracy at epoch 0.
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
-        generators: Files of train_gan.py for sampler gan, one per hyper-representation.
+        generators: Files of train_gan.py for sampler gan, one per hyper-representation;
+            for sampler jump those of train_jump.py, any number.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
@@ -51,12 +54,16 @@ def main(
     place = machine.prepare()
     data = read_zoo(zoo)
     models = [load(path, device=place) for path in hyper_reps]
-    trained = [gan.load(path, device=place) for path in generators]
+    read = jump.load if method.sampler == "jump" else gan.load
+    trained = [read(path, device=place) for path in generators]
     needed = needs_generator(method.sampler) * max(1, len(models))
+    if method.sampler == "jump":
+        needed = max(1, len(trained))
     if len(trained) != needed:
         raise SettingsError(
             f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"
         )
+    started = time.process_time()
     arrays = draw_networks(
         data,
         method,
@@ -66,15 +73,23 @@ def main(
         seeds=(seed, data.name, name),
     )
     network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
-    weights = torch.from_numpy(arrays["weights"]).to(place)
     images = read_images(dataset).on(place)
+    scores = partial(
+        evaluate,
+        network,
+        activation=data.settings.recipe.activation,
+        engine=machine.engine,
+    )
+    weights = torch.from_numpy(arrays["weights"]).to(place)
+    if method.best_of > 1:
+        _, accuracy = scores(weights, images["val"])
+        kept = best(arrays["hyper_rep_seed"], accuracy, best_of=method.best_of)
+        arrays = {key: values[kept] for key, values in arrays.items()}
+        weights = weights[kept]
+    core_seconds = time.process_time() - started
     for split in ("val", "test"):
-        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = evaluate(
-            network,
-            weights,
-            images[split],
-            activation=data.settings.recipe.activation,
-            engine=machine.engine,
+        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = scores(
+            weights, images[split]
         )
     accuracy = arrays["accuracy/test"]
     logging.info(
@@ -95,6 +110,7 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
+            "core_seconds": core_seconds,
         },
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..data.images import Images
+from ..numbers.seeds import numpy_generator
 from ..numbers.shapes import Bool, Float, Int, UInt8
 from ..symmetry.matching import (
     Matcher,
@@ -23,8 +24,12 @@ from ..symmetry.matching import (
     raw_distances,
 )
 from ..zoo.behaviour import disagreement, error_overlap, predictions
+from ..zoo.ensembles import draw_members, member_probabilities
 from ..zoo.zoos import Pool, ZooData, select
 from .memory import Memory, by_run, memory
+
+# networks of an ensemble
+VOTERS = 10
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,10 @@ class Audit:
         accuracy: On the images, in [0, 1].
         pair_distance: Mean L2 distance, aligned, to the other networks audited with it;
             NaN if it is alone.
+        pair_disagreement: Mean share of images answered differently by these; NaN if it
+            is alone.
+        ensemble: Accuracy of VOTERS random ones of them, itself the first, by the mean
+            of their class probabilities; NaN if there are fewer.
     """
 
     nearness: Nearness
@@ -125,6 +134,8 @@ class Audit:
     memory: Memory
     accuracy: Float[np.ndarray, models]
     pair_distance: Float[np.ndarray, models]
+    pair_disagreement: Float[np.ndarray, models]
+    ensemble: Float[np.ndarray, models]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns everything by the names it has in files."""
@@ -138,6 +149,8 @@ class Audit:
             **self.memory._asdict(),
             "accuracy": self.accuracy,
             "pair_distance": self.pair_distance,
+            "pair_disagreement": self.pair_disagreement,
+            "ensemble": self.ensemble,
         }
 
     def log(self, name: str) -> None:
@@ -202,7 +215,27 @@ class Auditor:
             memory=self._memory(candidates, aligned),
             accuracy=(answers == corpus.labels).mean(1),
             pair_distance=_mean_of_others(pair_distances(self.matcher, weights)),
+            pair_disagreement=_mean_of_others(disagreement(answers, answers)),
+            ensemble=self._ensembles(weights),
         )
+
+    def _ensembles(
+        self, weights: Float[np.ndarray, "models parameters"]
+    ) -> Float[np.ndarray, models]:
+        """Returns the accuracy of an ensemble that each network is the first of."""
+        count = len(weights)
+        if count < VOTERS:
+            return np.full(count, np.nan)
+        probabilities = member_probabilities(
+            self.zoo.architecture,
+            torch.from_numpy(weights).to(self.images.pixels.device),
+            self.images,
+            activation=self.activation,
+        )
+        rng = numpy_generator("ensembles of an audit", count)
+        members = draw_members(count, ensembles=count, largest=VOTERS, rng=rng)
+        votes = np.stack([probabilities[rows].mean(0).argmax(1) for rows in members])
+        return (votes == self.corpus.labels).mean(1)
 
     def _nearest(
         self,

@@ -22,7 +22,9 @@ from ..settings.sections import (
     Architectures,
     Capacity,
     Ensembles,
+    Figures,
     InDistribution,
+    Judgement,
     Novelty,
     OwnResult,
     Properties,
@@ -38,6 +40,7 @@ from ..settings.stages import (
     Dataset,
     Gan,
     HyperRep,
+    Jump,
     Method,
     Recipe,
     SettingsError,
@@ -84,6 +87,12 @@ class Settings(Strict):
         description="Hyper-representations by name: the keys of hyper_rep they change.",
     )
     gan: Gan = Field(Gan(), description="Training of sampler gan.")
+    jump: Jump = Field(Jump(), description="Settings that all jumps share.")
+    jumps: dict[Name, dict[str, Any]] = Field(
+        {},
+        max_length=100,
+        description="Jumps by name: the keys of jump they change.",
+    )
     methods: dict[Name, Method] = Field(
         max_length=1000, description="Ways to come by networks."
     )
@@ -100,6 +109,9 @@ class Settings(Strict):
     properties: Properties = Field(Properties(), description="The table properties.")
     ablation: Ablation = Field(Ablation(), description="Variants side by side.")
     novelty: Novelty = Field(Novelty(), description="The audit of samples.")
+    judgement: Judgement = Field(
+        Judgement(), description="All audited populations by the same measure."
+    )
     capacity: Capacity = Field(Capacity(), description="The figure capacity.")
     own_results: dict[Name, OwnResult] = Field(
         {}, max_length=100, description="Your own tables and figures by name."
@@ -108,6 +120,7 @@ class Settings(Strict):
         (), description="Your own rules: files that Snakemake includes after ours."
     )
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
+    figures: Figures = Field(Figures(), description="Look of all figures.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
         {}, description="Snakemake's path variables, to redirect a run."
@@ -140,6 +153,10 @@ class Settings(Strict):
         """
         own = self.variants[name] if name else {}
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
+
+    def jump_of(self, name: str) -> Jump:
+        """Returns the settings of a jump."""
+        return Jump(**{**self.jump.model_dump(), **self.jumps[name]})
 
     def finetuning(self, source: str, target: str, method: str) -> Finetuning:
         """Returns how samples are finetuned, and the epochs that are kept.
@@ -184,6 +201,12 @@ def _change_problems(settings: Settings) -> Iterable[str]:
         except ValidationError as error:
             yield from problem_lines(error, prefix=path)
             return
+    for name in settings.jumps:
+        try:
+            settings.jump_of(name)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=("jumps", name))
+            return
     for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
         if not zoo.hyper_rep:
             continue
@@ -219,7 +242,9 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         if not problems:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
-            if needs_generator(method.sampler) and not method.hyper_rep:
+            if method.sampler == "jump":
+                yield from unknown(f"{key}.jump", method.jump, settings.jumps, "jumps")
+            elif needs_generator(method.sampler) and not method.hyper_rep:
                 yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.architecture:
             yield from _network_problems(f"{key}.architecture", method.architecture)
@@ -238,8 +263,34 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             for name in names:
                 known = getattr(settings, where)
                 yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _station_problems(settings)
     yield from _transfer_problems(settings)
     yield from _experiment_problems(settings)
+
+
+def _station_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo without the weights that a jump goes between."""
+    used = [
+        (zoo, method)
+        for part in settings.comparisons.values()
+        for zoo, _ in part.pairs
+        for method in part.methods + part.references
+    ]
+    used += product(settings.novelty.zoos, settings.novelty.methods)
+    for name, method in dict.fromkeys(used):
+        zoo, jump = (
+            settings.zoos.get(name),
+            getattr(settings.methods.get(method), "jump", ""),
+        )
+        if zoo is None or jump not in settings.jumps:
+            continue
+        stations = settings.jump_of(jump).stations_of(zoo)
+        if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
+            yield (
+                f"methods.{method}: zoo {name} does not keep the weights of epochs"
+                f" {sorted(missing)}, stations of jumps.{jump}; add them to"
+                f" zoos.{name}.keep"
+            )
 
 
 def _place_problems(settings: Settings) -> Iterable[str]:
@@ -342,9 +393,21 @@ def _experiment_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
-    for name in settings.capacity.zoos:
-        audited = settings.novelty.zoos
-        yield from _unknown_problems("capacity.zoos", name, audited, "novelty.zoos")
+    audit, judged = settings.novelty, settings.judgement
+    for key, names, audited, where in (
+        ("capacity.zoos", settings.capacity.zoos, audit.zoos, "zoos"),
+        ("judgement.zoos", judged.zoos, audit.zoos, "zoos"),
+        ("judgement.noise", judged.noise, audit.methods, "methods"),
+        ("judgement.soup", judged.soup, audit.methods, "methods"),
+        (
+            "judgement.reconstructions",
+            judged.reconstructions,
+            audit.methods,
+            "methods",
+        ),
+    ):
+        for name in names:
+            yield from _unknown_problems(key, name, audited, f"novelty.{where}")
     for name in settings.novelty.methods:
         method = settings.methods.get(name)
         if settings.novelty.zoos and method and method.architecture:

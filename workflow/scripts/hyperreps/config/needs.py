@@ -91,8 +91,14 @@ def generators(settings: Settings) -> list[OfZoo]:
     return [
         (zoo, name)
         for zoo, name in samples(settings)
-        if needs_generator(methods[name].sampler)
+        if needs_generator(methods[name].sampler) and not methods[name].jump
     ]
+
+
+def jumps(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and name of all jumps."""
+    named = [(zoo, settings.methods[name].jump) for zoo, name in samples(settings)]
+    return [pair for pair in dict.fromkeys(named) if pair[1]]
 
 
 def hyper_reps(settings: Settings) -> list[OfZoo]:

@@ -17,7 +17,7 @@ import pandas as pd
 from ..audit.memory import Memory, training_over_unseen
 from ..audit.two_samples import detectable_shift, energy_test
 from ..audit.verdicts import placements, z_score
-from ..files.storage import DataFileError, read_arrays
+from ..files.storage import DataFileError, opened, read_arrays
 from ..numbers.seeds import numpy_generator
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
@@ -41,6 +41,8 @@ MEANS = ["accuracy", "pair_distance"]
 # layers, its size and its epochs of training
 LEARNED = ["r2_train", "r2_held_out", "latent", "epochs"]
 COLUMNS = [*DISTANCES, *MEANS, *Memory._fields, "group"]
+# what the judgement shows besides; audits of before have none
+JUDGED = ["pair_disagreement", "ensemble"]
 # what is compared jointly with held-out networks
 JOINT = ["accuracy", "overlap", "aligned"]
 # what most networks of a reference are within
@@ -81,7 +83,8 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
     Returns:
         One row per network: zoo, coordinates, population, reference, form (how the
         sampler draws), sample, COLUMNS, see audit.auditor.Audit, and LEARNED, NaN
-        where no hyper-representation made it.
+        where no hyper-representation made it; JUDGED and core_seconds, the CPU time of
+        its drawing, NaN where it is not known.
 
     Raises:
         DataFileError: If a file is damaged, or a method has no references.
@@ -91,10 +94,18 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
         arrays, attributes = read_arrays(path, kind="novelty_references")
         for name in json.loads(attributes["populations"]):
             found = {key: arrays[f"{name}/{key}"] for key in COLUMNS}
+            found |= {
+                key: arrays[f"{name}/{key}"]
+                for key in JUDGED
+                if f"{name}/{key}" in arrays
+            }
             frames.append(_frame(found, attributes, name, reference=True))
     known = {(f["zoo"].iloc[0], f["coordinates"].iloc[0]) for f in frames}
     for path in audits:
-        arrays, attributes = read_arrays(path, *COLUMNS, *LEARNED, kind="novelty")
+        with opened(path, kind="novelty") as file:
+            known_too = [key for key in JUDGED if key in file]
+        wanted = (*COLUMNS, *LEARNED, *known_too)
+        arrays, attributes = read_arrays(path, *wanted, kind="novelty")
         if (attributes["zoo"], attributes["coordinates"]) not in known:
             raise DataFileError(
                 f"{path}: no references of zoo {attributes['zoo']!r} in coordinates"
@@ -121,8 +132,9 @@ def _frame(
         "form": str(attributes.get("form", "")),
         "sample": np.arange(len(arrays["raw"])),
     }
-    learned = {key: arrays.get(key, math.nan) for key in LEARNED}
-    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}, **learned})
+    more = {key: arrays.get(key, math.nan) for key in (*LEARNED, *JUDGED)}
+    more["core_seconds"] = attributes.get("core_seconds", math.nan) / len(arrays["raw"])
+    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}, **more})
 
 
 class Scale(NamedTuple):

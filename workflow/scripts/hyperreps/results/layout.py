@@ -161,7 +161,7 @@ class Table(Result):
             tabular = _tabular(styled(cells, levels=levels))
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
-        return PAGES.get_template("table.tex").render(parts=parts) + "\n"
+        return _typed(PAGES.get_template("table.tex").render(parts=parts))
 
     def page(self, frame: pd.DataFrame) -> str:
         """Returns the table as a web page of its own."""
@@ -227,7 +227,12 @@ class LongTable(Table):
             parts.append(tabular.replace(again, r"\caption[]{Continued.}"))
             caption = "Continued."
         page = PAGES.get_template("longtable.tex")
-        return page.render(tabular="\n".join(parts)) + "\n"
+        return _typed(page.render(tabular="\n".join(parts)))
+
+
+def _typed(latex: str) -> str:
+    """Returns a file of LaTeX; its own font has no ² but as a bitmap."""
+    return latex.replace("²", "$^2$") + "\n"
 
 
 def _longtable(styler: Styler, caption: str) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from ..files.own_parts import is_own, own_part
-from ..settings.sections import declared
+from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
 
@@ -33,8 +33,13 @@ class Sources:
         inputs: HDF5 files of ensembles, reconstructions or properties.
         published: YAML file of the published numbers.
         epochs: Finetuning epochs to show.
+        noise: Methods whose populations are a curve that others are judged by.
+        soup: The same.
+        reconstructions: Methods whose accuracy is drawn as a line.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
+        figures: Look of figures.
+        numbers: CSV file of a figure, to draw it again from that alone.
         made_by: Class of a user's own table or figure, FILE.py:NAME.
     """
 
@@ -48,8 +53,13 @@ class Sources:
     inputs: tuple[Path, ...] = ()
     published: Path = Path()
     epochs: tuple[int, ...] = (0, 1, 25, 50)
+    noise: tuple[str, ...] = ()
+    soup: tuple[str, ...] = ()
+    reconstructions: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
+    figures: Figures = field(default_factory=Figures)
+    numbers: Path = Path()
     made_by: str = ""
 
 
@@ -62,6 +72,7 @@ class Result(ABC):
     Attributes:
         kind: table or figure.
         needs: Flags of the files that it cannot be made without.
+        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
@@ -69,9 +80,12 @@ class Result(ABC):
 
     kind: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
+        if self.redrawn and sources.numbers != Path():
+            return
         for flag in self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")

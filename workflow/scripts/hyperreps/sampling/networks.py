@@ -12,12 +12,13 @@ from ..networks.architectures import Architecture, build
 from ..networks.initialisation import initial_weights
 from ..networks.transplant import transplant
 from ..numbers.seeds import derived_seed, numpy_generator
-from ..numbers.shapes import Float
+from ..numbers.shapes import Float, Int
 from ..representation.autoencoder import HyperRepresentation
 from ..representation.latents import pool_points
 from ..settings.stages import Method
 from ..zoo.zoos import ZooData
 from .gan import Generator
+from .jump import Jumper
 from .samplers import draw
 
 Arrays = dict[str, np.ndarray]
@@ -28,24 +29,26 @@ def draw_networks(
     method: Method,
     models: Iterable[HyperRepresentation],
     *,
-    generators: Iterable[Generator] = (),
+    generators: Iterable[Generator | Jumper] = (),
     weight_threshold: float = np.inf,
     seeds: tuple[int | str, ...],
 ) -> Arrays:
     """Draws the samples of a method, one hyper-representation after another.
 
+    They are best_of times as many as its samples; see best().
+
     Args:
         zoo: Where the pool comes from.
         method: Pool and sampler.
         models: In whose latent spaces is sampled; none: in weight space.
-        generators: For sampler gan, one per hyper-representation.
+        generators: For sampler gan, one per hyper-representation; for jump, any number.
         weight_threshold: As in pool_points().
         seeds: What the draws depend on, beside the seed of the hyper-representation.
 
     Returns:
         weights [samples, parameters], latents [samples, latent] where there are any,
-        and for each sample the seed of its hyper-representation and the model and epoch
-        that it was drawn from, -1 for none.
+        and for each sample the seed of its hyper-representation or jump, and the
+        model and epoch that it was drawn from, -1 for none.
     """
     spaces: list[HyperRepresentation | None] = [*models] or [None]
     drawn = [
@@ -67,17 +70,17 @@ def _draw(
     method: Method,
     model: HyperRepresentation | None,
     *,
-    generator: Generator | None,
+    generator: Generator | Jumper | None,
     weight_threshold: float,
     seeds: tuple[int | str, ...],
 ) -> Arrays:
     """Draws the samples of one hyper-representation, or those in weight space."""
     pool, points = pool_points(zoo, method, model, weight_threshold=weight_threshold)
-    seed = model.seed if model else -1
+    seed = model.seed if model else getattr(generator, "seed", -1)
     drawn = draw(
         method.sampler,
         points,
-        count=method.samples,
+        count=method.samples * method.best_of,
         rng=numpy_generator("sample", *seeds, seed),
         options=method.options,
         generator=generator,
@@ -93,6 +96,29 @@ def _draw(
         arrays["latents"] = drawn.points
         arrays["weights"] = model.map("decode", latents).cpu().numpy()
     return arrays
+
+
+def best(
+    seeds: Int[np.ndarray, samples],
+    accuracy: Float[np.ndarray, samples],
+    *,
+    best_of: int,
+) -> Int[np.ndarray, kept]:
+    """Returns the rows of the best samples, one in best_of, in the order of drawing.
+
+    Each hyper-representation keeps as many as the others do, one at least.
+
+    Args:
+        seeds: Of the hyper-representation that each sample is from.
+        accuracy: On the validation images: never on what networks are judged by.
+        best_of: Samples of which one is kept.
+    """
+    kept = []
+    for seed in np.unique(seeds):
+        own = np.flatnonzero(seeds == seed)
+        ranking = own[np.argsort(-accuracy[own], kind="stable")]
+        kept.append(ranking[: max(1, len(own) // best_of)])
+    return np.sort(np.concatenate(kept))
 
 
 def in_architecture(

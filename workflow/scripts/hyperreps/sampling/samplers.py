@@ -46,7 +46,7 @@ class Drawn(NamedTuple):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A trained model that turns noise into points, such as gan.Generator."""
+    """A trained model that turns noise into points: gan.Generator."""
 
     noise: int
 
@@ -54,6 +54,25 @@ class Generator(Protocol):
         self, noise: Float[np.ndarray, "samples noise"]
     ) -> Float[np.ndarray, "samples dimensions"]:
         """Returns one point per row of standard normal noise."""
+        ...
+
+
+@runtime_checkable
+class Jumper(Protocol):
+    """A trained model that draws networks from initialisations: jump.Jumper."""
+
+    seed: int
+
+    def points(
+        self,
+        count: int,
+        *,
+        rank: float,
+        spread: float,
+        steps: int,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "count dimensions"]:
+        """Returns networks, one per row."""
         ...
 
 
@@ -74,7 +93,7 @@ def draw(
     count: int,
     rng: np.random.Generator,
     options: dict[str, Any],
-    generator: Generator | None = None,
+    generator: Any = None,
 ) -> Drawn:
     """Runs a sampler.
 
@@ -252,10 +271,21 @@ def noise(
     count: int,
     rng: np.random.Generator,
     sigma: NotNegative,
+    unit: Literal["weight", "pool"] = "weight",
 ) -> Drawn:
-    """Random points of the pool plus Gaussian noise of standard deviation sigma."""
+    """Random points of the pool plus Gaussian noise of standard deviation sigma.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        sigma: Standard deviation of the noise.
+        unit: Of sigma. "weight": that of the points. "pool": the standard deviation
+            that each dimension has in the pool.
+    """
     rows = rng.integers(len(points), size=count)
-    drawn = points[rows] + sigma * rng.standard_normal((count, points.shape[1]))
+    scale = sigma * points.std(0) if unit == "pool" else sigma
+    drawn = points[rows] + scale * rng.standard_normal((count, points.shape[1]))
     return Drawn(drawn.astype(points.dtype), rows)
 
 
@@ -266,8 +296,17 @@ def soup(
     count: int,
     rng: np.random.Generator,
     members: Count,
+    sigma: NotNegative = 0.0,
 ) -> Drawn:
     """Means of so many random points each: 2 is the middle between two points.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        members: Points of which each sample is the mean.
+        sigma: Of noise on the mean, in units of the standard deviation that each
+            dimension has in the pool: a mean alone does not get far from its members.
 
     Raises:
         SettingsError: If the pool is smaller than one soup.
@@ -279,7 +318,100 @@ def soup(
     rows = np.array(
         [rng.choice(len(points), members, replace=False) for _ in range(count)]
     )
-    return Drawn(points[rows].mean(1), rows)
+    drawn = points[rows].mean(1)
+    if sigma:
+        unit = sigma * points.std(0)
+        drawn = drawn + unit * rng.standard_normal(drawn.shape)
+    return Drawn(drawn.astype(points.dtype), rows)
+
+
+@sampler
+def gaussian(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    shrinkage: Fraction | Literal["ledoit_wolf"] = "ledoit_wolf",
+    spread: NotNegative = 1.0,
+) -> Drawn:
+    """A Gaussian with the mean and the full covariance of the pool.
+
+    The covariance is that of the pool, shrunk towards the multiple of the identity with
+    the same trace; it is never written out, so that weight space is no burden.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        shrinkage: Part of the identity in the covariance, 0 ... 1; "ledoit_wolf": the
+            one that the pool asks for.
+        spread: Factor on the standard deviations; 0 is the mean.
+
+    Raises:
+        SettingsError: If the pool is a single point.
+
+    Source: Ledoit and Wolf 2004, for the shrinkage.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    _need_points("gaussian", points, 2)
+    centred = points - points.mean(0)
+    if shrinkage == "ledoit_wolf":
+        part = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+    else:
+        part = shrinkage
+    own = rng.standard_normal((count, len(points))) @ centred / np.sqrt(len(points))
+    rest = rng.standard_normal((count, points.shape[1])) * np.sqrt(
+        centred.var(0).mean()
+    )
+    noise = np.sqrt(1 - part) * own + np.sqrt(part) * rest
+    drawn = points.mean(0) + spread * noise
+    return Drawn(drawn.astype(points.dtype), np.full(count, -1))
+
+
+@sampler
+def local_gaussian(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    n_neighbors: Annotated[int, Field(ge=2, le=MOST)] = 10,
+    spread: NotNegative = 1.0,
+) -> Drawn:
+    """Gaussians of the nearest neighbours of random points, each with their covariance.
+
+    A sample lies in the flat through the neighbours, about their mean.
+
+    Args:
+        points: The pool.
+        count: Samples.
+        rng: Source of all randomness.
+        n_neighbors: Points of each Gaussian, the random point among them.
+        spread: Factor on the standard deviations.
+
+    Raises:
+        SettingsError: If the pool has fewer points.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    _need_points("local_gaussian", points, n_neighbors)
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
+    anchors = points[rng.integers(len(points), size=count)]
+    rows = search.kneighbors(anchors, return_distance=False)
+    near = points[rows]
+    centre = near.mean(1)
+    shares = rng.standard_normal(rows.shape) / np.sqrt(n_neighbors)
+    moved = np.einsum("sk,skd->sd", shares, near - centre[:, None])
+    return Drawn((centre + spread * moved).astype(points.dtype), rows)
+
+
+def _need_points(name: str, points: np.ndarray, wanted: int) -> None:
+    """Raises SettingsError if a pool has fewer points than a sampler needs."""
+    if len(points) < wanted:
+        raise SettingsError(
+            f"{name}: the pool has {len(points)} points, but {wanted} are needed; use a"
+            " larger pool"
+        )
 
 
 @sampler
@@ -372,3 +504,30 @@ def gan(
     """Noise through a generator that train_gan.py has trained on the pool."""
     noise = rng.standard_normal((count, generator.noise)).astype(np.float32)
     return Drawn(generator.points(noise), np.full(count, -1))
+
+
+@sampler
+def jump(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    generator: Jumper,
+    rank: Fraction = 0.9,
+    spread: NotNegative = 1.0,
+    steps: Count = 40,
+) -> Drawn:
+    """Fresh initialisations, each taken to a trained network (jump.py); no pool.
+
+    Args:
+        points: Of no account.
+        count: Samples.
+        rng: Source of all randomness.
+        generator: Trained by train_jump.py.
+        rank: Accuracy that is asked for: the share of training networks below it.
+        spread: Standard deviation of the noise that a flow starts from; less than the 1
+            of training gives more accurate networks that differ less.
+        steps: Of Euler's method.
+    """
+    drawn = generator.points(count, rank=rank, spread=spread, steps=steps, rng=rng)
+    return Drawn(drawn, np.full(count, -1))

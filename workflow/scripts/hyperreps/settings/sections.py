@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .limits import MOST, Count, Epoch, Listed, Name, Names, OwnPart, Positive
+from .limits import (
+    MOST,
+    Count,
+    Epoch,
+    Listed,
+    Name,
+    Names,
+    OwnPart,
+    Positive,
+    Text,
+)
 from .stages import Strict
 
 
@@ -256,6 +266,43 @@ class Novelty(Section):
         return self
 
 
+class Judgement(Section):
+    """Accuracy against distance: populations beside what noise and averaging give."""
+
+    tables: ClassVar = {"judgement": "judgement.Judgement"}
+    figures: ClassVar = {"judgement": "judgement.Judgement"}
+    shown: ClassVar = {
+        "noise": "noise",
+        "soup": "soup",
+        "reconstructions": "reconstructions",
+    }
+    zoos: Names = Field(
+        (), description="Keys of zoos, among those of the audit; none: not made."
+    )
+    noise: Names = Field(
+        (),
+        description="Audited methods that are points of a curve: networks with more and"
+        " more noise.",
+    )
+    soup: Names = Field(
+        (),
+        description="The same: means of more and more networks, then with noise.",
+    )
+    reconstructions: Names = Field(
+        (), description="Audited methods whose accuracy is drawn as a line."
+    )
+
+    @model_validator(mode="after")
+    def _curves(self) -> Judgement:
+        for name in ("noise", "soup"):
+            if self.zoos and len(getattr(self, name)) < 2:
+                raise ValueError(
+                    f"{name}: two methods at least make a curve; name them, or leave"
+                    " zoos empty"
+                )
+        return self
+
+
 class Capacity(Section):
     """The audit over sizes of the latent and lengths of its training."""
 
@@ -263,6 +310,38 @@ class Capacity(Section):
     zoos: Names = Field(
         (), description="Keys of zoos, among those of the audit; none: not made."
     )
+
+
+# fonts that matplotlib brings
+FONTS = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral")
+
+
+class Figures(Strict):
+    """How all figures look in print."""
+
+    column_width: Annotated[float, Field(ge=1, le=20)] = Field(
+        3.25, description="Width in inches of a figure with one panel."
+    )
+    text_width: Annotated[float, Field(ge=1, le=20)] = Field(
+        6.75, description="Width in inches of all other figures."
+    )
+    font: Annotated[Text, Field(min_length=1)] = Field(
+        FONTS[0],
+        description=f"Family of all text. {', '.join(FONTS)} come with matplotlib,"
+        " others must be installed.",
+    )
+    font_size: Annotated[float, Field(ge=4, le=20)] = Field(
+        8.0, description="Size of text in points; notes are a sixth smaller."
+    )
+
+    @model_validator(mode="after")
+    def _column_in_text(self) -> Figures:
+        if self.column_width > self.text_width:
+            raise ValueError(
+                f"column_width must not exceed text_width ({self.text_width:g}),"
+                f" got {self.column_width:g}"
+            )
+        return self
 
 
 class OwnResult(Strict):

@@ -458,11 +458,19 @@ class Method(Strict):
         "val",
         description="Accuracy that ranks them; test is what the release used.",
     )
+    jump: Text = Field(
+        "", description="For sampler jump: an entry of jumps; its pool is their zoo."
+    )
     alignment: Literal["none", "weight_matching"] = Field(
         "none", description="Coordinates of the pool in weight space (hyper_rep empty)."
     )
     samples: Count = Field(
         50, description="Networks drawn (per seed of the hyper-representation)."
+    )
+    best_of: Count = Field(
+        1,
+        description="Times as many are drawn, and the best kept by accuracy on the"
+        " validation images.",
     )
     options: dict[str, int | Real | Text] = Field(
         {}, description="Keyword arguments of the sampler."
@@ -503,6 +511,68 @@ class Gan(Strict):
     )
     batch_size: Count = Field(64, description="Points per step.")
     epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
+
+
+class Jump(Strict):
+    """The jump: flow matching from initial to trained networks (docs/beyond.md)."""
+
+    stations: Listed[tuple[Epoch, ...]] = Field(
+        (),
+        description="Epochs from one of which to the next it jumps, the first is 0;"
+        " none: from 0 to the last epoch of the zoo's window.",
+    )
+    networks: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        0, description="Networks of the train split it is trained on, 0: all."
+    )
+    part: Literal["first", "last"] = Field(
+        "first", description="Which of them, where not all are taken."
+    )
+    width: Units = Field(128, description="Size of a token; heads divide it.")
+    heads: Units = Field(4, description="Attention heads.")
+    blocks: Count = Field(4, description="Transformer blocks.")
+    feedforward: Units = Field(256, description="Hidden width of a block's MLP.")
+    block_activation: Literal["relu", "gelu"] = Field(
+        "gelu", description="Activation of a block's MLP."
+    )
+    dropout: Decay = Field(0.0, description="Dropout in attention and MLP.")
+    learning_rate: Positive = Field(0.002, description="Largest step size of AdamW.")
+    weight_decay: NotNegative = Field(0.01, description="Decay of weights.")
+    gradient_clip: Positive = Field(1.0, description="Largest norm of all gradients.")
+    warm_up: Fraction = Field(
+        0.05, description="Fraction of all steps in which the step size rises."
+    )
+    batch_size: Count = Field(64, description="Networks per step.")
+    averaging: Decay = Field(
+        0.995, description="Decay of the average of the weights that is kept."
+    )
+    epochs: Count = Field(45, description="Epochs, of 100 steps whatever the zoo.")
+    evaluate_every: Count = Field(
+        3,
+        description="Epochs between looks at held-out networks; the best one is kept.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic inside; auto: the faster one of this machine."
+    )
+    seeds: Listed[tuple[Seed, ...]] = Field(
+        (1, 2, 3), min_length=1, description="One jump is trained per seed."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Jump:
+        stations = self.stations
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if stations and (
+            len(stations) < 2 or stations[0] or stations != tuple(sorted(set(stations)))
+        ):
+            raise ValueError(
+                f"stations: must be 0 and later epochs, rising, got {list(stations)}"
+            )
+        return self
+
+    def stations_of(self, zoo: Zoo) -> tuple[int, ...]:
+        """Returns the epochs from one of which to the next it jumps in a zoo."""
+        return self.stations or (0, zoo.window[1])
 
 
 class Statistics(Strict):

@@ -68,7 +68,7 @@ class Novelty(OfAudits, LongTable):
             counts = part.iloc[0]
             texts = {"n (groups)": f"{counts['n']} ({counts['groups']})"}
             texts |= {
-                c.heading: _cell(numbers.get(c.measure), c, layout) for c in COLUMNS
+                c.heading: cell(numbers.get(c.measure), c, layout) for c in COLUMNS
             }
             if derives(numbers["training_over_unseen"]):
                 texts["training/unseen"] += " derived"
@@ -86,7 +86,8 @@ def derives(ratio: Any) -> bool:
     return ratio.ci_high < 1 or ratio.value < COPY
 
 
-def _cell(row: Any | None, column: Column, layout: Layout) -> str:
+def cell(row: Any | None, column: Column, layout: Layout) -> str:
+    """Returns the text of a measure: its value, and its interval if that is shown."""
     if row is None or not math.isfinite(row.value):
         return NOT_KNOWN
     text = _number(row.value, column)

@@ -1,0 +1,103 @@
+"""The figure of accuracy against distance, with the curves of noise and soups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..accuracies import display_name
+from ..drawing import (
+    GREY,
+    LIGHT_GREY,
+    Drawing,
+    line,
+    method_colours,
+    percent,
+    shown_name,
+)
+from ..judgement import CURVES, Judged
+from .novelty import MARKERS
+
+STYLES = {"noise": (GREY, "-"), "soup": (LIGHT_GREY, "--")}
+# references that say what is possible; the others would crowd the picture
+SHOWN = ("held_out",)
+
+
+class Judgement(Judged, Drawing):
+    """Mean accuracy of every population at its mean distance to training."""
+
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws a point per population, lines for curves and reconstructions."""
+        wide = data.pivot_table(
+            index=["zoo", "population"],
+            columns="measure",
+            values=["value", "ci_low", "ci_high"],
+            sort=False,
+            dropna=False,
+        )
+        first = data.groupby("population", sort=False)["reference"].first()
+        on_curves = {name for c in CURVES for name in getattr(self.sources, c)}
+        names = [n for n in first.index if n in SHOWN or not first[n]]
+        names = [n for n in names if n not in on_curves]
+        colours = method_colours(names)
+        looks = {
+            name: {"color": colours[name], "marker": MARKERS[k % len(MARKERS)]}
+            for k, name in enumerate(names)
+        }
+        zoos = wide.index.to_frame(index=False)
+        shape: dict[str, Any] = {"wide": True, "legend": (0.9, 1.3)}
+        figure, drawn = self.panels(
+            zoos, ["zoo"], height=3.4, title=lambda zoo: display_name(zoo, zoo), **shape
+        )
+        for axes, part in drawn:
+            known = wide.loc[part["zoo"].iloc[0]]
+            self._draw_lines(axes, known)
+            for name in reversed([name for name in names if name in known.index]):
+                _draw_point(axes, known.loc[[name]], ls="", zorder=3, **looks[name])
+            axes.set_xlim(left=-0.03)
+            axes.set_ylim(bottom=0)
+            percent(axes.yaxis)
+            axes.set(
+                xlabel="distance to training / that of held-out networks",
+                ylabel="test accuracy",
+            )
+        curves = (line(c, color=STYLES[c][0], ls=STYLES[c][1]) for c in CURVES)
+        points = (line(shown_name(name), ls="", **looks[name]) for name in names)
+        known_lines = (
+            [line("reconstructions", ls=":")] if self.sources.reconstructions else []
+        )
+        self.legend(figure, *curves, *known_lines, *points, ncols=4)
+        return figure
+
+    def _draw_lines(self, axes: Axes, known: pd.DataFrame) -> None:
+        """Draws the curves, and how accurate reconstructions are."""
+        for curve in CURVES:
+            names = [n for n in getattr(self.sources, curve) if n in known.index]
+            points = known.loc[names].sort_values(("value", "distance"))
+            colour, style = STYLES[curve]
+            _draw_point(axes, points, color=colour, ls=style, marker=".")
+        for name in self.sources.reconstructions:
+            if name in known.index:
+                height = known.loc[name, ("value", "accuracy")]
+                axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
+
+
+def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
+    """Draws populations with the intervals of both means."""
+    spans = {}
+    for axis, measure in (("xerr", "distance"), ("yerr", "accuracy")):
+        value = rows["value", measure]
+        ends = [value - rows["ci_low", measure], rows["ci_high", measure] - value]
+        spans[axis] = np.nan_to_num(np.stack(ends))
+    axes.errorbar(
+        rows["value", "distance"],
+        rows["value", "accuracy"],
+        elinewidth=0.7,
+        markersize=4.5,
+        **spans,
+        **look,
+    )

@@ -1,0 +1,188 @@
+"""One judgement for all populations: above noise and averaging at equal distance?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..numbers.shapes import Float
+from ..numbers.statistics import (
+    UNKNOWN,
+    Ends,
+    Estimate,
+    Mean,
+    Part,
+    grouped_mean,
+    mean_interval,
+)
+from ..settings.stages import SettingsError
+from .audits import ANY_DISTANCE, PANEL, OfAudits
+
+CURVES = ("noise", "soup")
+# taken over from novelty_summary()
+KNOWN = ("accuracy", "new_and_good", "r2_held_out")
+# what a difference of two accuracies can be
+DIFFERENCE: Ends = (-1.0, 1.0)
+ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
+
+
+class Judged(OfAudits):
+    """What is said of every population beside the curves of noise and of soups."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns what is said of every population.
+
+        Returns:
+            One row per zoo, population and measure: reference, n, groups (as in
+            audits.novelty_summary()), value, ci_low, ci_high. Measures are:
+
+            - accuracy, new_and_good and r2_held_out, as there;
+            - distance: mean, aligned, to the nearest training network, divided by the
+              median of held-out networks;
+            - disagreement: of two networks of it, divided by that of two held-out ones;
+            - ensemble: accuracy of ten that vote;
+            - core_seconds: CPU time of drawing one;
+            - above_noise and above_soup: its accuracy less that of the curve at its
+              distance; see above_curve().
+
+        Raises:
+            SettingsError: If a curve has too few points, or one that is not audited.
+        """
+        known = self.networks
+        unit = known["population"].eq("held_out")
+        units = known[unit].groupby(PANEL)["aligned"].median().rename("unit")
+        known = known.join(units, on=PANEL)
+        known = known.assign(distance=known["aligned"] / known["unit"])
+        summary = self.summary[self.summary["measure"].isin(KNOWN)]
+        parts = []
+        for zoo, networks in known.groupby("zoo", sort=False):
+            # references are known in all coordinates, and once is enough
+            first = networks.groupby("population")["coordinates"].transform("first")
+            rows = self._of_zoo(networks[networks["coordinates"] == first])
+            own = summary[summary["zoo"] == zoo].drop(columns=["coordinates"])
+            own = own.drop_duplicates(["population", "measure"])
+            parts.append(pd.concat([own, pd.DataFrame(rows).assign(zoo=zoo)]))
+        found = pd.concat(parts, ignore_index=True)
+        order = {name: rank for rank, name in enumerate(known["population"].unique())}
+        rank = found["population"].map(order)
+        return found.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
+
+    def _of_zoo(self, networks: pd.DataFrame) -> Iterator[dict[str, Any]]:
+        """Yields the rows of a zoo that novelty_summary() has not."""
+        level = self.sources.statistics.confidence
+        members = dict(tuple(networks.groupby("population", sort=False)))
+        curves = {name: self._points(name, members) for name in CURVES}
+        apart = members["held_out"]["pair_disagreement"].mean()
+        for name, part in members.items():
+            count, groups = len(part), part["group"].to_numpy()
+            about = {"population": name, "reference": part["reference"].iloc[0]}
+            about |= {"n": count, "groups": part["group"].nunique()}
+            pairs = part["pair_disagreement"] / apart
+            # a network has its part in both ends of a pair (Hoeffding 1948)
+            pairs = 2 * pairs - pairs.mean()
+            for measure, values in (
+                ("distance", part["distance"]),
+                ("disagreement", pairs),
+            ):
+                mean = grouped_mean(values.to_numpy(np.float64), groups)
+                found = mean_interval(mean, confidence=level, limits=ANY_DISTANCE)
+                yield about | _numbers(measure, mean.value, found)
+            # ensembles share their networks, and a drawing has one time
+            for measure in ("ensemble", "core_seconds"):
+                yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
+            for curve, points in curves.items():
+                if name in points:
+                    continue
+                lead = above_curve(part, list(points.values()))
+                ends = mean_interval(lead, confidence=level, limits=DIFFERENCE)
+                yield about | _numbers(f"above_{curve}", lead.value, ends)
+
+    def _points(
+        self, curve: str, members: dict[str, pd.DataFrame]
+    ) -> dict[str, pd.DataFrame]:
+        """Returns the populations that are points of a curve, by their names."""
+        names = getattr(self.sources, curve)
+        missing = [name for name in names if name not in members]
+        if missing or len(names) < 2:
+            problem = f"no audit of {missing[0]}" if missing else "no curve"
+            raise SettingsError(
+                f"--{curve}: {problem}; name two audited methods or more"
+            )
+        return {name: members[name] for name in names}
+
+
+def _numbers(measure: str, value: float, ends: Ends) -> dict[str, Any]:
+    return {"measure": measure, "value": value, "ci_low": ends[0], "ci_high": ends[1]}
+
+
+def above_curve(members: pd.DataFrame, curve: Sequence[pd.DataFrame]) -> Estimate:
+    """Returns how far the mean accuracy of a population is above a curve.
+
+    The curve goes straight from one population's mean to the next one's, by distance,
+    and beyond its ends as high as there: what is farther than its last point has to be
+    better than that. Its value is read at the mean distance of the population. Errors
+    in distance count by the slope there. Points of a curve are made of the same pool,
+    so that their errors add up as those of one; the population and the curve are taken
+    for independent, which is on the safe side where they are not.
+
+    Args:
+        members: Networks: accuracy, distance and group.
+        curve: The same of each of its points.
+    """
+    places = np.array([point["distance"].mean() for point in curve])
+    order = np.argsort(places, kind="stable")
+    places, curve = places[order], [curve[k] for k in order]
+    heights = np.array([point["accuracy"].mean() for point in curve])
+    at = float(members["distance"].mean())
+    shares = np.array([np.interp(at, places, row) for row in np.eye(len(places))])
+    slope = _slope(at, places, heights)
+    own = _along(members, slope)
+    means = [_along(point, slope) for point in curve]
+    errors = [
+        (share * math.sqrt(mean.variance), mean.parts[0].freedom)
+        for share, mean in zip(shares, means, strict=True)
+        if share and mean.parts
+    ]
+    parts = own.parts
+    if own.parts and errors:
+        error, freedom = sum(e for e, _ in errors), min(f for _, f in errors)
+        parts += (Part(error**2, freedom),)
+    return Estimate(own.value - float(shares @ heights), parts, own.count)
+
+
+def _slope(
+    at: float, places: Float[np.ndarray, points], heights: Float[np.ndarray, points]
+) -> float:
+    """Returns the slope of a curve at a place, 0 beyond its ends."""
+    right = int(np.searchsorted(places, at))
+    if right in (0, len(places)) or places[right] == places[right - 1]:
+        return 0.0
+    step = slice(right - 1, right + 1)
+    return float(np.diff(heights[step])[0] / np.diff(places[step])[0])
+
+
+def _along(networks: pd.DataFrame, slope: float) -> Mean:
+    """Returns the mean accuracy; distances off the mean count by the curve's slope."""
+    distance = networks["distance"].to_numpy(np.float64)
+    accuracy = networks["accuracy"].to_numpy(np.float64)
+    values = accuracy - slope * (distance - distance.mean())
+    return grouped_mean(values, networks["group"].to_numpy())
+
+
+def verdict(leads: Sequence[Ends]) -> str:
+    """Says whether a population is above all curves, by the intervals of its leads.
+
+    Returns:
+        above: surely above each; below: surely below one; else undecided. Empty for
+        none, or without intervals.
+    """
+    known = [ends for ends in leads if not math.isnan(ends[0])]
+    if not known or len(known) < len(leads):
+        return ""
+    if any(high < 0 for _, high in known):
+        return BELOW
+    return ABOVE if all(low > 0 for low, _ in known) else UNDECIDED
