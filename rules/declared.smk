@@ -9,7 +9,7 @@ SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 # targets of their own
 AUDITED = ("novelty", "judgement", "capacity")
 AUDIT = [result for result in RESULTS if result.section in AUDITED]
-SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+SIGNIFICANCE = [r for r in RESULTS if r.made_by == "significance.Significance"]
 # whose numbers are commands in values.tex
 VALUES = [
     result

@@ -82,10 +82,10 @@ def test_the_page_is_a_configuration():
 
 
 def test_the_sampler_samples():
-    points, rows = drawn("parts.py:gaussian")
+    points, rows = drawn("parts.py:normal")
     np.testing.assert_allclose(np.cov(points.T), np.cov(POINTS.T), atol=0.06)
     assert set(rows) == {-1}
-    assert not needs_generator("parts.py:gaussian")
+    assert not needs_generator("parts.py:normal")
 
 
 def test_the_loader_loads_the_file_that_path_names():
@@ -136,27 +136,27 @@ def test_logic_of_the_file_and_of_those_beside_it_counts(folder):
     helper, parts = folder / "helper.py", folder / "parts.py"
     helper.write_text("SHRINK = 1.0\n")
     parts.write_text(f"from helper import SHRINK\n{PARTS}")
-    before = fingerprint("parts:gaussian")
+    before = fingerprint("parts:normal")
     parts.write_text(f"# a comment\nfrom helper import SHRINK\n\n{PARTS}")
-    assert fingerprint("parts:gaussian") == before
+    assert fingerprint("parts:normal") == before
     for path, old, new in (
         (helper, "1.0", "2.0"),
         (parts, "points.mean(0)", "points[0]"),
     ):
         path.write_text(path.read_text().replace(old, new))
-        after, before = before, fingerprint("parts:gaussian")
+        after, before = before, fingerprint("parts:normal")
         assert after != before
 
 
 def test_it_counts_the_same_wherever_it_lies(folder):
     (folder / "b").mkdir()
     (folder / "b" / "parts.py").write_text(PARTS)
-    assert fingerprint("parts.py:gaussian") == fingerprint("b/parts.py:gaussian")
+    assert fingerprint("parts.py:normal") == fingerprint("b/parts.py:normal")
 
 
 MISTAKES = {
-    "no file": ("", "part.py:gaussian", "no file part.py in "),
-    "no module": ("", "a.b:gaussian", "no file a/b.py in "),
+    "no file": ("", "part.py:normal", "no file part.py in "),
+    "no module": ("", "a.b:normal", "no file a/b.py in "),
     "no such name": ("def f(): pass", "parts:g", "parts.py has no g; it has f"),
     "what it imports": ("from math import pi", "parts:f", "it has nothing of its own"),
     "no Python": ("x = 1\ny = (", "parts:f", "line 2: '(' was never closed"),
@@ -170,7 +170,7 @@ def test_a_name_that_leads_nowhere_is_refused(folder, text, name, message):
     (folder / "parts.py").write_text(text)
     changes = {
         "zoos.scans.architecture": {"zoos": {"scans": {"architecture": name}}},
-        "methods.S_gauss30.sampler": {"methods": {"S_gauss30": {"sampler": name}}},
+        "methods.S_normal30.sampler": {"methods": {"S_normal30": {"sampler": name}}},
         "datasets.scans.source": {"datasets": {"scans": {"source": name}}},
         "own_results.best.made_by": {"own_results": {"best": {"made_by": name}}},
     }
@@ -188,10 +188,10 @@ def test_a_name_that_leads_nowhere_is_refused(folder, text, name, message):
 
 WRONG = {
     "no sampler": (
-        "def gaussian(points): pass",
+        "def normal(points): pass",
         "sampler: it must be a function (points",
     ),
-    "no function": ("gaussian = 3\ngaussian", "sampler: it must be a function (points"),
+    "no function": ("normal = 3\nnormal", "sampler: it must be a function (points"),
     "option": (
         PARTS.replace("shrink: float", "width: float"),
         "keyword argument 'shrink'",
@@ -320,8 +320,8 @@ def test_what_a_sampler_returns_is_checked(folder, value, message):
     text = PARTS.replace("Drawn(drawn.astype(points.dtype), np.full(count, -1))", value)
     assert text != PARTS
     (folder / "parts.py").write_text(text)
-    with pytest.raises(SettingsError, match=re.escape("parts.py:gaussian: ")) as caught:
-        drawn("parts.py:gaussian")
+    with pytest.raises(SettingsError, match=re.escape("parts.py:normal: ")) as caught:
+        drawn("parts.py:normal")
     assert message in str(caught.value)
 
 

@@ -103,13 +103,13 @@ def test_parts_in_files_of_ones_own(project: Project) -> None:
     done = project.smoke("mine", "--cores", "1", overlay=overlay)
     assert done.code == 0, done.output
     assert job_counts(done.output) == {"sample": 1, "table_best": 1, "mine": 1}
-    samples = project.results / "samples" / "digits" / "S_gauss30.h5"
+    samples = project.results / "samples" / "digits" / "S_normal30.h5"
     made, about = arrays(samples)
     digest = hashlib.sha256(parts.encode()).hexdigest()
     assert json.loads(about["own_parts"]) == {"parts.py": digest}
     best = pd.read_csv(project.results / "tables" / "best.csv").set_index("method")
     expected = made["accuracy/test"].max()
-    np.testing.assert_allclose(best.loc["S_gauss30", "accuracy"], expected)
+    np.testing.assert_allclose(best.loc["S_normal30", "accuracy"], expected)
     assert (project.results / "rows.txt").read_text().split()[0] == str(len(best) + 1)
 
     # what an edit runs again: of docstrings nothing
@@ -122,7 +122,7 @@ def test_parts_in_files_of_ones_own(project: Project) -> None:
 
     # the script by hand, as its log has it
     samples.unlink()
-    by_hand = shlex.split(project.command("samples/digits/S_gauss30.log"))[1:]
+    by_hand = shlex.split(project.command("samples/digits/S_normal30.log"))[1:]
     done = project.python(*by_hand)
     assert done.code == 0, done.output
     again, _ = arrays(samples)
