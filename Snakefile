@@ -27,9 +27,15 @@ include: "rules/results.smk"
 include: "rules/novelty.smk"
 
 
+for file in CUSTOM_RULES:
+
+    include: file
+
+
 onstart:
     require_writable()
     require_clock()
+    require_font()
     record_config()
     show_estimate()
 
@@ -66,10 +72,11 @@ localrules:
 
 
 rule all:
-    """Makes every table and figure of the config."""
+    """Makes every table and figure of the config, and their numbers for LaTeX."""
     default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
         rules.novelty.input,
         rules.significance.input,
+        rules.values.output,

@@ -38,6 +38,8 @@ entry under a name of your own (datasets, zoos, methods) the model's. Counts end
 """
 TOGETHER = "\N{NO-BREAK SPACE}"
 HEADING = "| key | values | default | what it does |\n|---|---|---|---|\n"
+# kinds of names, by what is in their pattern
+NAMES = {"name": "[A-Za-z][A-Za-z0-9_.]", "`FILE.py:NAME`": ":[A-Za-z_]"}
 # defaults that are too long to read
 ITEMS = 4
 
@@ -104,7 +106,10 @@ def values(field: Schema) -> str:
     if kind == "boolean":
         return "`true`, `false`"
     if kind == "string":
-        return "name" if "A-Z" in field.get("pattern", "") else "text"
+        pattern = field.get("pattern", "")
+        return " or ".join(word for word, part in NAMES.items() if part in pattern) or (
+            "text"
+        )
     if kind == "object":
         return "by name" if "patternProperties" in field else "by key"
     return _list(field)

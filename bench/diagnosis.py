@@ -28,13 +28,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.files.storage import replacing
-from hyperreps.results.drawing import STYLE, WIDE, percent
+from hyperreps.results.drawing import percent, style
 from hyperreps.results.figures.ablation import LINES
+from hyperreps.settings.sections import Figures
 from hyperreps.settings.stages import HyperRep
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "measurements"
 NAME, ACCURACY = "diagnose_{}.png", "accuracy"
+LOOK = Figures()
 HEIGHT = 2.5  # inches
 
 
@@ -136,7 +138,7 @@ def points(curve: Curve) -> pd.DataFrame:
 def draw_curve(curve: Curve) -> Figure:
     """Draws R2 and accuracy along a setting; values are spaced evenly."""
     data = points(curve)
-    figure = Figure(figsize=(WIDE, HEIGHT))
+    figure = Figure(figsize=(LOOK.text_width, HEIGHT))
     places = [p if isinstance(p, str) else _short(p) for p in data.index]
     look = "" if curve.shown == "alignment" else "-"
     for axes, (measure, lines) in zip(
@@ -157,7 +159,7 @@ def draw_curve(curve: Curve) -> Figure:
 
 def draw_accuracy() -> Figure:
     """Draws accuracy over R2 of all variants: reconstructions, and samples."""
-    figure = Figure(figsize=(WIDE, HEIGHT))
+    figure = Figure(figsize=(LOOK.text_width, HEIGHT))
     studies = {"MNIST": MNIST, "digits": DIGITS}
     for axes, (zoo, study) in zip(figure.subplots(1, 2), studies.items(), strict=True):
         data = measured(study)
@@ -228,7 +230,7 @@ def main(*, check: bool = False) -> None:
         if stale:
             sys.exit(f"error: {', '.join(stale)}: not of their CSV; run make numbers")
         return
-    with matplotlib.style.context(STYLE):
+    with matplotlib.style.context(style(LOOK)):
         for name, figure in figures():
             with replacing(MEASURED / NAME.format(name)) as temporary:
                 about = {"Software": None, "Source": digest()}

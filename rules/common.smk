@@ -38,13 +38,17 @@ from hyperreps.config.config_files import (
     read_over_shipped,
 )
 from hyperreps.files.fingerprint import code_fingerprint
+from hyperreps.files.own_parts import is_own, own_file
 from hyperreps.files.places import content_digest, data_folder, expanded
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.config.configuration import (
     PLAIN_FEATURES,
     ZOO_POPULATIONS,
+    check_own_networks,
+    custom_rules,
     load_settings,
 )
+from hyperreps.settings.sections import FONTS
 from hyperreps.settings.stages import SettingsError
 from hyperreps.zoo.zoos import complete_seeds
 from hyperreps.files.storage import OutputError, replacing
@@ -101,6 +105,9 @@ for file in BASE:
 
 with refusing():
     SETTINGS = get_settings()
+    CUSTOM_RULES = custom_rules(SETTINGS)
+    if workflow.is_main_process:
+        check_own_networks(SETTINGS)
 
 DATA = data_folder(SETTINGS.data_dir)
 
@@ -151,7 +158,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def fingerprint(script, *files, modules=()):
+def fingerprint(script, *files, modules=(), own=lambda wildcards: ()):
     """Returns a parameter function: a hash of a script's logic.
 
     It is computed for the rules whose jobs are looked at. A job that another snakemake
@@ -161,16 +168,16 @@ def fingerprint(script, *files, modules=()):
         script: Its name.
         *files: What else of the project decides what it makes.
         modules: Files of the library that it imports by a name it is given.
+        own: Returns names of parts that a job uses, some of which may be a user's.
     """
 
     @cache
-    def computed():
-        code = code_fingerprint(
-            SCRIPTS / script, *(SCRIPTS / "hyperreps" / module for module in modules)
-        )
+    def computed(*parts):
+        imported = [SCRIPTS / "hyperreps" / module for module in modules]
+        code = code_fingerprint(SCRIPTS / script, *imported, *map(own_file, parts))
         return "-".join([code, *contents(files)])
 
-    return lambda wildcards: computed()
+    return lambda wildcards: computed(*filter(is_own, own(wildcards)))
 
 
 def unrecorded(text):
@@ -277,6 +284,16 @@ def require_clock():
         )
 
 
+def require_font():
+    """Ends the run before its first job if figures cannot have their font."""
+    if SETTINGS.figures.font not in FONTS:
+        # late: it imports matplotlib
+        from hyperreps.results.drawing import style
+
+        with refusing():
+            style(SETTINGS.figures)
+
+
 def record_config():
     """Writes all settings beside the results, and says where and whose they are."""
     path = FOLDERS["results"] / "config.yaml"
@@ -294,10 +311,12 @@ def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
     # not for jobs that another snakemake started
     from hyperreps.config.costs import Speeds, Work, estimate
+    from hyperreps.config.space import gigabytes
 
     speeds = Speeds(PROJECT / "docs" / "measurements")
     costs = estimate(SETTINGS, speeds)
-    jobs = sum(part.number for part in Work(SETTINGS, speeds).jobs())
+    work = Work(SETTINGS, speeds)
+    jobs = sum(part.number for part in work.jobs())
     total = sum(cost.core_hours for cost in costs)
     hours = [
         f"{cost.stage} {'' if cost.complete else 'at least '}{cost.core_hours:.3g}"
@@ -305,8 +324,8 @@ def show_estimate():
         if cost.core_hours >= total / 100 or not cost.complete
     ]
     logger.info(
-        f"The whole config is {jobs} jobs and about {total:.3g} core-hours in all,"
-        " without a GPU:"
+        f"The whole config is {jobs} jobs, about {gigabytes(work):.2g} GB of results and"
+        f" {total:.3g} core-hours in all, without a GPU:"
         f" {', '.join(hours)}; what is below 1 % is in the sum only"
         " (docs/performance.md)."
     )

@@ -24,7 +24,9 @@ rule prepare_dataset:
         mem_mb=growing(4000),
         runtime=longer(60),
     params:
-        code=fingerprint("prepare_dataset.py"),
+        code=fingerprint(
+            "prepare_dataset.py", own=lambda w: [SETTINGS.datasets[w.dataset].source]
+        ),
         command=command("prepare_dataset.py"),
         contents=lambda w: contents(get_own_file("datasets", w.dataset, "path")),
         flags=lambda w: flags(

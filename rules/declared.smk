@@ -10,6 +10,14 @@ SUFFIXES = {"table": ("csv", "tex", "html"), "figure": ("pdf", "png", "csv")}
 AUDITED = ("novelty", "judgement", "capacity")
 AUDIT = [result for result in RESULTS if result.section in AUDITED]
 SIGNIFICANCE = [r for r in RESULTS if r.made_by.startswith("significance.")]
+# whose numbers are commands in values.tex
+VALUES = [
+    result
+    for result in RESULTS
+    if result.kind == "table"
+    and result.made_by
+    in ("accuracies.Accuracies", "experiments.Reconstruction", "novelty.Novelty")
+]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from
 STAGES = {
@@ -84,9 +92,15 @@ def get_sources(result):
 def result_flags(result):
     """Returns which table or figure it is and the settings it depends on, as flags."""
     section = SETTINGS.sections[result.section]
-    named = {"figure": result.name, "table": result.section}
+    own = is_own(result.made_by)
+    named = {"figure": result.name} if result.kind == "figure" else {}
+    named["table"] = result.section if own or named else result.name
+    if own:
+        named["made_by"] = result.made_by
+    if result.kind == "figure":
+        named["figures"] = SETTINGS.figures
     return flags(
-        **({"table": result.name} if result.kind == "table" else named),
+        **named,
         **{flag: getattr(section, key) for flag, key in section.shown.items()},
         statistics=SETTINGS.statistics,
         seed=SETTINGS.seed,
@@ -95,9 +109,13 @@ def result_flags(result):
 
 def result_code(result):
     """Returns the hash of what makes a table or figure: script, class, given numbers."""
-    made_by = f"results/{result.kind}s/{result.made_by.partition('.')[0]}.py"
     published = [PUBLISHED] if "published" in get_sources(result) else []
-    return fingerprint(f"make_{result.kind}.py", *published, modules=[made_by])
+    if is_own(result.made_by):
+        made_by = {"own": lambda wildcards: [result.made_by]}
+    else:
+        name = result.made_by.partition(".")[0]
+        made_by = {"modules": [f"results/{result.kind}s/{name}.py"]}
+    return fingerprint(f"make_{result.kind}.py", *published, **made_by)
 
 
 def result_outputs(result):

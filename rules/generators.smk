@@ -1,10 +1,14 @@
-"""Latents -> <results>/generators/{zoo}/{method}_seed{seed}.safetensors."""
+"""Latents -> <results>/generators/{zoo}/{method}_seed{seed}.safetensors.
+
+Zoo -> <results>/jumps/{zoo}/{jump}_seed{seed}.safetensors.
+"""
 
 
 rule generators:
-    """Trains the generators of all methods with sampler gan."""
+    """Trains what the samplers gan and jump draw from."""
     input:
         [path for used in needs.generators(SETTINGS) for path in get_generators(*used)],
+        [path for used in needs.jumps(SETTINGS) for path in get_jumps(*used)],
 
 
 rule train_gan:
@@ -47,6 +51,43 @@ rule train_gan:
             --hyper-rep {input.hyper_rep:q} \
             {params.flags} \
             --output {output:q} \
+            {params.where} \
+            >{log:q} 2>&1
+        """
+
+
+rule train_jump:
+    """Trains one jump; an interrupted training goes on where it was."""
+    input:
+        zoo="<results>/zoos/{zoo}.h5",
+    output:
+        model="<results>/jumps/{zoo}/{jump}_seed{seed}.safetensors",
+        curve="<results>/jumps/{zoo}/{jump}_seed{seed}.csv",
+    log:
+        "<logs>/jumps/{zoo}/{jump}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/jumps/{zoo}/{jump}_seed{seed}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.compute.threads
+    resources:
+        mem_mb=growing(4000),
+        runtime=longer(12 * 60),
+        gpu=gpus(),
+    params:
+        code=fingerprint("train_jump.py"),
+        command=command("train_jump.py"),
+        flags=lambda w: flags(
+            settings=SETTINGS.jump_of(w.jump).model_copy(update={"seeds": (0,)}),
+            seed=w.seed,
+        ),
+        where=where(),
+    shell:
+        """
+        {params.command} \
+            --zoo {input.zoo:q} \
+            {params.flags} \
+            --output {output.model:q} \
             {params.where} \
             >{log:q} 2>&1
         """

@@ -21,7 +21,9 @@ rule import_zoo:
         mem_mb=growing(8000),
         runtime=longer(12 * 60),
     params:
-        code=fingerprint("import_zoo.py"),
+        code=fingerprint(
+            "import_zoo.py", own=lambda w: [SETTINGS.zoos[w.zoo].architecture]
+        ),
         command=command("import_zoo.py"),
         contents=lambda w: get_networks_digests(w.zoo),
         flags=lambda w: flags(

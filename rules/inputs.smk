@@ -19,6 +19,12 @@ def zoo_file(zoo, alignment, *, stage="zoos"):
     return f"<results>/{stage}/{zoo}{suffix}.h5"
 
 
+def get_own_parts(name):
+    """Returns the names of parts of a method, some of which may be a user's."""
+    method = SETTINGS.methods[name]
+    return [method.sampler, method.architecture]
+
+
 def get_dataset(zoo):
     """Returns the path of the images a zoo is trained on."""
     return f"<results>/datasets/{SETTINGS.zoos[zoo].dataset}.h5"
@@ -60,13 +66,23 @@ def get_curves(zoo, variant):
 
 
 def get_generators(zoo, name):
-    """Returns the trained generators that a method samples from; for sampler gan."""
+    """Returns the trained generators that a method samples from; gan's or jumps."""
     method = SETTINGS.methods[name]
+    if method.jump:
+        return get_jumps(zoo, method.jump)
     if not needs_generator(method.sampler):
         return []
     return [
         f"<results>/generators/{zoo}/{name}_seed{seed}.safetensors"
         for seed in SETTINGS.variant(method.hyper_rep, zoo=zoo).seeds
+    ]
+
+
+def get_jumps(zoo, name):
+    """Returns the jumps of a name, one per seed."""
+    return [
+        f"<results>/jumps/{zoo}/{name}_seed{seed}.safetensors"
+        for seed in SETTINGS.jump_of(name).seeds
     ]
 
 

@@ -19,6 +19,34 @@ rule significance:
         result_files(SIGNIFICANCE),
 
 
+rule values:
+    """Writes the numbers of tables as LaTeX commands."""
+    input:
+        tables=[result_file(result, "csv") for result in VALUES],
+    output:
+        "<results>/tables/values.tex",
+    log:
+        "<logs>/tables/values.log",
+    benchmark:
+        "<benchmarks>/tables/values.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=longer(10),
+    params:
+        code=fingerprint("make_values.py"),
+        command=command("make_values.py"),
+    shell:
+        """
+        {params.command} \
+            --tables {input.tables:q} \
+            --output {output:q} \
+            >{log:q} 2>&1
+        """
+
+
 # one rule per table and figure, which have inputs and flags of their own
 for result in RESULTS:
 

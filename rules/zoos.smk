@@ -25,7 +25,9 @@ rule train_zoo:
         runtime=longer(12 * 60),
         gpu=gpus(),
     params:
-        code=fingerprint("train_zoo.py"),
+        code=fingerprint(
+            "train_zoo.py", own=lambda w: [SETTINGS.zoos[w.zoo].architecture]
+        ),
         command=command("train_zoo.py"),
         flags=lambda w: flags(
             architecture=SETTINGS.zoos[w.zoo].architecture,

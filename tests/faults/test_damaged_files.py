@@ -169,8 +169,15 @@ def test_damaged_inputs_are_named(
                 tried[f"inputs of stages: {damage.__name__}, refused"] += 1
                 path.write_bytes(saved)
     assert {Path(stage.words[0]).stem for stage in rerun} == {
-        *("train_zoo", "merge_zoo", "align_zoo", "pretrain", "train_gan", "sample"),
-        *("finetune", "audit_references", "audit", "make_table", "make_figure"),
+        *("train_zoo", "merge_zoo", "align_zoo", "pretrain", "train_gan", "train_jump"),
+        *(
+            "sample",
+            "finetune",
+            "audit_references",
+            "audit",
+            "make_table",
+            "make_figure",
+        ),
     }
 
 
@@ -179,6 +186,7 @@ TRAININGS = {
     "train_zoo": ({"--recipe.epochs": ["3"]}, {"--first-seed": ["100"]}),
     "pretrain": ({}, {"--seed": ["100"]}),
     "train_gan": ({"--settings.epochs": ["2"]}, {"--seed": ["100"]}),
+    "train_jump": ({"--settings.epochs": ["2"]}, {"--seed": ["100"]}),
     "finetune": ({"--epochs": ["0", "1", "2"]}, {"--seed": ["100"]}),
 }
 

@@ -27,7 +27,7 @@ from .conftest import CANCELLED, COMMAND, HUNG, STARVED, TARGETS, SlurmRun
 
 # the first test waits for the whole run
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
-GPU_RULES = ("train_zoo", "pretrain", "finetune")
+GPU_RULES = ("train_zoo", "pretrain", "train_jump", "finetune")
 # a job of Slurm for each job of the DAG, but for two groups
 JOBS = {
     "prepare_dataset": 1,
@@ -35,7 +35,8 @@ JOBS = {
     "zoo": 1,  # merge_zoo, with align_zoo
     "pretrain": 4,
     "train_gan": 2,
-    "sample": 14,
+    "train_jump": 2,
+    "sample": 15,
     "finetune": 7,
     "audit_references": 1,
     "audit": 3,

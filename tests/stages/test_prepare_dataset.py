@@ -121,7 +121,7 @@ def test_grayscale_crop_and_given_normalisation(tmp_path: Path) -> None:
         ),
         (
             ("--settings.source", "mnsit"),
-            "error: datasets.own.source: unknown 'mnsit'; there are cifar10",
+            "error: datasets.own.source: unknown 'mnsit'; sources.py has cifar10",
         ),
     ],
 )

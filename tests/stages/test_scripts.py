@@ -33,7 +33,7 @@ def test_help(script, tmp_path):
 
 
 def test_the_stages_run_without_snakemake(images, tmp_path):
-    """Zoo in two shards, merged, aligned, represented, sampled and finetuned; a GAN."""
+    """Zoo in two shards, merged, aligned, represented, sampled, finetuned; GAN and jump."""
     zoo = RECIPE.replace("--recipe", "--settings.recipe")
     rep = "--settings.width 8 --settings.heads 2 --settings.blocks 1"
     rep += " --settings.feedforward 8 --settings.latent 3 --settings.epochs 2"
@@ -41,6 +41,8 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
     method = "--method.sampler kde --method.hyper-rep normalized --method.top 0.5"
     method += " --method.samples 3 --method.options bandwidth 0.002"
     gan = "--method.sampler gan --method.hyper-rep normalized --method.samples 4"
+    jump = "--settings.width 8 --settings.heads 2 --settings.blocks 1"
+    jump += " --settings.feedforward 8 --settings.batch-size 4 --settings.epochs 1"
     cpu = "--device cpu"
     train = f"train_zoo.py --dataset toy.h5 --architecture cnn {RECIPE} {cpu}"
     chain = [
@@ -56,6 +58,9 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         f" --settings.epochs 1 --settings.width 4 --output gan.safetensors {cpu}",
         "sample.py --zoo aligned.h5 --dataset toy.h5 --hyper-reps ae.safetensors"
         f" --generators gan.safetensors {gan} --name G --output g.h5 {cpu}",
+        f"train_jump.py --zoo zoo.h5 {jump} --seed 3 --output j.safetensors {cpu}",
+        "sample.py --zoo zoo.h5 --dataset toy.h5 --generators j.safetensors --name J"
+        f" --method.sampler jump --method.jump jump --output j.h5 {cpu}",
         f"finetune.py --samples s.h5 --dataset toy.h5 --target toy {RECIPE}"
         f" --epochs 0 1 --output f.h5 {cpu}",
     ]
@@ -75,7 +80,10 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         assert file["weights"].shape == (4, 2464)
         assert file["latents"].shape == (4, 3)
         assert file["source_model"][()].tolist() == [-1] * 4
-    without = chain[-2].replace("--generators gan.safetensors", "")
+    with h5py.File(tmp_path / "j.h5") as file:
+        assert file["weights"].shape == (50, 2464)
+        assert set(file["hyper_rep_seed"]) == {3}
+    without = chain[-4].replace("--generators gan.safetensors", "")
     done = call("sample.py", without.removeprefix("sample.py"), tmp_path)
     assert done.returncode == 1
     assert "error: --generators: sampler gan needs 1, got 0" in done.stderr
@@ -98,7 +106,7 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         (
             f"train_zoo.py --dataset toy.h5 --architecture rnn {RECIPE}"
             " --first-seed 1 --models 2 --output x.h5",
-            "error: unknown architecture 'rnn'",
+            "error: unknown 'rnn'; architectures.py has",
         ),
         (
             f"train_zoo.py --dataset toy.h5 --architecture cnn {RECIPE}"

@@ -11,7 +11,11 @@ import pytest
 from hyperreps.config.config_files import merged, read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.config.costs import Speeds, Work, estimate
-from hyperreps.networks.architectures import ARCHITECTURES
+from hyperreps.config.space import autoencoder_parameters, gigabytes
+from hyperreps.networks.architectures import ARCHITECTURES, build
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.autoencoder import HyperRepresentation, normalization
+from hyperreps.settings.stages import HyperRep
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = Speeds(ROOT / "docs" / "measurements")
@@ -174,3 +178,43 @@ def test_every_architecture_was_measured(
         for engine in ("fused", "grouped")
     )
     assert fused > grouped
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("cnn", {}),
+        ("cnn_res_skip", {"blocks": 3, "projection_layers": 2}),
+        ("cnn_4conv", {"compression": "linear", "latent": 7, "feedforward": 10}),
+    ],
+)
+def test_a_hyper_representation_has_as_many_numbers_as_counted(
+    architecture: str, changes: dict[str, object]
+) -> None:
+    network = build(architecture, channels=1)
+    small = {"width": 8, "heads": 2, "feedforward": 16, "latent": 5, "blocks": 1}
+    model = HyperRep(**{**small, "projection_width": 6, **changes})
+    weights = initial_weights(network, initialization="uniform", seeds=range(3))
+    statistics = normalization(weights, network, centering=False)
+    built = HyperRepresentation(network, model, statistics)
+    saved = sum(values.numel() for values in built.state_dict().values())
+    # counters and the single number of a scale are not counted
+    assert autoencoder_parameters(network, model) == pytest.approx(saved, abs=8)
+
+
+def test_twice_the_networks_take_twice_the_room() -> None:
+    zoo = {"mnist": {"models": 2000}}
+    alone = {"zoos": ["mnist"]}
+    nothing = {key: {"zoos": []} for key in ("samplers", "ensembles", "reconstruction")}
+    rest = {"architectures": {"zoos": []}, "transfer": {"pairs": []}}
+    rest |= {"properties": {"zoos": []}, "novelty": {"zoos": []}}
+    few = {"in_distribution": {**alone, "methods": ["B_F"], "references": []}}
+    sizes = [
+        gigabytes(Work(settings(**few, **nothing, **rest, **changes), SPEEDS))
+        for changes in ({}, {"zoos": zoo})
+    ]
+    images = 70_000 * 28**2 / 1e9
+    # of B_F at most so many samples are drawn as are asked for
+    finetuned = 4 * 150 * (1 + 4) * 2464 / 1e9
+    one, two = (size - images - finetuned for size in sizes)
+    assert two == pytest.approx(2 * one, rel=0.01)

@@ -435,7 +435,7 @@ def test_settings_that_name_no_images_are_refused(tmp_path: Path) -> None:
         return error_of(lambda: load_images(settings(**values), data_dir=tmp_path))
 
     unknown = message(source="minst")
-    assert unknown.startswith("source: unknown 'minst'; there are cifar10, digits")
+    assert unknown.startswith("source: unknown 'minst'; sources.py has cifar10, digits")
     assert message(path="").startswith("path: wrong for source 'npz'; name its file")
     assert message(source="mnist", path="a").endswith("leave it out")
     assert message() == f"{tmp_path / 'own.npz'}: no such file; put it there"

@@ -1,14 +1,31 @@
-"""Colours of figures, as readers without red or green cones see them."""
+"""Figures: their look, and colours as readers without red or green cones see them."""
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from pydantic import ValidationError
 
-from hyperreps.results.drawing import FIXED, PALETTES, method_colours
+from hyperreps.files.storage import DataFileError
+from hyperreps.results.drawing import (
+    FIXED,
+    PALETTES,
+    Drawing,
+    line,
+    method_colours,
+    shown_name,
+)
+from hyperreps.results.result import Sources
+from hyperreps.settings.sections import Figures
+from hyperreps.settings.stages import SettingsError
 
 # linear RGB as it is seen: Machado, Oliveira and Fernandes 2009, severity 1
 SEEN = {
@@ -62,3 +79,109 @@ def test_a_method_has_one_colour_in_all_company() -> None:
 def test_a_family_with_more_methods_than_colours_begins_again() -> None:
     many = [f"S_{number}" for number in range(2 * len(PALETTES["S_"]))]
     assert set(method_colours(many).values()) == set(PALETTES["S_"])
+
+
+class Bars(Drawing):
+    """A figure of its own: what all have in common."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns two panels, a text that looks like none, and one that is none."""
+        rows = [("mnist", "mnist", "nan", "", 1 / 3), ("svhn", "svhn", "B_T", "x", 0.5)]
+        return pd.DataFrame(rows, columns=["source", "target", "method", "note", "y"])
+
+    def draw(self, data: pd.DataFrame) -> Figure:
+        """Draws a bar per panel."""
+        assert data["method"].tolist() == ["nan", "B_T"]
+        assert data["note"].isna().tolist() == [True, False]
+        assert data["y"].tolist() == [1 / 3, 0.5]
+        figure, drawn = self.panels(data.head(self.sources.seed), height=2.0)
+        for axes, part in drawn:
+            axes.bar(part["method"].map(shown_name), part["y"])
+        self.legend(figure, line("a line"))
+        return figure
+
+
+def drawn(output: Path, **look: Any) -> Path:
+    """Draws Bars with one panel, unless sources say otherwise."""
+    panels = look.pop("panels", 1)
+    numbers = look.pop("numbers", Path())
+    Bars(Sources(seed=panels, figures=Figures(**look), numbers=numbers)).write(output)
+    return output
+
+
+def inches(path: Path) -> list[float]:
+    """Returns width and height of the page of a PDF."""
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", path.read_bytes())
+    return [float(side) / 72 for side in box.groups()]
+
+
+class TestLook:
+    """The section figures of the config."""
+
+    @pytest.mark.parametrize(("panels", "width"), [(1, 3.5), (2, 7.0)])
+    def test_widths_are_those_of_the_paper(self, tmp_path, panels, width):
+        look = {"column_width": 3.5, "text_width": 7.0}
+        path = drawn(tmp_path / "a.pdf", panels=panels, **look)
+        assert inches(path)[0] == pytest.approx(width, abs=1e-4)
+
+    @pytest.mark.parametrize("font", ["DejaVu Sans", "DejaVu Serif", "STIXGeneral"])
+    def test_all_text_is_in_one_font_and_embedded_as_truetype(self, tmp_path, font):
+        content = drawn(tmp_path / "a.pdf", font=font).read_bytes()
+        names = set(re.findall(rb"/BaseFont /(?:[A-Z]{6}\+)?(\w+)", content))
+        assert names == {font.replace(" ", "").encode()}
+        described = content.count(b"/Type /FontDescriptor")
+        assert content.count(b"/FontFile2 ") == described > 0
+        assert not re.search(rb"/Subtype /Type[13]\b", content)
+
+    def test_larger_text_has_more_height(self, tmp_path):
+        small, large = (
+            inches(drawn(tmp_path / f"{size}.pdf", font_size=size))
+            for size in (8.0, 12.0)
+        )
+        assert large == pytest.approx([small[0], 1.5 * small[1]], rel=1e-4)
+
+    @pytest.mark.parametrize("width", [1.5, 3.0, 6.0])
+    def test_a_legend_is_no_wider_than_its_figure(self, width):
+        figures = [Bars(Sources()).new_figure(2.0, width=width) for _ in "ab"]
+        for figure, names in zip(figures, (["name"], ["a name"] * 5), strict=True):
+            Bars(Sources()).legend(figure, *map(line, names))
+        (alone,), (five,) = (
+            [x.get_window_extent() for x in figure.legends] for figure in figures
+        )
+        assert five.width <= 100 * width
+        assert (five.height > 1.5 * alone.height) == (width < 6)
+
+    def test_a_font_that_is_not_there_is_named(self, tmp_path):
+        with pytest.raises(SettingsError, match=r"figures\.font: no font 'Helvetico'"):
+            drawn(tmp_path / "a.pdf", font="Helvetico")
+        assert not list(tmp_path.iterdir())
+
+    def test_a_column_is_no_wider_than_the_text(self):
+        with pytest.raises(ValidationError, match=r"exceed text_width \(3\), got 4"):
+            Figures(column_width=4, text_width=3)
+
+
+class TestNumbers:
+    """A figure from the CSV beside it."""
+
+    def test_it_is_the_same_to_the_byte(self, tmp_path):
+        first = drawn(tmp_path / "a.pdf", panels=2)
+        numbers = first.with_suffix(".csv")
+        again = drawn(tmp_path / "b.pdf", panels=2, numbers=numbers)
+        for suffix in (".pdf", ".png", ".csv"):
+            one, two = (
+                path.with_suffix(suffix).read_bytes() for path in (first, again)
+            )
+            assert one == two
+
+    @pytest.mark.parametrize("text", ["", "source,target\na,a\n"])
+    def test_other_numbers_are_refused_by_name(self, tmp_path, text):
+        numbers = tmp_path / "numbers.csv"
+        numbers.write_text(text)
+        with pytest.raises(DataFileError, match=r"numbers\.csv: not the numbers of"):
+            drawn(tmp_path / "a.pdf", numbers=numbers)
+        assert list(tmp_path.iterdir()) == [numbers]
+
+    def test_a_missing_file_is_named(self, tmp_path):
+        with pytest.raises(DataFileError, match=r"none\.csv: no such file"):
+            drawn(tmp_path / "a.pdf", numbers=tmp_path / "none.csv")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +14,10 @@ from scipy.special import softmax
 
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
+from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.seeds import numpy_generator
 from hyperreps.settings.stages import SettingsError
+from hyperreps.symmetry.matching import Matcher, aligned_distances, pair_distances
 from hyperreps.zoo import ensembles
 from hyperreps.zoo.members import read_networks
 
@@ -229,3 +234,20 @@ class TestMembers:
         assert weights[:, :, 0].tolist() == [[100, 101, 102, 103], [200, 201, 202, 203]]
         with pytest.raises(DataFileError, match=r"no epoch 25; .* 0, 1, 5"):
             read_networks(path, epochs=(0, 25), **read)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_has_a_bar_on_terminals_and_none_in_files(
+    cnn, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", shown)
+    scored(random_probabilities(3, 8), np.zeros(8, int), sizes=[1, 2])
+    networks = initial_weights(cnn, initialization="uniform", seeds=range(3))
+    matcher = Matcher(cnn, activation="tanh")
+    aligned_distances(matcher, networks.numpy(), networks.numpy(), run=np.arange(3))
+    pair_distances(matcher, networks.numpy())
+    names = ("ensembles", "distances", "pairs") if terminal else ()
+    assert tuple(dict.fromkeys(re.findall(r"(\w+): 100%", shown.getvalue()))) == names
+    assert bool(shown.getvalue()) == terminal

@@ -36,7 +36,7 @@ DECLARING = (
 )
 # no stage uses them: what a run takes, which the Snakefile prints, and what only
 # `import hyperreps` hands out
-BESIDE = ("config/costs.py", "engines/symmetry_check.py", "zoo/small.py")
+BESIDE = ("__main__.py", "config/costs.py", "config/space.py", "zoo/small.py")
 PARSED = {}
 
 

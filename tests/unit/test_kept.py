@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import keep_results
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
-from hyperreps.results.keeping import Run, _flags, read_jobs, slim
+from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
 from hyperreps.results.kept import ABOUT, INPUTS, Kept, different, read_like, runs
 from hyperreps.results.result import Sources
 from hyperreps.results.tables.accuracies import Accuracies
@@ -67,6 +68,23 @@ def edited(kept: Kept, name: str, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_figures_are_drawn_again_from_their_numbers_alone(copy: Kept) -> None:
+    (copy.folder / INPUTS).unlink()
+    names = ["epoch_zero", "finetuning", "zoo"]
+    for name in names:
+        (copy.folder / f"figures/{name}.png").unlink()
+    numbers = copy.folder / "figures/zoo.csv"
+    before = numbers.read_bytes()
+    assert redraw(copy) == names
+    for name in names:
+        with Image.open(copy.folder / f"figures/{name}.png") as image:
+            assert image.width == 6.75 * 200
+    assert numbers.read_bytes() == before
+    edited(copy, "figures/zoo.csv", "median", "middle")
+    with pytest.raises(DataFileError, match=r"zoo\.csv: not the numbers of this"):
+        redraw(copy)
 
 
 def test_one_changed_number_is_named(copy: Kept) -> None:

@@ -35,6 +35,7 @@ OPTIONS = {
     "uniform": {},
     "neighbours": {},
     "gan": {},
+    "jump": {},
 }
 
 
@@ -47,6 +48,16 @@ class Doubling:
         return 2 * noise
 
 
+class Jumping:
+    """Stands in for a trained jump."""
+
+    seed = 1
+
+    def points(self, count, *, rank, spread, steps, rng):
+        points = rank + spread * rng.standard_normal((count, 12))
+        return points.astype(np.float32) / steps
+
+
 def sample(name, count=200, seed=1, points=POINTS, **options):
     return draw(
         name,
@@ -54,7 +65,7 @@ def sample(name, count=200, seed=1, points=POINTS, **options):
         count=count,
         rng=numpy_generator("test", seed),
         options={**OPTIONS[name], **options},
-        generator=Doubling(),
+        generator=Jumping() if name == "jump" else Doubling(),
     )
 
 
@@ -299,8 +310,15 @@ def test_gan_feeds_unit_noise_to_its_generator():
     assert set(drawn.rows) == {-1}
 
 
+def test_jump_hands_its_options_to_its_generator():
+    drawn = sample("jump", count=4000, rank=0.5, spread=2.0, steps=2)
+    assert drawn.points.mean() == pytest.approx(0.25, abs=0.02)
+    assert drawn.points.std() == pytest.approx(1.0, abs=0.02)
+    assert set(drawn.rows) == {-1}
+
+
 def test_only_a_sampler_that_asks_for_a_generator_gets_one():
-    assert [name for name in SAMPLERS if needs_generator(name)] == ["gan"]
+    assert [name for name in SAMPLERS if needs_generator(name)] == ["gan", "jump"]
     (problem,) = option_problems("gan", {"generator": "mine"})
     assert "generator" in problem
 

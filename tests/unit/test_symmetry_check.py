@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
 
 import pytest
 
 import hyperreps as hr
+from hyperreps.__main__ import main
+from hyperreps.engines import symmetry_check
+from hyperreps.engines.symmetry_check import refuted
 from hyperreps.symmetry.permutations import sign_axes
 
 
@@ -31,6 +36,49 @@ def test_a_wrong_declaration_is_caught():
     wrong = (first, replace(second, inputs_axis=None), *rest)
     broken = hr.build("cnn", channels=1)
     broken.__dict__["weighted"] = wrong
-    found = {c.axis: c for c in hr.check_symmetry(broken, activation="tanh")}
+    checks = hr.check_symmetry(broken, activation="tanh")
+    found = {check.axis: check for check in checks}
     assert not found["conv1"].permutes
     assert found["conv2"].permutes
+    (said,) = refuted(broken, checks, activation="tanh")
+    assert said.startswith("cnn: another order of units of conv1 changes the class")
+
+
+def command(monkeypatch, *words):
+    """Runs the installed command; returns its exit code or last words."""
+    monkeypatch.setattr(sys, "argv", ["hyperreps", "check-symmetry", *words])
+    main()
+
+
+def test_the_command_prints_each_axis(monkeypatch, capsys):
+    command(monkeypatch, "cnn", "--activation", "tanh")
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["axis", "units", "permuted", "flipped", "in", "sign"]
+    found = [re.sub(r" \(\S+\)", "", line).split() for line in lines]
+    assert found == [
+        ["conv1", "8", "unchanged", "changed"],
+        ["conv2", "6", "unchanged", "changed"],
+        ["conv3", "4", "unchanged", "unchanged"],
+        ["linear1", "20", "unchanged", "unchanged"],
+    ]
+
+
+def test_the_command_ends_with_an_error_where_a_declaration_is_wrong(monkeypatch):
+    true = symmetry_check.sign_axes
+    wrong = {"conv1": 8}
+    monkeypatch.setattr(symmetry_check, "sign_axes", lambda *x: true(*x) | wrong)
+    with pytest.raises(SystemExit, match="error: cnn: another sign of units of conv1"):
+        command(monkeypatch, "cnn")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cnnn"], "error: unknown 'cnnn'; architectures.py has cnn, "),
+        (["no.py:cnn"], "error: no.py:cnn: no file no.py in "),
+        (["cnn", "--activation", "tan"], "error: --activation: unknown 'tan'; "),
+    ],
+)
+def test_the_command_says_in_a_line_what_is_wrong(monkeypatch, words, message):
+    with pytest.raises(SystemExit, match=message):
+        command(monkeypatch, *words)

@@ -113,7 +113,7 @@ class TestTables:
     def test_latex_sets_two_populations_side_by_side(self, summary):
         zoos = [summary.assign(source=z, target=z) for z in ("mnist", "svhn", "stl10")]
         latex = TABLE.latex(pd.concat(zoos))
-        assert latex.count(r"\begin{table}") == 2
+        assert latex.count(r"\begin{table*}") == 2
         assert "Continued." in latex
 
     @pytest.mark.parametrize(
@@ -190,14 +190,16 @@ class TestRSquared:
         assert sampled[sampled.index("S_KDE30") + 1 :][:2] == ["2", "0.68"]
         assert "R²: of held-out networks" in text
         for made, mark in ((table.latex(frame), " & "), (table.page(frame), ">")):
-            assert "R²" in made
+            assert made.count("R$^2$" if mark == " & " else "R²") > 1
             assert f"{mark}0.68" in made
 
     def test_without_curves_there_is_no_such_column(self, with_curves):
         table = Accuracies(replace(with_curves, curves=()))
         frame = table.frame()
         assert "r2_held_out" not in frame
-        assert "R²" not in table.text(frame) + table.latex(frame) + table.page(frame)
+        made = table.text(frame) + table.latex(frame) + table.page(frame)
+        assert "R²" not in made
+        assert "R$^2$" not in made
 
     @pytest.mark.parametrize(
         "content",

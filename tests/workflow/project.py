@@ -39,6 +39,7 @@ FIGURES = tuple(figure for figures in FIGURES_OF.values() for figure in figures)
 NOVELTY_FIGURES = ("novelty", "copies")
 NOVELTY_JOBS = {
     "table_novelty": 1,
+    "values": 1,
     **{f"figure_{name}": 1 for name in NOVELTY_FIGURES},
 }
 GENERATED = {"results", "logs", "benchmarks", "data"}
@@ -52,10 +53,10 @@ TRACEBACK = "Traceback (most recent call last)"
 
 
 def result_jobs(*tables: str) -> dict[str, int]:
-    """Returns the jobs that make tables and their figures."""
+    """Returns the jobs that make tables, their figures and numbers for LaTeX."""
     jobs = [f"{kind}_{t}" for t in tables for kind in ("table", "table_significance")]
     jobs += [f"figure_{figure}" for table in tables for figure in FIGURES_OF[table]]
-    return dict.fromkeys(jobs, 1)
+    return dict.fromkeys([*jobs, "values"], 1)
 
 
 RESULT_JOBS = result_jobs(*TABLES)

@@ -23,6 +23,7 @@ JOBS = {
     "ablate": 2,
     "probe": 4,  # weights, aligned weights, statistics, latents
     **{f"table_{name}": 1 for name in TABLES},
+    "values": 1,
     **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
     **{f"figure_{name}": 1 for name in ("reconstruction", "latents", "ablation")},
 }

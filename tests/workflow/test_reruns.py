@@ -27,10 +27,10 @@ def without_zoos(jobs: dict[str, int]) -> dict[str, int]:
     return {job: count for job, count in jobs.items() if job != "figure_zoo"}
 
 
-# 11 in latent space and 6 in weight space, of which two and one are audited; 7 in
+# 11 in latent space and 7 in weight space, of which two and one are audited; 7 in
 # distribution, 2 transfers and 3 of other architectures are finetuned
 SAMPLING_JOBS = {
-    "sample": 17,
+    "sample": 18,
     "finetune": 12,
     "audit": 3,
     **without_zoos(ALL_RESULTS),
@@ -50,6 +50,7 @@ ZOO_JOBS = {
     "merge_zoo": 2,
     "align_zoo": 1,
     "audit_references": 1,
+    "train_jump": 2,
     **LATENT_JOBS,
     **SAMPLING_JOBS,
     **ALL_RESULTS,
@@ -142,6 +143,12 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             id="training of the GAN",
         ),
         pytest.param(
+            f"{LIBRARY}/sampling/jump_training.py",
+            *("TIME_SPREAD = 1.2", "TIME_SPREAD = 1.0"),
+            {"train_jump": 2, "sample": 1, **result_jobs("samplers")},
+            id="training of the jump",
+        ),
+        pytest.param(
             f"{LIBRARY}/settings/stages.py",
             *("max(1, round(", "max(1, math.ceil("),
             {"prepare_dataset": 1, **ZOO_JOBS},
@@ -149,13 +156,13 @@ def test_rewording_reruns_nothing(project: Project) -> None:
         ),
         pytest.param(
             f"{LIBRARY}/results/paper.mplstyle",
-            *("font.size: ", "font.size: 1"),
+            *("axes.linewidth: ", "axes.linewidth: 1"),
             FIGURE_JOBS,
             id="style of the figures",
         ),
         pytest.param(
             f"{LIBRARY}/results/drawing.py",
-            *("WIDE, NARROW = 6.75", "WIDE, NARROW = 6.5"),
+            *('GREY, LIGHT_GREY = "#4d', 'GREY, LIGHT_GREY = "#3d'),
             FIGURE_JOBS,
             id="what figures share",
         ),
@@ -170,12 +177,6 @@ def test_rewording_reruns_nothing(project: Project) -> None:
             *("Which differences", "Differences that"),
             {job: 1 for job in RESULT_JOBS if "significance" in job},
             id="words of a table",
-        ),
-        pytest.param(
-            f"{LIBRARY}/results/paper.mplstyle",
-            *("font.size: ", "font.size:  "),
-            FIGURE_JOBS,
-            id="style of the figures",
         ),
         pytest.param(
             "config/published.yaml",
@@ -264,11 +265,17 @@ def test_an_edit_reruns_the_stages_that_use_it(
             id="setting of the GAN",
         ),
         pytest.param(
+            {"jumps": {"jump": {"blocks": 2}}},
+            {"train_jump": 2, "sample": 1, **result_jobs("samplers")},
+            id="setting of a jump",
+        ),
+        pytest.param(
             {"datasets": {"digits": {"validation": 201}}},
             {"prepare_dataset": 1, **ZOO_JOBS},
             id="validation images",
         ),
         pytest.param({"statistics": {"confidence": 0.9}}, ALL_RESULTS, id="level"),
+        pytest.param({"figures": {"font_size": 9}}, FIGURE_JOBS, id="look of figures"),
         pytest.param(
             {"novelty": {"networks": 5}},
             {"audit_references": 1, "audit": 3, **NOVELTY_JOBS},

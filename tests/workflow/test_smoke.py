@@ -9,12 +9,22 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+
+from hyperreps.config.config_files import read_config
+from hyperreps.config.configuration import load_settings
+from hyperreps.config.costs import Speeds, Work
+from hyperreps.config.space import folders
+from hyperreps.results.keeping import _flags
+from hyperreps.results.kept import Made
+from hyperreps.results.result import find
+from hyperreps.settings.sections import declared
 
 from ..conftest import SmokeRun
 from .project import (
@@ -69,10 +79,16 @@ OTHERS = {
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
     *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
     *(
+        f"jumps/digits/jump_seed{n}.{end}"
+        for n in "12"
+        for end in ("safetensors", "csv")
+    ),
+    *(
         f"tables/{name}.{suffix}"
         for name in (*TABLES, *(f"significance_{table}" for table in TABLES), "novelty")
         for suffix in ("csv", "tex", "html")
     ),
+    "tables/values.tex",
     *(
         f"figures/{name}.{suffix}"
         for name in FIGURES + NOVELTY_FIGURES
@@ -102,6 +118,7 @@ def test_all_jobs_run_in_the_time_that_is_promised(
         "align_zoo": 1,
         "pretrain": 4,  # 2 variants, 2 seeds
         "train_gan": 2,
+        "train_jump": 2,
         "sample": len(SAMPLED),
         "finetune": len(FINETUNED) + len(TRANSFERRED) + len(TRANSPLANTED),
         "audit_references": 1,
@@ -259,7 +276,10 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
     if not shutil.which("chromium"):
         pytest.skip("no chromium: the page is not opened; make test-packages")
     # what the browser has made of the pictures, written into the page itself
-    ask = "document.title = [...document.images].map(x => x.naturalWidth).join()"
+    ask = (
+        "document.title = [...document.images].map(x => x.naturalWidth).join()"
+        " + ' ' + (document.documentElement.scrollWidth - innerWidth)"
+    )
     page = tmp_path / "page.html"
     script = f"<script>onload = () => {{ {ask} }}</script></body>"
     page.write_text(text.replace("</body>", script), encoding="utf-8")
@@ -268,73 +288,94 @@ def test_the_report_is_one_page_that_a_browser_shows_without_network(
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000"),
             *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'user'}"),
-            *("--dump-dom", page.as_uri()),
+            # a phone's
+            *("--window-size=500,900", "--dump-dom", page.as_uri()),
         ],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    title = re.search(r"<title>([\d,]+)</title>", shown.stdout)
+    title = re.search(r"<title>([\d,]+) (-?\d+)</title>", shown.stdout)
     assert title, shown.stderr
     widths = [int(width) for width in title[1].split(",")]
     assert len(widths) == len(pictures)
     assert min(widths) > 100
+    assert int(title[2]) <= 0, "wider than the window"
     said = [x for x in shown.stderr.splitlines() if "CONSOLE" in x]
     assert not [line for line in said if "page.html" in line]
 
 
-PAPER = r"""\documentclass{article}
-\usepackage[letterpaper, textwidth=6.75in, textheight=9in]{geometry}
-\usepackage{booktabs, graphicx, longtable}
-\input{tables/values}
-\begin{document}
-VALUE
-TABLES
-FIGURES
-\end{document}
-"""
-
-
-def test_all_tables_figures_and_values_fit_into_a_paper(project: Project) -> None:
-    """Nothing is wider than the text, and fonts are embedded as TrueType."""
-    done = project.python("workflow/scripts/make_report.py", "--results", RESULTS)
-    assert done.code == 0, done.output
-    with (project.results / "tables/in_distribution.csv").open() as file:
+def test_all_tables_figures_and_values_fit_into_a_paper(
+    finished: Project, tmp_path: Path
+) -> None:
+    """Nothing is wider than the text, and fonts are embedded, none as bitmaps."""
+    paper = Path(__file__).parents[2] / "docs" / "paper.tex"
+    text = paper.read_text(encoding="utf-8")
+    for kind in ("table", "figure"):
+        named = re.findall(rf"\\hyper{kind}{{(\w+)}}", text)
+        assert sorted(named) == sorted(declared(kind))
+    with (finished.results / "tables/in_distribution.csv").open() as file:
         row = next(csv.DictReader(file))
     key = "in_distribution/{source}/{method}/{epoch}".format(**row)
-    values = (project.results / "tables/values.tex").read_text(encoding="utf-8")
+    values = (finished.results / "tables/values.tex").read_text(encoding="utf-8")
     number = f"{100 * float(row['mean']):.1f}"
     assert rf"\csname hyper/{key}\endcsname{{{number}}}" in values
-    figures = sorted((project.results / "figures").glob("*.pdf"))
-    for path in figures:
-        content = path.read_bytes()
-        assert b"/FontFile2" in content
-        assert b"/Type3" not in content
     if not shutil.which("pdflatex"):
         pytest.skip("no pdflatex: nothing is set; make test-packages")
-    tables = sorted((project.results / "tables").glob("*.tex"))
-    text = PAPER.replace("VALUE", rf"\hyperval{{{key}}}")
-    inputs = [rf"\input{{tables/{x.stem}}}\clearpage" for x in tables]
-    inputs.remove(r"\input{tables/values}\clearpage")
-    text = text.replace("TABLES", "\n".join(inputs))
-    pictures = [rf"\noindent\includegraphics{{figures/{x.name}}}\par" for x in figures]
-    text = text.replace("FIGURES", "\n".join(pictures))
-    (project.results / "paper.tex").write_text(text, encoding="utf-8")
-    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex")
+    # fonts are to be read in the file
+    start = rf"\pdfobjcompresslevel=0\def\run{{{finished.results}}}\input{{{paper}}}"
+    words = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-jobname=paper")
     # the second time, longtable knows its widths
     for _ in range(2):
         done = subprocess.run(
-            words, cwd=project.results, capture_output=True, text=True, timeout=120
+            (*words, start), cwd=tmp_path, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull \\hbox" not in done.stdout
+    content = (tmp_path / "paper.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_every_figure_is_drawn_again_from_its_numbers(
+    finished: Project, tmp_path: Path
+) -> None:
+    figures = sorted((finished.results / "figures").glob("*.csv"))
+    assert len(figures) == len(FIGURES + NOVELTY_FIGURES)
+    for numbers in figures:
+        log = finished.root / "logs/smoke/figures" / f"{numbers.stem}.log"
+        made = Made("figure", numbers.stem, again=False, flags=_flags(log))
+        again = tmp_path / f"{numbers.stem}.pdf"
+        sources = replace(made.sources, numbers=numbers)
+        find("figure", numbers.stem)(sources).write(again)
+        for suffix in (".pdf", ".png", ".csv"):
+            drawn = numbers.with_suffix(suffix).read_bytes()
+            assert again.with_suffix(suffix).read_bytes() == drawn, numbers.stem
+
+
+def test_results_take_the_room_that_was_estimated(finished: Project) -> None:
+    settings = load_settings(read_config(finished.results / "config.yaml"))
+    measurements = Path(__file__).parents[2] / "docs" / "measurements"
+    estimated: dict[str, float] = {}
+    for folder, size in folders(Work(settings, Speeds(measurements))):
+        estimated[folder] = estimated.get(folder, 0) + size
+    for folder, size in estimated.items():
+        files = [*(finished.results / folder).rglob("*.*")]
+        held = sum(x.stat().st_size for x in files if x.suffix == ".safetensors")
+        for path in files:
+            if path.suffix == ".h5":
+                held += sum(values.nbytes for values in arrays(path)[0].values())
+        # of networks this small, numbers beside the weights count for something
+        assert 0.75 * held < size <= 1.05 * held, folder
 
 
 def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
     smoke_run: SmokeRun, project: Project
 ) -> None:
-    assert re.search(r"is \d+ jobs and about \S+ core-hours in all", smoke_run.output)
+    assert re.search(
+        r"is \d+ jobs, about \S+ GB of results and \S+ core", smoke_run.output
+    )
     assert f"tables   {RESULTS}/tables\n" in smoke_run.output
     assert f"report   make report RESULTS={RESULTS}\n" in smoke_run.output
     zoo = project.results / "zoos/digits.h5"
@@ -351,5 +392,7 @@ def test_a_run_says_what_it_takes_where_its_results_are_and_why_it_failed(
 
 
 def test_each_stage_is_a_target(finished: Project) -> None:
-    stages = "datasets zoos hyper_reps generators samples finetuned tables figures"
+    stages = (
+        "datasets zoos hyper_reps generators samples finetuned tables figures values"
+    )
     assert finished.planned(*stages.split()) == {}

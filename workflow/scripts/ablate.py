@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
@@ -62,7 +63,8 @@ def main(
     pool = select(data, split="train", weight_threshold=threshold).weights
     rows = torch.from_numpy(pool).to(place)
     arrays["r2/shown"] = np.array([shown_r_squared(model, rows) for model in models])
-    for name, method in POPULATIONS.items():
+    drawn_from = tqdm(POPULATIONS.items(), desc="populations", disable=None)
+    for name, method in drawn_from:
         drawn = draw_networks(
             data,
             method.model_copy(update={"samples": samples}),

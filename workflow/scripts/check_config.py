@@ -5,7 +5,11 @@ from pathlib import Path
 import tyro
 
 from hyperreps.config.config_files import read_over_shipped
-from hyperreps.config.configuration import load_settings
+from hyperreps.config.configuration import (
+    check_own_networks,
+    custom_rules,
+    load_settings,
+)
 from hyperreps.running.commands import run
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -18,6 +22,8 @@ def main(overlays: tyro.conf.Positional[tuple[Path, ...]]) -> None:
         overlays: Files, in the order in which they are given to --configfile.
     """
     settings = load_settings(read_over_shipped(CONFIG, *overlays))
+    custom_rules(settings)
+    check_own_networks(settings)
     print(f"experiment {settings.experiment}: nothing is wrong with its settings")
 
 

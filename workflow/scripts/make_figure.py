@@ -18,7 +18,7 @@ def main(*, figure: str, sources: Annotated[Sources, UNPREFIXED], output: Path) 
         output: PDF file to write; .png and .csv go beside it.
     """
     check_output(output, suffix=".pdf")
-    find("figure", figure)(sources).write(output)
+    find("figure", sources.made_by or figure)(sources).write(output)
 
 
 if __name__ == "__main__":

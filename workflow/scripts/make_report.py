@@ -1,4 +1,4 @@
-"""A finished run on one page, report.html, and its numbers for LaTeX, values.tex."""
+"""A finished run on one page: report.html."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hyperreps.config.config_files import read_config
 from hyperreps.results.keeping import Run
 from hyperreps.results.kept import write_text
 from hyperreps.results.report import page
-from hyperreps.results.values import latex_values
 from hyperreps.running.commands import run
 from hyperreps.running.devices import this_machine
 
@@ -19,8 +18,6 @@ def main(
     *, results: Path, logs: Path | None = None, benchmarks: Path | None = None
 ) -> None:
     """Writes a page with what was run, its claims, tables and figures.
-
-    And tables/values.tex, whose commands are the numbers of the tables.
 
     Args:
         results: Folder of the run, such as results/demo.
@@ -35,10 +32,6 @@ def main(
     )
     output = results / "report.html"
     write_text(output, text)
-    values = results / "tables" / "values.tex"
-    if values.parent.exists():
-        write_text(values, latex_values(values.parent))
-        print(f"values   {values}")
     print(f"report   {output}")
 
 

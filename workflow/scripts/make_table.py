@@ -17,7 +17,8 @@ def main(*, sources: Annotated[Sources, UNPREFIXED], output: Path) -> None:
         output: CSV file to write; .tex and .html go beside it.
     """
     check_output(output, suffix=".csv")
-    print(find("table", sources.table)(sources).write(output))
+    made_by = find("table", sources.made_by or sources.table)
+    print(made_by(sources).write(output))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Trains a hyper-representation on the weights of a zoo."""
 
-import csv
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import torch
 
 from hyperreps.files.resuming import Pace, input_digest, run_to_end
-from hyperreps.files.storage import replacing
+from hyperreps.files.storage import write_rows
 from hyperreps.representation.autoencoder import save
 from hyperreps.representation.pretraining import Pretraining
 from hyperreps.running.commands import UNPREFIXED, run
@@ -71,13 +70,7 @@ def main(
         entry | {"core_seconds": seconds}
         for entry, seconds in zip(training.curve, training.core_seconds, strict=True)
     ]
-    with (
-        replacing(output.with_suffix(".csv")) as temporary,
-        temporary.open("w", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, list(rows[-1]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(output.with_suffix(".csv"), rows)
     save(training.model, output)
     state.unlink(missing_ok=True)
 

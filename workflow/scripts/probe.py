@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
@@ -53,7 +54,7 @@ def main(
     else:
         inputs = [pool.weights]
     wanted = targets(data, pool)
-    for name, target in wanted.items():
+    for name, target in tqdm(wanted.items(), desc="properties", disable=None):
         if target.kind == "number" and not np.isfinite(target.values).all():
             raise SettingsError(
                 f"{zoo}: property {name} has values that are not finite"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
@@ -50,7 +51,7 @@ def main(
     edges = histogram_edges(pool.weights, layers)
     rows = torch.from_numpy(pool.weights).to(place)
     accuracy, errors, counts = [], [], []
-    for model in models:
+    for model in tqdm(models, desc="hyper-representations", disable=None):
         networks = model.map("decode", model.map("encode", rows))
         activation = data.settings.recipe.activation
         _, reached = evaluate(

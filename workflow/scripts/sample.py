@@ -15,7 +15,7 @@ from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling import gan
+from hyperreps.sampling import gan, jump
 from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
@@ -41,7 +41,8 @@ def main(
         zoo: zoos/{zoo}.h5, or its aligned form.
         dataset: Images for the accuracy at epoch 0.
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
-        generators: Files of train_gan.py for sampler gan, one per hyper-representation.
+        generators: Files of train_gan.py for sampler gan, one per hyper-representation;
+            for sampler jump those of train_jump.py, any number.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
@@ -53,8 +54,11 @@ def main(
     place = machine.prepare()
     data = read_zoo(zoo)
     models = [load(path, device=place) for path in hyper_reps]
-    trained = [gan.load(path, device=place) for path in generators]
+    read = jump.load if method.sampler == "jump" else gan.load
+    trained = [read(path, device=place) for path in generators]
     needed = needs_generator(method.sampler) * max(1, len(models))
+    if method.sampler == "jump":
+        needed = max(1, len(trained))
     if len(trained) != needed:
         raise SettingsError(
             f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
+from hyperreps.results.keeping import redraw
 from hyperreps.results.kept import check, other_texts, runs, texts_of, write_texts
 from hyperreps.running.commands import run
 
@@ -20,13 +21,14 @@ def main(
     Args:
         folder: Where runs are kept.
         rewrite: First write what follows from the kept numbers: texts, LaTeX, the table
-            of statements, history; for after a change of how they read.
+            of statements, history, figures; for after a change of how they look.
     """
     kept = runs(folder)
     found = []
     for one in kept:
         if rewrite:
             write_texts(one.folder, texts_of(one))
+            redraw(one)
         found += check(one)
         print(one.folder.name)
         for what, again in (("made again", True), ("not made again", False)):

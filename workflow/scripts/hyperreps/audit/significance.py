@@ -251,6 +251,18 @@ def detectable_difference(difference: Estimate, *, confidence: float) -> float:
     return error * _detectable_errors(round(quantile, 6), confidence)
 
 
+def detectable_by(reach: float, *, confidence: float) -> float:
+    """Bounds detectable_difference() from above where only an interval is known.
+
+    Args:
+        reach: Half of its length. With many groups the bound is exact; with two it is
+            up to a fifth too large.
+        confidence: Its level.
+    """
+    quantiles = scipy.special.ndtri([POWER, (1 + confidence) / 2])
+    return reach * float(1 + quantiles[0] / quantiles[1])
+
+
 @functools.cache
 def _detectable_errors(quantile: float, confidence: float) -> float:
     """The same in standard errors: where noncentral t exceeds the quantile of t."""

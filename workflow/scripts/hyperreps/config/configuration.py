@@ -6,34 +6,41 @@ workflow/schemas/config.schema.json is generated from Settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..files.own_parts import is_own
 from ..files.places import data_folder, expanded
-from ..settings.limits import SHARDS, Name, Seed, Text, problem_lines
+from ..settings.limits import SHARDS, Listed, Name, Seed, Text, problem_lines
 from ..settings.sections import (
     Ablation,
     Architectures,
     Capacity,
     Ensembles,
+    Figures,
     InDistribution,
     Judgement,
     Novelty,
+    OwnResult,
     Properties,
     Reconstruction,
     Samplers,
     Section,
     Transfer,
     WithinZoos,
+    declared,
 )
 from ..settings.stages import (
     Compute,
     Dataset,
     Gan,
     HyperRep,
+    Jump,
     Method,
     Recipe,
     SettingsError,
@@ -80,6 +87,12 @@ class Settings(Strict):
         description="Hyper-representations by name: the keys of hyper_rep they change.",
     )
     gan: Gan = Field(Gan(), description="Training of sampler gan.")
+    jump: Jump = Field(Jump(), description="Settings that all jumps share.")
+    jumps: dict[Name, dict[str, Any]] = Field(
+        {},
+        max_length=100,
+        description="Jumps by name: the keys of jump they change.",
+    )
     methods: dict[Name, Method] = Field(
         max_length=1000, description="Ways to come by networks."
     )
@@ -100,7 +113,14 @@ class Settings(Strict):
         Judgement(), description="All audited populations by the same measure."
     )
     capacity: Capacity = Field(Capacity(), description="The figure capacity.")
+    own_results: dict[Name, OwnResult] = Field(
+        {}, max_length=100, description="Your own tables and figures by name."
+    )
+    custom_rules: Listed[tuple[Folder, ...]] = Field(
+        (), description="Your own rules: files that Snakemake includes after ours."
+    )
     statistics: Statistics = Field(Statistics(), description="Uncertainty.")
+    figures: Figures = Field(Figures(), description="Look of all figures.")
     compute: Compute = Field(Compute(), description="Machine matters.")
     pathvars: dict[Literal["results", "logs", "benchmarks"], Folder] = Field(
         {}, description="Snakemake's path variables, to redirect a run."
@@ -133,6 +153,10 @@ class Settings(Strict):
         """
         own = self.variants[name] if name else {}
         return self._hyper_rep({**self.zoos[zoo].hyper_rep, **own})
+
+    def jump_of(self, name: str) -> Jump:
+        """Returns the settings of a jump."""
+        return Jump(**{**self.jump.model_dump(), **self.jumps[name]})
 
     def finetuning(self, source: str, target: str, method: str) -> Finetuning:
         """Returns how samples are finetuned, and the epochs that are kept.
@@ -177,6 +201,12 @@ def _change_problems(settings: Settings) -> Iterable[str]:
         except ValidationError as error:
             yield from problem_lines(error, prefix=path)
             return
+    for name in settings.jumps:
+        try:
+            settings.jump_of(name)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=("jumps", name))
+            return
     for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
         if not zoo.hyper_rep:
             continue
@@ -191,37 +221,33 @@ def _change_problems(settings: Settings) -> Iterable[str]:
 def _reference_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each name that is used but nowhere defined."""
     # imported late: the registries are light, but their modules use these models
-    from ..data.sources import SOURCES
-    from ..networks.architectures import ARCHITECTURES
-    from ..sampling.samplers import SAMPLERS, needs_generator, option_problems
+    from ..data.sources import find_source
+    from ..sampling.samplers import find_sampler, needs_generator, option_problems
 
     unknown = _unknown_problems
     yield from _place_problems(settings)
+    yield from _own_result_problems(settings)
     yield from _reserved_problems(settings)
     for name, dataset in settings.datasets.items():
         key = f"datasets.{name}.source"
-        yield from unknown(key, dataset.source, SOURCES, "sources.py")
+        yield from _part_problems(key, find_source, dataset.source)
     for name, zoo in settings.zoos.items():
         key = f"zoos.{name}"
         yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")
-        yield from unknown(
-            f"{key}.architecture", zoo.architecture, ARCHITECTURES, "architectures.py"
-        )
+        yield from _network_problems(f"{key}.architecture", zoo.architecture)
     for name, method in settings.methods.items():
         key = f"methods.{name}"
-        yield from unknown(f"{key}.sampler", method.sampler, SAMPLERS, "samplers.py")
-        if method.sampler in SAMPLERS:
+        problems = [*_part_problems(f"{key}.sampler", find_sampler, method.sampler)]
+        yield from problems
+        if not problems:
             for problem in option_problems(method.sampler, method.options):
                 yield f"{key}.options: {problem}"
-            if needs_generator(method.sampler) and not method.hyper_rep:
+            if method.sampler == "jump":
+                yield from unknown(f"{key}.jump", method.jump, settings.jumps, "jumps")
+            elif needs_generator(method.sampler) and not method.hyper_rep:
                 yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
         if method.architecture:
-            yield from unknown(
-                f"{key}.architecture",
-                method.architecture,
-                ARCHITECTURES,
-                "architectures.py",
-            )
+            yield from _network_problems(f"{key}.architecture", method.architecture)
         if method.hyper_rep:
             yield from unknown(
                 f"{key}.hyper_rep", method.hyper_rep, settings.variants, "variants"
@@ -237,8 +263,34 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             for name in names:
                 known = getattr(settings, where)
                 yield from unknown(f"{section}.{field}", name, known, where)
+    yield from _station_problems(settings)
     yield from _transfer_problems(settings)
     yield from _experiment_problems(settings)
+
+
+def _station_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo without the weights that a jump goes between."""
+    used = [
+        (zoo, method)
+        for part in settings.comparisons.values()
+        for zoo, _ in part.pairs
+        for method in part.methods + part.references
+    ]
+    used += product(settings.novelty.zoos, settings.novelty.methods)
+    for name, method in dict.fromkeys(used):
+        zoo, jump = (
+            settings.zoos.get(name),
+            getattr(settings.methods.get(method), "jump", ""),
+        )
+        if zoo is None or jump not in settings.jumps:
+            continue
+        stations = settings.jump_of(jump).stations_of(zoo)
+        if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
+            yield (
+                f"methods.{method}: zoo {name} does not keep the weights of epochs"
+                f" {sorted(missing)}, stations of jumps.{jump}; add them to"
+                f" zoos.{name}.keep"
+            )
 
 
 def _place_problems(settings: Settings) -> Iterable[str]:
@@ -293,6 +345,42 @@ def _unknown_problems(
 ) -> Iterable[str]:
     if name not in known:
         yield f"{key}: unknown {name!r}; {where} has {', '.join(sorted(known))}"
+
+
+def _part_problems(key: str, find: Callable[[str], object], name: str) -> Iterable[str]:
+    """Yields what is wrong with the name of a registry's entry or of a user's part."""
+    try:
+        find(name)
+    except SettingsError as error:
+        yield f"{key}: {error}"
+
+
+def _network_problems(key: str, name: str) -> Iterable[str]:
+    from ..networks.architectures import build
+
+    # images are grey, or in colour
+    for channels in (1, 3):
+        problems = [*_part_problems(key, partial(build, channels=channels), name)]
+        yield from problems
+        if problems:
+            return
+
+
+def _own_result_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each table and figure of the user's that cannot be made."""
+    for name, own in settings.own_results.items():
+        key = f"own_results.{name}"
+        if name in declared(own.kind):
+            yield f"{key}: is a {own.kind} of ours; choose another name"
+        if own.section not in settings.sections:
+            there = ", ".join(settings.sections)
+            yield f"{key}.section: {own.section!r} makes nothing here; {there} do"
+        # imported late: pandas comes with it
+        from ..results.result import find
+
+        yield from _part_problems(
+            f"{key}.made_by", partial(find, own.kind), own.made_by
+        )
 
 
 def _experiment_problems(settings: Settings) -> Iterable[str]:
@@ -364,11 +452,11 @@ def _kept_problems(settings: Settings) -> Iterable[str]:
 
 def _transfer_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each pair whose networks cannot see the target's images."""
-    from ..data.sources import SOURCES
+    from ..data.sources import find_source
 
     def channels(zoo: str) -> int:
         dataset = settings.datasets[settings.zoos[zoo].dataset]
-        return 1 if dataset.grayscale else SOURCES[dataset.source].channels
+        return 1 if dataset.grayscale else find_source(dataset.source).channels
 
     for source, target in settings.transfer.pairs:
         key = f"transfer.pairs: {source} -> {target}"
@@ -377,7 +465,7 @@ def _transfer_problems(settings: Settings) -> Iterable[str]:
             continue
         try:
             seen, given = channels(source), channels(target)
-        except KeyError:
+        except (KeyError, SettingsError):
             continue  # an unknown name, which has its line already
         # 0: not known before the file is read
         if seen and given and seen != given:
@@ -401,3 +489,39 @@ def load_settings(config: Mapping[Any, Any]) -> Settings:
     except ValidationError as error:
         lines = [f"config: {line}" for line in problem_lines(error)]
         raise SettingsError("\n".join(lines)) from None
+
+
+def custom_rules(settings: Settings) -> list[str]:
+    """Returns the files of a user's rules, seen from the working directory.
+
+    Raises:
+        SettingsError: If there is no such file.
+    """
+    found = []
+    for number, name in enumerate(settings.custom_rules):
+        key = f"custom_rules.{number}"
+        path = Path(expanded(name, key=key)).absolute()
+        if not path.is_file():
+            raise SettingsError(f"config: {key}: {path}: no such file")
+        # included by another file, relative names would be seen from there
+        found.append(str(path))
+    return found
+
+
+def check_own_networks(settings: Settings) -> None:
+    """Computes with each architecture of a user's whether it is what it declares.
+
+    Raises:
+        SettingsError: If an order of units that it declares free changes its function.
+    """
+    zoos, methods = settings.zoos.values(), settings.methods.values()
+    names = {zoo.architecture for zoo in zoos} | {m.architecture for m in methods}
+    for name in sorted(filter(is_own, names)):
+        # imported late: torch comes with it
+        from ..engines.symmetry_check import require_symmetry
+        from ..networks.architectures import build
+
+        try:
+            require_symmetry(build(name, channels=1))
+        except SettingsError as error:
+            raise SettingsError(f"config: architecture {error}") from error

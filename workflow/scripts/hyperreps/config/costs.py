@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.sources import SOURCES
+from ..data.sources import find_source
 from ..networks.architectures import Architecture, build
-from ..settings.stages import HyperRep, Recipe, Zoo, split_sizes
+from ..settings.stages import HyperRep, Jump, Recipe, Zoo, split_sizes
 from . import needs
 from .configuration import ZOO_POPULATIONS, Settings
 
-STEPS_PER_GAN_EPOCH = 100  # gan_training.py, which imports torch
+STEPS_PER_EPOCH = 100  # of gan_training.py and jump_training.py, which import torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
 ABLATED_POPULATIONS = 4  # two of reconstructions, two of samples
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
@@ -38,6 +38,7 @@ LOGS = {
     "align_zoo": "zoos/{}.aligned.log",
     "pretrain": "hyper_reps/{}/{}_seed*.log",
     "train_gan": "generators/{}/{}_seed*.log",
+    "train_jump": "jumps/{}/{}_seed*.log",
     "sample": "samples/{}/{}.log",
     "finetune": "finetuned/{}-{}/{}.log",
     "ensemble": "ensembles/{}/{}.log",
@@ -176,6 +177,18 @@ def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) 
     return total
 
 
+def jump_multiplications(architecture: Architecture, settings: Jump) -> int:
+    """Counts fused multiply-adds of a jump's velocity for one network."""
+    items, width = architecture.weighted, settings.width
+    tokens = sum(item.units for item in items)
+    # seen three times where they come in, and where they go out; said once
+    entries = sum(item.units * (2 * item.fan_in + item.layer.bias) for item in items)
+    seen, said = 3 * entries, architecture.parameters
+    per_token = 4 * width**2 + 2 * width * settings.feedforward
+    attention = 2 * tokens**2 * width
+    return (seen + said) * width + settings.blocks * (tokens * per_token + attention)
+
+
 def probe_products(networks: Number, inputs: int) -> Number:
     """Counts what a ridge regression multiplies, up to a constant.
 
@@ -243,13 +256,12 @@ class Work:
             zoo = self.settings.zoos[name]
             if zoo.weights:
                 # its file may have more epochs than the window
-                networks = zoo.models * _window(zoo)
-                splits = ("train", "val", "test")
-                seconds = self._evaluation(name, networks, *splits)
+                networks = zoo.models * window(zoo)
+                seconds = self._evaluation(name, networks, "train", "val", "test")
                 yield Jobs("import_zoo", (name,), 1, seconds)
                 continue
             shards = len(zoo.shards(self.settings.compute.shard_size))
-            test = _splits(zoo)[2]
+            test = splits(zoo)[2]
             seconds = sum(
                 count * self._training(name, _until(recipe, epochs), zoo.architecture)
                 for recipe in zoo.recipes
@@ -267,7 +279,7 @@ class Work:
     def _pretrainings(self) -> Iterator[Jobs]:
         for name, variant in needs.hyper_reps(self.settings):
             zoo, model = self.settings.zoos[name], self._variant(name, variant)
-            train, _, test = (size * _window(zoo) for size in _splits(zoo))
+            train, _, test = (size * window(zoo) for size in splits(zoo))
             views = 2 if model.contrast_weight else 1
             batch = min(model.batch_size, train)
             # the backward pass is twice the forward pass
@@ -282,16 +294,25 @@ class Work:
             )
             count = len(model.seeds)
             yield Jobs("pretrain", (name, variant), count, seconds * count)
-        steps = STEPS_PER_GAN_EPOCH * self.settings.gan.epochs
+        steps = STEPS_PER_EPOCH * self.settings.gan.epochs
         for name, method in needs.generators(self.settings):
             count = self._seeds(name, method)
             seconds = self._at("step of a GAN", count * steps)
             yield Jobs("train_gan", (name, method), count, seconds)
+        for name, jump in needs.jumps(self.settings):
+            wanted = self.settings.jump_of(jump)
+            flop = 3 * 2 * jump_multiplications(self.network(name), wanted)
+            step = self.speeds.step_seconds(
+                flop * wanted.batch_size, precision=wanted.precision, dropout=False
+            )
+            steps = STEPS_PER_EPOCH * wanted.epochs
+            count = len(wanted.seeds)
+            yield Jobs("train_jump", (name, jump), count, count * steps * step)
 
     def _samples(self) -> Iterator[Jobs]:
         for name, method in needs.samples(self.settings):
             shape = self._shape(name, method)
-            networks = self._networks(name, method)
+            networks = self.networks(name, method)
             seconds = self._evaluation(
                 name, networks, "val", "test", architecture=shape
             )
@@ -308,7 +329,7 @@ class Work:
             recipe, epochs = self.settings.finetuning(source, target, method)
             recipe = _until(recipe, max(epochs, default=0))
             one = self._training(target, recipe, self._shape(source, method))
-            seconds = one * self._networks(source, method)
+            seconds = one * self.networks(source, method)
             yield Jobs("finetune", (source, target, method), 1, seconds)
 
     def _ensembles(self) -> Iterator[Jobs]:
@@ -319,14 +340,14 @@ class Work:
                 population in self.settings.in_distribution.methods
             )
             if population in ZOO_POPULATIONS:
-                train, _, test = _splits(zoo)
+                train, _, test = splits(zoo)
                 networks = test if population == "B_T" else math.ceil(0.3 * train)
             else:
-                networks = self._networks(name, population)
+                networks = self.networks(name, population)
             epochs = len(wanted.epochs) if trained else 1
             sizes = sum(size <= networks for size in wanted.sizes)
             drawn = networks * math.ceil(wanted.subsets / networks)
-            votes = epochs * drawn * sizes * self._image_count(name, "test")
+            votes = epochs * drawn * sizes * self.image_count(name, "test")
             seconds = self._at("image of an ensemble", votes)
             seconds += self._evaluation(
                 name, epochs * networks, "test", engine="grouped"
@@ -349,7 +370,7 @@ class Work:
             seconds = self._evaluation(name, networks, "test")
             seconds += networks * self._coding(name, variant)
             # all but the independent samples, and pairs of held-out networks
-            held_out = min(wanted, _splits(self.settings.zoos[name])[2])
+            held_out = min(wanted, splits(self.settings.zoos[name])[2])
             matches = networks * 3 / 4 + held_out**2 / 2
             seconds += self._at("match of an audit", matches)
             yield Jobs("ablate", (name, variant), 1, seconds)
@@ -357,37 +378,34 @@ class Work:
     def _probes(self) -> Iterator[Jobs]:
         for name, features in needs.probes(self.settings):
             zoo, seconds = self.settings.zoos[name], 0.0
-            networks = zoo.models * _window(zoo)
-            inputs, count = self._network(name).parameters, 1
+            networks = zoo.models * window(zoo)
+            inputs, count = self.network(name).parameters, 1
             if features == "statistics":
-                inputs = STATISTICS * len(self._network(name).weighted)
+                inputs = STATISTICS * len(self.network(name).weighted)
             if features in self.settings.variants:
                 model = self._variant(name, features)
                 inputs, count = model.latent, len(model.seeds)
                 seconds += networks * count * self._coding(name, features) / 2
-            products = probe_products(_splits(zoo)[0] * _window(zoo), inputs)
+            products = probe_products(splits(zoo)[0] * window(zoo), inputs)
             properties = 3 + len(zoo.variations)
             seconds += self._at("product of a probe", properties * count * products)
             yield Jobs("probe", (name, features), 1, seconds)
 
     def _audits(self) -> Iterator[Jobs]:
-        wanted = self.settings.novelty
         for name, coordinates in needs.audit_references(self.settings):
             zoo = self.settings.zoos[name]
-            populations = REFERENCE_POPULATIONS + len(wanted.noise)
-            networks = [min(wanted.networks, zoo.models * _window(zoo))] * populations
-            networks[0] = _splits(zoo)[2]
-            corpus = _splits(zoo)[0] * _window(zoo)
-            seconds = sum(self._audit(name, count) for count in networks)
+            corpus = splits(zoo)[0] * window(zoo)
+            seconds = sum(self._audit(name, count) for count in self.referenced(name))
             seconds += self._answers(name, corpus)
             suffix = "" if coordinates == "none" else ".aligned"
             yield Jobs("audit_references", (name, suffix), 1, seconds)
         for name, method in needs.audits(self.settings):
-            seconds = self._audit(name, self._networks(name, method))
+            seconds = self._audit(name, self.networks(name, method))
             yield Jobs("audit", (name, method), 1, seconds)
 
     def _results(self) -> Jobs:
-        number = len(needs.results(self.settings))
+        # and their numbers for LaTeX
+        number = len(needs.results(self.settings)) + 1
         # they import no torch
         return Jobs(
             "tables and figures", (), number, self._at("table or figure", number)
@@ -395,7 +413,7 @@ class Work:
 
     def _audit(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the audit of one population takes."""
-        training, unseen, _ = _splits(self.settings.zoos[zoo])
+        training, unseen, _ = splits(self.settings.zoos[zoo])
         runs = training + unseen + 2 * NEAREST
         matches = networks * (runs + networks / 2)
         # answers one by one, and those of ensembles
@@ -404,7 +422,7 @@ class Work:
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
-        known = self._image_count(zoo, "test")
+        known = self.image_count(zoo, "test")
         share = min(1, self.settings.novelty.images / known)
         return self._evaluation(zoo, networks * share, "test", engine="grouped")
 
@@ -412,7 +430,7 @@ class Work:
         """Returns seconds that one network takes, evaluated at every epoch."""
         engine = "fused" if recipe.optimizer == "adam" else "grouped"
         speed = self._speed("training", zoo, architecture, engine)
-        trained = recipe.epochs * recipe.passes * self._image_count(zoo, "train")
+        trained = recipe.epochs * recipe.passes * self.image_count(zoo, "train")
         return trained / speed + self._evaluation(
             zoo,
             recipe.epochs + 1,
@@ -426,17 +444,17 @@ class Work:
         self,
         zoo: str,
         networks: Number,
-        *splits: str,
+        *parts: str,
         architecture: str = "",
         engine: str = "fused",
     ) -> float:
         """Returns seconds that some networks take on parts of a zoo's images."""
         shape = architecture or self.settings.zoos[zoo].architecture
-        count = sum(self._image_count(zoo, split) for split in splits)
+        count = sum(self.image_count(zoo, part) for part in parts)
         return networks * count / self._speed("evaluation", zoo, shape, engine)
 
     def _speed(self, work: str, zoo: str, architecture: str, engine: str) -> float:
-        channels = "3" if self._channels(zoo) == 3 else "1"
+        channels = "3" if self.channels(zoo) == 3 else "1"
         # one's own architectures, which nobody has timed, count as the cnn
         if architecture not in self.speeds.architectures:
             table = "zoo" if work == "training" else work
@@ -452,24 +470,25 @@ class Work:
     def _at(self, case: str, count: Number) -> float:
         return count / self.speeds.samples_per_second("stages", case=case)
 
-    def _image_count(self, zoo: str, split: str) -> Number:
+    def image_count(self, zoo: str, split: str) -> Number:
         """Returns the number of images of a split; NaN if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
-        source = SOURCES[dataset.source]
+        source = find_source(dataset.source)
         if not source.channels:
             return math.nan
         train, test = source.counts
         sizes = {"train": train - dataset.validation, "val": dataset.validation}
         return sizes.get(split, test)
 
-    def _channels(self, zoo: str) -> int:
+    def channels(self, zoo: str) -> int:
         """Returns the channels of a zoo's images; 1 if only a file tells."""
         dataset = self.settings.datasets[self.settings.zoos[zoo].dataset]
-        return 1 if dataset.grayscale else SOURCES[dataset.source].channels or 1
+        return 1 if dataset.grayscale else find_source(dataset.source).channels or 1
 
-    def _network(self, zoo: str) -> Architecture:
+    def network(self, zoo: str) -> Architecture:
+        """Returns the architecture of a zoo."""
         architecture = self.settings.zoos[zoo].architecture
-        return build(architecture, channels=self._channels(zoo))
+        return build(architecture, channels=self.channels(zoo))
 
     def _variant(self, zoo: str, variant: str) -> HyperRep:
         return self.settings.variant(variant, zoo=zoo)
@@ -477,7 +496,7 @@ class Work:
     def _flop(self, zoo: str, variant: str) -> int:
         """Returns operations of encoding and decoding one network once."""
         model = self._variant(zoo, variant)
-        return 2 * autoencoder_multiplications(self._network(zoo), model)
+        return 2 * autoencoder_multiplications(self.network(zoo), model)
 
     def _coding(self, zoo: str, variant: str) -> float:
         """Returns seconds of encoding and decoding one network in a full batch."""
@@ -487,10 +506,20 @@ class Work:
         return seconds * flop / step
 
     def _seeds(self, zoo: str, method: str) -> int:
-        variant = self.settings.methods[method].hyper_rep
+        known = self.settings.methods[method]
+        if known.jump:
+            return len(self.settings.jump_of(known.jump).seeds)
+        variant = known.hyper_rep
         return len(self._variant(zoo, variant).seeds) if variant else 1
 
-    def _networks(self, zoo: str, method: str) -> int:
+    def referenced(self, zoo: str) -> list[int]:
+        """Returns how many networks each reference of an audit has, held-out first."""
+        wanted, known = self.settings.novelty, self.settings.zoos[zoo]
+        populations = REFERENCE_POPULATIONS + len(wanted.noise)
+        networks = [min(wanted.networks, known.models * window(known))] * populations
+        return [splits(known)[2], *networks[1:]]
+
+    def networks(self, zoo: str, method: str) -> int:
         """Returns how many networks a method keeps of those that it draws."""
         count, best_of = self._seeds(zoo, method), self.settings.methods[method].best_of
         return count * max(1, self._drawn(zoo, method) // count // best_of)
@@ -507,8 +536,8 @@ class Work:
         if known.sampler != "identity":
             return wanted * count
         settings = self.settings.zoos[zoo]
-        split = dict(zip(("train", "val", "test"), _splits(settings), strict=True))
-        epochs = _window(settings) if known.epochs == "window" else 1
+        split = dict(zip(("train", "val", "test"), splits(settings), strict=True))
+        epochs = window(settings) if known.epochs == "window" else 1
         pool = math.ceil(split[known.split] * epochs * min(known.top, known.bottom))
         return min(wanted, pool) * count
 
@@ -521,10 +550,12 @@ def _until(recipe: Recipe, epochs: int) -> Recipe:
     return recipe.model_copy(update={"epochs": epochs})
 
 
-def _splits(zoo: Zoo) -> tuple[int, int, int]:
+def splits(zoo: Zoo) -> tuple[int, int, int]:
+    """Returns how many models of a zoo train, val and test have."""
     return split_sizes(zoo.models, zoo.split)
 
 
-def _window(zoo: Zoo) -> int:
+def window(zoo: Zoo) -> int:
+    """Returns the number of epochs in the window of a zoo."""
     first, last = zoo.window
     return last - first + 1

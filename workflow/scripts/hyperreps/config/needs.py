@@ -23,7 +23,8 @@ class Result(NamedTuple):
     Attributes:
         kind: table or figure.
         name: Of its files.
-        made_by: Its class: MODULE.CLASS below results/tables or results/figures.
+        made_by: Its class: MODULE.CLASS below results/tables or results/figures, or
+            a user's, FILE.py:NAME.
         section: Key of the configuration that it is made for.
     """
 
@@ -34,13 +35,22 @@ class Result(NamedTuple):
 
 
 def results(settings: Settings) -> list[Result]:
-    """Returns all tables and figures."""
+    """Returns all tables and figures, the user's own last of their kind."""
     return [
         Result(kind, name, made_by, section)
         for kind in ("table", "figure")
-        for section, part in settings.sections.items()
-        for name, made_by in getattr(part, f"{kind}s").items()
+        for name, made_by, section in _named(settings, kind)
     ]
+
+
+def _named(settings: Settings, kind: str) -> Iterable[tuple[str, str, str]]:
+    """Yields name, class and section of all tables or figures."""
+    for section, part in settings.sections.items():
+        for name, made_by in getattr(part, f"{kind}s").items():
+            yield name, made_by, section
+    for name, own in settings.own_results.items():
+        if own.kind == kind:
+            yield name, own.made_by, own.section
 
 
 def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:
@@ -81,8 +91,14 @@ def generators(settings: Settings) -> list[OfZoo]:
     return [
         (zoo, name)
         for zoo, name in samples(settings)
-        if needs_generator(methods[name].sampler)
+        if needs_generator(methods[name].sampler) and not methods[name].jump
     ]
+
+
+def jumps(settings: Settings) -> list[OfZoo]:
+    """Returns zoo and name of all jumps."""
+    named = [(zoo, settings.methods[name].jump) for zoo, name in samples(settings)]
+    return [pair for pair in dict.fromkeys(named) if pair[1]]
 
 
 def hyper_reps(settings: Settings) -> list[OfZoo]:

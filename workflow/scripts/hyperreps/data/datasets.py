@@ -13,7 +13,7 @@ from ..networks.architectures import CLASSES, IMAGE_SIZE
 from ..numbers.shapes import UInt8
 from ..settings.stages import Dataset, SettingsError
 from .official_files import Content, File, find_or_download, read
-from .sources import SOURCES, RawImages
+from .sources import RawImages, find_source
 
 CHUNK = 100  # images converted at once; bounds memory
 FRACTION_BITS = 22  # of the fixed-point weights, as in Pillow
@@ -35,10 +35,10 @@ def load_images(
         SettingsError: For a source or path that cannot be.
         DataFileError: If a file is missing, damaged or not what it should be.
     """
-    if settings.source not in SOURCES:
-        known = ", ".join(sorted(SOURCES))
-        raise SettingsError(f"source: unknown {settings.source!r}; there are {known}")
-    source = SOURCES[settings.source]
+    try:
+        source = find_source(settings.source)
+    except SettingsError as error:
+        raise SettingsError(f"source: {error}") from error
     if source.takes_path != bool(settings.path):
         remedy = "name its file below data_dir" if source.takes_path else "leave it out"
         raise SettingsError(f"path: wrong for source {settings.source!r}; {remedy}")

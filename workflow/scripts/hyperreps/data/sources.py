@@ -6,17 +6,20 @@ numpy and h5py is imported before it is needed: the Snakefile reads SOURCES.
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from ..files.own_parts import find_part, is_own
 from ..files.storage import DataFileError
 from ..numbers.shapes import UInt8
+from ..settings.stages import SettingsError
 from .npz import read_npz
 from .official_files import LARGEST_RATIO, Content, File, reading
 
@@ -369,3 +372,37 @@ SOURCES: dict[str, Source] = {
     "digits": Source(_digits, channels=1, counts=(1_400, 397)),
     "npz": Source(_npz, channels=0, counts=(0, 0), takes_path=True),
 }
+
+
+def find_source(name: str) -> Source:
+    """Returns an image set's source by its name in SOURCES, or of a user's file.
+
+    A user's function takes nothing, or one open binary file: the one that `path` names.
+
+    Raises:
+        SettingsError: If there is none of this name, or the user's is no loader.
+    """
+    found = find_part(name, SOURCES, where="sources.py")
+    return _own(found, name) if is_own(name) else found
+
+
+def _own(function: Any, name: str) -> Source:
+    """Returns a user's function as a source; what only its images tell is left open."""
+    try:
+        takes = len(inspect.signature(function).parameters)
+        inspect.signature(function).bind(*[None] * min(takes, 1))
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"{name}: is no loader: it must be a function of nothing, or of one file"
+        ) from None
+
+    def read(files: Mapping[str, Content]) -> RawImages:
+        given = [io.BytesIO(content.data) for content in files.values()]
+        arrays = function(*given)
+        four = isinstance(arrays, tuple) and len(arrays) == len(RawImages._fields)
+        if not four or not all(isinstance(array, np.ndarray) for array in arrays):
+            names = ", ".join(RawImages._fields)
+            raise DataFileError(f"{name}: must return arrays {names}, in this order")
+        return RawImages(*arrays)
+
+    return Source(read, channels=0, counts=(0, 0), takes_path=bool(takes))

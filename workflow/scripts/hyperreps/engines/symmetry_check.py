@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..files.own_parts import one_line
 from ..networks.architectures import IMAGE_SIZE, Architecture
-from ..symmetry.permutations import permutation_index
+from ..settings.stages import SettingsError
+from ..symmetry.permutations import permutation_index, sign_axes
 from .grouped import forward
 
 # in float64, relative to the largest score: more than the order of sums changes
@@ -74,6 +77,45 @@ def check_symmetry(
             AxisCheck(axis, change(weights.gather(1, index)), change(flipped))
         )
     return checks
+
+
+def refuted(
+    architecture: Architecture, checks: Iterable[AxisCheck], *, activation: str
+) -> Iterator[str]:
+    """Yields a line for each declared permutation and flip that changes the function.
+
+    Args:
+        architecture: That was checked.
+        checks: Of check_symmetry().
+        activation: That they were made with.
+    """
+    signs = sign_axes(architecture, activation)
+    for check in checks:
+        for declared, holds, what, change in (
+            (True, check.permutes, "another order", check.permutation),
+            (check.axis in signs, check.flips, "another sign", check.sign),
+        ):
+            if declared and not holds:
+                yield (
+                    f"{architecture.name}: {what} of units of {check.axis} changes the"
+                    f" class scores by {change:.0e} of the largest"
+                )
+
+
+def require_symmetry(architecture: Architecture) -> None:
+    """Refuses a network whose function what it declares free changes.
+
+    Raises:
+        SettingsError: For such a network, or one that cannot be computed.
+    """
+    try:
+        checks = check_symmetry(architecture, activation="tanh")
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise SettingsError(
+            f"{architecture.name}: cannot be computed ({one_line(error)})"
+        ) from error
+    for problem in refuted(architecture, checks, activation="tanh"):
+        raise SettingsError(problem)
 
 
 def _factors(architecture: Architecture, axis: str, signs: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ def code_fingerprint(script: Path, *more: Path) -> str:
 
     Args:
         script: The script.
-        *more: Modules below its folder that it imports by a name it is given.
+        *more: Modules that it imports by a name it is given: of the folders below, or a
+            user's, of which imports from beside it count as well.
 
     Raises:
         FileNotFoundError: If one of them does not exist.
@@ -38,23 +39,33 @@ def code_fingerprint(script: Path, *more: Path) -> str:
     digest = hashlib.sha256()
     root = script.resolve().parent
     seen: dict[Path, str] = {}
-    waiting = [script.resolve()]
-    for module in more:
-        waiting += [module.resolve(), *_packages(module.resolve(), root)]
+    modules = [module.resolve() for module in more]
+    waiting = [script.resolve(), *modules]
+    for module in modules:
+        waiting += _packages(module, root)
     while waiting:
         path = waiting.pop()
         if path in seen:
             continue
-        seen[path], used = _contents(path, root)
-        waiting += used
-    for path, logic in sorted(seen.items()):
-        digest.update(f"{path.relative_to(root)}\n{logic}\n".encode())
+        # where its imports may lie
+        folders = [root] if path.is_relative_to(root) else [root, path.parent]
+        for folder in folders:
+            seen[path], used = _contents(path, folder)
+            waiting += used
+    named = [(_name(path, root), logic) for path, logic in seen.items()]
+    for name, logic in sorted(named):
+        digest.update(f"{name}\n{logic}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _name(path: Path, root: Path) -> Path:
+    """Returns a file's name, which is the same wherever the project lies."""
+    return path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
 
 
 def _packages(module: Path, root: Path) -> Iterator[Path]:
     """Yields the files of the packages below root that a module is in."""
-    for folder in module.parents:
+    for folder in module.parents if module.is_relative_to(root) else ():
         if folder == root:
             return
         yield from filter(Path.is_file, [folder / "__init__.py"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -15,13 +16,30 @@ from pathlib import Path
 from .. import __version__
 
 CODE = ("workflow", "rules", "Snakefile")
+# sha256 of the users' files that this process has run (own_parts.py), by name
+OWN_FILES: dict[str, str] = {}
 # what tells git of another repository, as in its hooks
 MISLEADING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
-@cache
 def provenance() -> Mapping[str, str]:
-    """Returns the attributes that every file carries: versions and the git commit."""
+    """Returns the attributes that every file carries: versions and the git commit.
+
+    Where users' files were run, own_parts has their names and sha256.
+    """
+    return _ours() | ({"own_parts": json.dumps(OWN_FILES)} if OWN_FILES else {})
+
+
+def note_own_file(path: Path, source: bytes) -> None:
+    """Notes a user's file that runs in this process, and what it holds."""
+    inside = path.is_relative_to(Path.cwd())
+    name = str(path.relative_to(Path.cwd()) if inside else path)
+    OWN_FILES[name] = hashlib.sha256(source).hexdigest()
+    logging.info("%s: sha256 %s", name, OWN_FILES[name])
+
+
+@cache
+def _ours() -> dict[str, str]:
     versions = {
         "hyperreps": __version__,
         "python": platform.python_version(),

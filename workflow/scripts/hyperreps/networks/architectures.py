@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from ..files.own_parts import find_part, is_own, one_line
 from ..settings.stages import SettingsError
 
 IMAGE_SIZE = 28
@@ -166,6 +168,10 @@ class _Walk:
                 self.size -= 2 * layer.border
             elif isinstance(layer, Subsample):
                 self.size = -(-self.size // layer.stride)
+            elif not isinstance(layer, Activation):
+                raise TypeError(f"{layer!r} is none of the layers of architectures.py")
+            if min(self.size, self.units) < 1:
+                raise ValueError(f"{layer} leaves nothing of its input")
             self.feature_sizes.append(self.units * self.size**2)
 
     def _weighted(self, layer: Convolution | Linear, kind: str, *, odd: bool) -> None:
@@ -241,7 +247,7 @@ class Architecture:
     """A network as a sequence of layers on 28 x 28 images.
 
     Attributes:
-        name: Its key in ARCHITECTURES.
+        name: Its key in ARCHITECTURES, or FILE.py:NAME.
         channels: Channels of the images.
         layers: From images to class scores.
     """
@@ -384,12 +390,37 @@ ARCHITECTURES: dict[str, Callable[[int], Architecture]] = {
 
 
 def build(name: str, *, channels: int) -> Architecture:
-    """Returns an architecture by its name in ARCHITECTURES.
+    """Returns an architecture by its name in ARCHITECTURES, or of a user's file.
 
     Raises:
-        SettingsError: If the name is not registered.
+        SettingsError: If there is none of this name, or the user's cannot be.
     """
-    if name not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise SettingsError(f"unknown architecture {name!r}; choose one of {known}")
-    return ARCHITECTURES[name](channels)
+    function = find_part(name, ARCHITECTURES, where="architectures.py")
+    return _own(function, name, channels) if is_own(name) else function(channels)
+
+
+def _own(function: Any, name: str, channels: int) -> Architecture:
+    """Returns what a user's function declares, once it is known to be a network."""
+    try:
+        found = function(channels)
+    except Exception as error:
+        raise SettingsError(
+            f"{name}: function(channels={channels}) fails ({one_line(error)})"
+        ) from error
+    if not isinstance(found, Architecture):
+        raise SettingsError(
+            f"{name}: is no architecture: function(channels) must return an"
+            f" Architecture, not {type(found).__name__}"
+        )
+    if found.channels != channels:
+        raise SettingsError(
+            f"{name}: declares {found.channels} channel(s) where images have {channels}"
+        )
+    try:
+        last = found.weighted[-1:]
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{name}: {error}") from error
+    if not last or last[0].layer != found.layers[-1] or last[0].units != CLASSES:
+        raise SettingsError(f"{name}: its last layer must be Linear({CLASSES})")
+    # by which files that hold its networks find it again
+    return replace(found, name=name)

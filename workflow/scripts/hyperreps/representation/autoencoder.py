@@ -21,7 +21,7 @@ from ..files.storage import DataFileError
 from ..files.tensors import read_tensors, write_tensors
 from ..networks.architectures import Architecture, build
 from ..numbers.shapes import Float, Int
-from ..settings.stages import HyperRep
+from ..settings.stages import HyperRep, Jump
 from ..symmetry.permutations import invariant_mean
 from .hub import read_folder, write_folder
 
@@ -106,7 +106,7 @@ class Block(nn.Module):
     the few tokens of a network that is faster than PyTorch's fused kernel.
     """
 
-    def __init__(self, settings: HyperRep) -> None:
+    def __init__(self, settings: HyperRep | Jump) -> None:
         """Builds a block that starts as the release's."""
         super().__init__()
         width, hidden = settings.width, settings.feedforward

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.style
 import numpy as np
@@ -16,10 +17,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..files.storage import replacing
+from ..files.storage import DataFileError, reading_from, replacing
+from ..settings.sections import FONTS, Figures
+from ..settings.stages import SettingsError
 from .accuracies import BASELINE, TRIVIAL, display_name
 from .result import Result
 
@@ -40,37 +44,197 @@ FIXED = {
     "": ("noise_top30", "soup16_top30", "mean_top30", "reconstruction"),
 }
 HAVE_THEIR_OWN = {method for family in FIXED.values() for method in family}
-# inches: the text width of a two-column page, and about half of it
-WIDE, NARROW = 6.75, 3.8
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
 # how published numbers look
 PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
 
 
+def style(look: Figures) -> list[Any]:
+    """Returns the style of all figures, for matplotlib.style.context().
+
+    Raises:
+        SettingsError: If there is no such font.
+    """
+    try:
+        findfont(FontProperties(family=look.font), fallback_to_default=False)
+    except ValueError:
+        raise SettingsError(
+            f"figures.font: no font {look.font!r} is installed here; one of"
+            f" {', '.join(FONTS)} is everywhere"
+        ) from None
+    slopes = {"rm": "", "sf": "", "cal": "", "tt": "", "it": ":italic", "bf": ":bold"}
+    chosen = {f"mathtext.{name}": look.font + slope for name, slope in slopes.items()}
+    chosen |= {"mathtext.fontset": "custom", "font.family": look.font}
+    return [STYLE, {**chosen, "font.size": look.font_size}]
+
+
 class Drawing(Result):
-    """A figure: how its numbers become panels."""
+    """A figure: how its numbers become panels.
+
+    Heights are those for text of 8 pt; they grow with the text.
+    """
+
+    redrawn: ClassVar = True
+
+    kind: ClassVar = "figure"
 
     @abstractmethod
     def draw(self, data: pd.DataFrame) -> Figure:
-        """Draws the numbers that frame() returned, in the style that is set."""
+        """Draws the numbers of frame(), in the style that is set.
+
+        Args:
+            data: As it is read from the CSV file: an empty text is NaN. Nothing else
+                that the files of the run hold is needed.
+        """
 
     def write(self, output: Path) -> None:
         """Writes the figure as PDF and PNG, and its numbers as CSV.
 
         Args:
-            output: The PDF; the others go beside it. Equal inputs give equal bytes.
+            output: The PDF; the others go beside it. Equal numbers give equal bytes.
+
+        Raises:
+            SettingsError: If there is no such font.
+            DataFileError: If the given numbers are not those of this figure.
         """
-        with matplotlib.style.context(STYLE):
-            data = self.frame()
-            figure = self.draw(data)
+        given = self.sources.numbers
+        with matplotlib.style.context(style(self.sources.figures)):
+            if given == Path():
+                numbers = self.frame().to_csv(index=False)
+                figure = self.draw(read_numbers(numbers))
+            else:
+                with reading_from(given):
+                    numbers = given.read_text(encoding="utf-8")
+                figure = self._redrawn(numbers)
             # without a date, files differ only where the figures do
             metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
             for suffix, about in metadata.items():
                 with replacing(output.with_suffix(suffix)) as temporary:
                     figure.savefig(temporary, format=suffix[1:], metadata=about)
         with replacing(output.with_suffix(".csv")) as temporary:
-            data.to_csv(temporary, index=False)
+            temporary.write_text(numbers, encoding="utf-8")
+
+    def _redrawn(self, numbers: str) -> Figure:
+        """Draws the text of a CSV that was given."""
+        try:
+            return self.draw(read_numbers(numbers))
+        except (KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataFileError(
+                f"{self.sources.numbers}: not the numbers of this figure ({reason});"
+                " give the CSV that this version wrote beside it"
+            ) from error
+
+    def new_figure(self, height: float, *, width: float | None = None) -> Figure:
+        """Returns an empty figure.
+
+        Args:
+            height: In inches, for text of 8 pt.
+            width: In inches; that of the text if not given.
+        """
+        look = self.sources.figures
+        size = (width or look.text_width, height * look.font_size / 8)
+        return Figure(figsize=size)
+
+    def panels(
+        self,
+        data: pd.DataFrame,
+        keys: Sequence[str] = ("source", "target"),
+        *,
+        height: float,
+        title: Callable[..., str] = display_name,
+        wide: bool = False,
+        legend: tuple[float, float] = (0.35, 0.75),
+        share_y: bool = False,
+        **look: Any,
+    ) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
+        """Returns a figure with one panel per key, two abreast, and their rows.
+
+        Args:
+            data: With columns of these keys.
+            keys: What a panel is about.
+            height: Of one panel in inches.
+            title: Makes its title of the values of the keys.
+            wide: Whether a panel that is alone is as wide as the text, not the column.
+            legend: Height in inches of what is below the panels: where there is the
+                width for one line, and where there is not.
+            share_y: Whether panels side by side have one y axis.
+            **look: Of the titles.
+        """
+        groups = list(data.groupby(list(keys), sort=False))
+        columns = min(2, len(groups))
+        lines = -(-len(groups) // columns)
+        in_column = columns == 1 and not wide
+        figure = self.new_figure(
+            height * lines + legend[in_column],
+            width=self.sources.figures.column_width if in_column else None,
+        )
+        grid = figure.subplots(
+            lines, columns, squeeze=False, sharey="row" if share_y else False
+        )
+        for axes in grid.flat[len(groups) :]:
+            axes.set_axis_off()
+
+        def drawn() -> Iterator[tuple[Axes, pd.DataFrame]]:
+            key: Any
+            for axes, (key, part) in zip(grid.flat, groups, strict=False):
+                axes.set_title(title(*key), **look)
+                yield axes, part
+
+        return figure, drawn()
+
+    def zoo_rows(
+        self, data: pd.DataFrame, columns: int, *, height: float
+    ) -> tuple[Figure, Iterator[tuple[str, np.ndarray, pd.DataFrame]]]:
+        """Returns a figure as wide as the text with a row of panels per zoo.
+
+        Args:
+            data: With a column zoo.
+            columns: Panels of a zoo.
+            height: Of a row in inches.
+
+        Returns:
+            The figure; and of each zoo the name that is shown, its axes and its rows.
+        """
+        zoos = list(data.groupby("zoo", sort=False))
+        figure = self.new_figure(height * len(zoos) + 0.45)
+        lines = figure.subplots(len(zoos), columns, squeeze=False)
+        rows = (
+            (display_name(str(zoo), str(zoo)), line, part)
+            for line, (zoo, part) in zip(lines, zoos, strict=True)
+        )
+        return figure, rows
+
+    def legend(
+        self,
+        figure: Figure,
+        *handles: Artist,
+        published: str = "",
+        ncols: int | None = None,
+    ) -> None:
+        """Puts one legend below all panels.
+
+        Args:
+            figure: Without a legend.
+            *handles: What it explains.
+            published: Name of the published numbers; none if they are not shown.
+            ncols: Most entries of a line, if there is the width.
+        """
+        if published:
+            handles = (*handles, line(published, **PUBLISHED))
+        for abreast in range(ncols or len(handles), 0, -1):
+            look: dict[str, Any] = {"loc": "outside lower center", "ncols": abreast}
+            made = figure.legend(handles=list(handles), **look)
+            if made.get_window_extent().width <= figure.bbox.width:
+                return
+            if abreast > 1:
+                made.remove()
+
+
+def read_numbers(text: str) -> pd.DataFrame:
+    """Reads the CSV of a figure; only an empty text stands for none."""
+    return pd.read_csv(StringIO(text), keep_default_na=False, na_values=[""])
 
 
 def method_colours(methods: Iterable[str]) -> dict[str, str]:
@@ -108,73 +272,6 @@ def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
     return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}${after}"
 
 
-def panels(
-    data: pd.DataFrame,
-    keys: Sequence[str] = ("source", "target"),
-    *,
-    height: float,
-    title: Callable[..., str] = display_name,
-    narrow: float = NARROW,
-    legend: tuple[float, float] = (0.35, 0.75),
-    share_y: bool = False,
-    **look: Any,
-) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
-    """Returns a figure with one panel per key, two abreast, and their rows.
-
-    Args:
-        data: With columns of these keys.
-        keys: What a panel is about.
-        height: Of one panel in inches.
-        title: Makes its title of the values of the keys.
-        narrow: Width in inches of a panel that is alone.
-        legend: Height in inches of what is below the panels: where there is the width
-            for one line, and where there is not.
-        share_y: Whether panels side by side have one y axis.
-        **look: Of the titles.
-    """
-    groups = list(data.groupby(list(keys), sort=False))
-    columns = min(2, len(groups))
-    lines = -(-len(groups) // columns)
-    width, below = (WIDE, legend[0]) if columns == 2 else (narrow, legend[1])
-    figure = Figure(figsize=(width, height * lines + below))
-    grid = figure.subplots(
-        lines, columns, squeeze=False, sharey="row" if share_y else False
-    )
-    for axes in grid.flat[len(groups) :]:
-        axes.set_axis_off()
-
-    def drawn() -> Iterator[tuple[Axes, pd.DataFrame]]:
-        key: Any
-        for axes, (key, part) in zip(grid.flat, groups, strict=False):
-            axes.set_title(title(*key), **look)
-            yield axes, part
-
-    return figure, drawn()
-
-
-def zoo_rows(
-    data: pd.DataFrame, columns: int, *, height: float
-) -> tuple[Figure, Iterator[tuple[str, np.ndarray, pd.DataFrame]]]:
-    """Returns a figure as wide as the page with a row of panels per zoo.
-
-    Args:
-        data: With a column zoo.
-        columns: Panels of a zoo.
-        height: Of a row in inches.
-
-    Returns:
-        The figure; and of each zoo the name that is shown, its axes and its rows.
-    """
-    zoos = list(data.groupby("zoo", sort=False))
-    figure = Figure(figsize=(WIDE, height * len(zoos) + 0.45))
-    lines = figure.subplots(len(zoos), columns, squeeze=False)
-    rows = (
-        (display_name(str(zoo), str(zoo)), line, part)
-        for line, (zoo, part) in zip(lines, zoos, strict=True)
-    )
-    return figure, rows
-
-
 def unique(values: pd.Series) -> list[Any]:
     """Returns the values in order of first appearance."""
     return list(dict.fromkeys(values))
@@ -196,21 +293,3 @@ def open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
 def line(label: str, *, color: str = GREY, **look: Any) -> Line2D:
     """Returns a line for a legend."""
     return Line2D([], [], color=color, label=label, **look)
-
-
-def legend(
-    figure: Figure, *handles: Artist, published: str = "", ncols: int | None = None
-) -> None:
-    """Puts one legend below all panels.
-
-    Args:
-        figure: Without a legend.
-        *handles: What it explains.
-        published: Name of the published numbers; none if they are not shown.
-        ncols: Entries of a line; all of them if there is the width, else one.
-    """
-    if published:
-        handles = (*handles, line(published, **PUBLISHED))
-    if ncols is None:
-        ncols = len(handles) if figure.get_figwidth() == WIDE else 1
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols)

@@ -10,7 +10,7 @@ import re
 import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,6 +36,7 @@ from ..files.storage import (
 from ..representation.curves import read_curves
 from .experiments import HELD_OUT
 from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made, read_text, write_text
+from .result import find
 
 # arrays that no table reads
 UNREAD = (
@@ -45,7 +46,7 @@ UNREAD = (
 # kinds of which tables show this split only
 SPLITS = {"properties": HELD_OUT}
 # bytes of a figure's numbers, beyond which only the picture is kept
-LARGEST = 100_000
+LARGEST = 400_000
 COMMAND, DONE = "command: ", "done: "
 TIMED = re.compile(r"^\d\d:\d\d:\d\d ")
 LINE = 200  # characters of a log's line
@@ -120,6 +121,25 @@ def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -
     )
     write_text(folder / ABOUT, text)
     return Kept(folder)
+
+
+def redraw(kept: Kept) -> list[str]:
+    """Draws the figures of a kept run again, those whose numbers are kept.
+
+    Returns:
+        Their names.
+    """
+    drawn = []
+    with TemporaryDirectory() as name:
+        for one in kept.made:
+            numbers = kept.folder / one.file(".csv")
+            if one.kind == "figure" and numbers.exists():
+                figure = Path(name, f"{one.name}.pdf")
+                sources = replace(one.sources, numbers=numbers)
+                find(one.kind, one.name)(sources).write(figure)
+                _shrink(figure.with_suffix(".png"), kept.folder / one.file(".png"))
+                drawn.append(one.name)
+    return drawn
 
 
 def known_of(run: Run, jobs: pd.DataFrame) -> dict[str, Any]:

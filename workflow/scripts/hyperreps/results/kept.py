@@ -91,7 +91,8 @@ class Made(NamedTuple):
         }
         if sources.published != Path():
             there["published"] = folder / sources.published
-        found: Result = find(self.kind, self.name)(replace(sources, **there))
+        made_by = find(self.kind, sources.made_by or self.name)
+        found: Result = made_by(replace(sources, **there))
         return found
 
 

@@ -8,6 +8,7 @@ stand in the order in which they first appear.
 from __future__ import annotations
 
 import html
+import inspect
 import math
 import re
 from abc import abstractmethod
@@ -79,12 +80,13 @@ class Table(Result):
     """A table: how its numbers become cells, and what is said around them.
 
     Attributes:
-        words: YAML file in results/tables: title, caption and notes, in which settings
+        words: YAML file beside the class: title, caption and notes, in which settings
             and signs stand in double braces.
         levels: Of the rows of the page. A zoo as the first has a table of its own in
             plain text and in LaTeX.
     """
 
+    kind: ClassVar = "table"
     words: ClassVar[str]
     levels: ClassVar[tuple[str, ...]] = ("zoo", "block", "name")
 
@@ -119,12 +121,27 @@ class Table(Result):
             **more,
         }
 
-        words = read_words(self.words)[key]
+        words = read_words(self.words_file())[key]
         if isinstance(words, str):
             return PAGES.from_string(words).render(values)
         return {
             name: PAGES.from_string(text).render(values) for name, text in words.items()
         }
+
+    @classmethod
+    def words_file(cls) -> Path:
+        """Returns the file of the table's words, beside the class that names it."""
+        owner = next(c for c in cls.__mro__ if "words" in vars(c))
+        return Path(inspect.getfile(owner)).with_name(cls.words)
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """Returns what it lacks to be made: methods, words."""
+        lacks = super().missing()
+        if not hasattr(cls, "words"):
+            return [*lacks, "words"]
+        file = cls.words_file()
+        return lacks if file.is_file() else [*lacks, f"the file {file.name} beside it"]
 
     def text(self, frame: pd.DataFrame) -> str:
         """Returns the table as plain text, one block per zoo; * marks the best."""
@@ -144,7 +161,7 @@ class Table(Result):
             tabular = _tabular(styled(cells, levels=levels))
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
-        return PAGES.get_template("table.tex").render(parts=parts) + "\n"
+        return _typed(PAGES.get_template("table.tex").render(parts=parts))
 
     def page(self, frame: pd.DataFrame) -> str:
         """Returns the table as a web page of its own."""
@@ -153,7 +170,7 @@ class Table(Result):
         return PAGES.get_template("page.html").render(
             title=html.escape(self.said("title", HTML)),
             table=styler.set_uuid("table").to_html(sparse_index=True),
-            notes_title=read_words(self.words).get("notes_title", "Methods"),
+            notes_title=read_words(self.words_file()).get("notes_title", "Methods"),
             notes={HTML.name(name): html.escape(text) for name, text in notes.items()},
             caption=self.said("caption", HTML, page=True),
         )
@@ -210,7 +227,12 @@ class LongTable(Table):
             parts.append(tabular.replace(again, r"\caption[]{Continued.}"))
             caption = "Continued."
         page = PAGES.get_template("longtable.tex")
-        return page.render(tabular="\n".join(parts)) + "\n"
+        return _typed(page.render(tabular="\n".join(parts)))
+
+
+def _typed(latex: str) -> str:
+    """Returns a file of LaTeX; its own font has no ² but as a bitmap."""
+    return latex.replace("²", "$^2$") + "\n"
 
 
 def _longtable(styler: Styler, caption: str) -> str:
@@ -259,10 +281,9 @@ def with_interval(row: Any, layout: Layout, *, scale: float, digits: int) -> str
 
 
 @cache
-def read_words(name: str) -> dict[str, Any]:
-    """Returns the words of a table, from a YAML file in results/tables."""
-    text = (FOLDER / "tables" / name).read_text(encoding="utf-8")
-    words: dict[str, Any] = yaml.safe_load(text)
+def read_words(path: Path) -> dict[str, Any]:
+    """Returns the words of a table, from its YAML file."""
+    words: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return words
 
 

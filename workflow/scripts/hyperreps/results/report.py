@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from docutils.core import publish_parts
 
+from ..audit.significance import DIFFERENT, POWER, detectable_by
 from ..files.storage import DataFileError, reading_from
 from .accuracies import BASELINE, display_name
 from .experiments import HELD_OUT, WHOLE
@@ -23,17 +24,29 @@ from .layout import HTML, NOT_KNOWN, PAGES
 from .tables.novelty import derives
 from .tables.published import ABOUT, PRINTED, outside
 
+# what would have been seen where networks are too few
+NOTHING = "nothing"
 BODY = re.compile(r"<body>\n(.*)</body>", re.S)
 
 
 class Claim(NamedTuple):
-    """One number of a run with what is published of it; texts are HTML."""
+    """One number of a run and what it says; texts are HTML.
+
+    Attributes:
+        what: The quantity.
+        zoo: Heading of its zoo.
+        number: With its interval.
+        n: Networks and groups.
+        verdict: What is to be said of it.
+        seen: The difference that would have been found, where none was.
+    """
 
     what: str
     zoo: str
     number: str
     n: str
     verdict: str = NOT_KNOWN
+    seen: str = NOT_KNOWN
 
 
 class Part(NamedTuple):
@@ -44,12 +57,14 @@ class Part(NamedTuple):
         name: Of its files.
         caption: Of a figure, as HTML; tables bring theirs.
         body: The table, or the picture as data.
+        width: Of a picture in pixels.
     """
 
     kind: str
     name: str
     caption: str
     body: str
+    width: int = 0
 
 
 def page(run: Run, *, captions: Path, config: dict[str, Any], machine: str) -> str:
@@ -64,39 +79,43 @@ def page(run: Run, *, captions: Path, config: dict[str, Any], machine: str) -> s
     Raises:
         DataFileError: If there is neither table nor figure, or a file is damaged.
     """
-    parts = [*_tables(run.results), *_figures(run.results, captions, config)]
+    parts = [*_figures(run.results, captions, config), *_tables(run.results)]
     if not parts:
         raise DataFileError(
             f"{run.results}: holds no table and no figure; run snakemake first"
         )
     jobs = read_jobs(run)
+    level = config["statistics"]["confidence"]
     return PAGES.get_template("report.html").render(
         config=config,
         known=known_of(run, jobs),
         machine=html.escape(machine),
         settings=read_text(run.results / "config.yaml"),
-        claims=list(claims(run.results / "tables")),
+        claims=list(claims(run.results / "tables", confidence=level)),
+        often=f"{100 * POWER:g} %",
         parts=parts,
     )
 
 
-def claims(tables: Path) -> Iterator[Claim]:
+def claims(tables: Path, *, confidence: float) -> Iterator[Claim]:
     """Yields the claims of a run, as far as its tables hold them.
 
     Args:
         tables: Folder of the CSV files.
+        confidence: Level of the intervals.
     """
     for name, made in (
         ("reconstruction", _reconstructed),
-        ("in_distribution", _accuracies),
+        ("significance_in_distribution", _normalised),
         ("novelty", _audited),
+        ("in_distribution", _accuracies),
     ):
         path = tables / f"{name}.csv"
         if path.exists():
-            yield from made(pd.read_csv(path))
+            yield from made(pd.read_csv(path), confidence)
 
 
-def _reconstructed(frame: pd.DataFrame) -> Iterator[Claim]:
+def _reconstructed(frame: pd.DataFrame, _: float) -> Iterator[Claim]:
     """Yields R2 of held-out networks by zoo and variant."""
     wanted = (frame["split"] == HELD_OUT) & (frame["quantity"] == "r2")
     row: Any
@@ -107,31 +126,58 @@ def _reconstructed(frame: pd.DataFrame) -> Iterator[Claim]:
         yield Claim(what, _heading(row.zoo), number, n)
 
 
-def _accuracies(frame: pd.DataFrame) -> Iterator[Claim]:
+def _accuracies(frame: pd.DataFrame, confidence: float) -> Iterator[Claim]:
     """Yields the first and last mean of every method, beside the published one."""
     ends = frame.groupby(["target", "method"])["epoch"]
     first, last = ends.transform("min"), ends.transform("max")
     chosen = frame["epoch"].eq(last) | (
         frame["epoch"].eq(first) & (frame["method"] != BASELINE)
     )
+    keys = [frame["target"], frame["method"]]
+    known = frame["published_mean"].notna().groupby(keys).any()
     row: Any
     for row in frame[chosen & ~frame["reference"]].itertuples():
         number = _number(row.mean, row.ci_low, row.ci_high, form=".1%")
         what = f"accuracy of {HTML.name(row.method)}, epoch {row.epoch}"
         n = f"{row.n} networks, {row.groups} groups"
-        yield Claim(what, _heading(row.target), number, n, _beside(row))
+        said = _beside(row, confidence) if known[row.target, row.method] else ()
+        yield Claim(what, _heading(row.target), number, n, *said)
 
 
-def _audited(frame: pd.DataFrame) -> Iterator[Claim]:
-    """Yields whether samples of each method derive from training networks."""
+def _normalised(frame: pd.DataFrame, _: float) -> Iterator[Claim]:
+    """Yields what layer-wise normalisation changes, at the first and last epoch."""
+    twins = frame["method"].str.replace("S_", "B_", n=1) == frame["other"]
+    pairs = frame[frame["method"].str.startswith("S_") & twins]
+    ends = pairs.groupby(["target", "method"])["epoch"]
+    first, last = ends.transform("min"), ends.transform("max")
+    row: Any
+    for row in pairs[pairs["epoch"].eq(first) | pairs["epoch"].eq(last)].itertuples():
+        names = " over ".join(map(HTML.name, (row.method, row.other)))
+        what = f"accuracy of {names} in points, epoch {row.epoch}"
+        ours = (100 * x for x in (row.difference, row.ci_low, row.ci_high))
+        number = _number(*ours, form="+.1f")
+        n = f"{row.observations} and {row.observations_other} {row.unit}s"
+        seen = NOT_KNOWN if row.verdict == DIFFERENT else _points(row.detectable)
+        yield Claim(what, _heading(row.target), number, n, row.verdict, seen)
+
+
+def _audited(frame: pd.DataFrame, confidence: float) -> Iterator[Claim]:
+    """Yields whether samples of each method derive from training networks.
+
+    A part of exact copies lowers the ratio of distances by that part.
+    """
     shown = frame[~frame["reference"] & (frame["measure"] == "training_over_unseen")]
     row: Any
     for row in shown.itertuples():
         what = f"distance to training / to unseen runs, {HTML.name(row.population)}"
         number = _number(row.value, row.ci_low, row.ci_high, form=".2f")
-        verdict = "derived from training" if derives(row) else "not shown to be derived"
         n = f"{row.n} networks, {row.groups} groups"
-        yield Claim(what, _heading(row.zoo), number, n, verdict)
+        said = ["derived from training"]
+        if not derives(row):
+            share = detectable_by(row.ci_high - row.value, confidence=confidence)
+            some = f"copies among them, from {share:.0%} on"
+            said = ["not shown to be derived", some if share < 1 else NOTHING]
+        yield Claim(what, _heading(row.zoo), number, n, *said)
 
 
 def _heading(zoo: str) -> str:
@@ -143,17 +189,26 @@ def _number(value: float, low: float, high: float, *, form: str) -> str:
     return f"{value:{form}}" + ("" if math.isnan(low) else ends)
 
 
-def _beside(row: Any) -> str:
-    """Returns the published mean, and whether our interval holds it."""
+def _beside(row: Any, confidence: float) -> tuple[str, ...]:
+    """Returns whether our interval holds the published mean, and what it would not."""
     if math.isnan(row.published_mean):
-        return "nothing published"
+        return ("nothing published",)
     printed = ABOUT if math.isnan(row.published_std) else PRINTED
     ours = row.published_mean, row.mean, row.ci_low, row.ci_high
     apart = outside(*ours, tolerance=printed)
+    said = f"published {row.published_mean:.1%}"
     if math.isnan(apart):
-        return f"published {row.published_mean:.1%}; no interval"
-    where = "inside" if apart == 0 else f"outside by {100 * abs(apart):.1f} points"
-    return f"published {row.published_mean:.1%}: {where}"
+        return f"{said}; no interval", NOTHING
+    if apart:
+        return (f"{said}: outside by {100 * abs(apart):.1f} points",)
+    reach = (row.ci_high - row.ci_low) / 2
+    return f"{said}: inside", _points(detectable_by(reach, confidence=confidence))
+
+
+def _points(difference: float) -> str:
+    """Returns a difference of accuracies that would have been seen."""
+    known = difference < 1
+    return f"{100 * difference:.1f} points" if known else NOTHING
 
 
 def _tables(results: Path) -> Iterator[Part]:
@@ -170,9 +225,12 @@ def _tables(results: Path) -> Iterator[Part]:
 def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
     for path in sorted((results / "figures").glob("*.png")):
         with reading_from(path):
-            data = b64encode(path.read_bytes()).decode("ascii")
+            data = path.read_bytes()
+        # where PNG has it
+        width = int.from_bytes(data[16:20], "big")
         text = _caption(captions / f"figure_{path.stem}.rst", config)
-        yield Part("figure", path.stem, text, f"data:image/png;base64,{data}")
+        body = f"data:image/png;base64,{b64encode(data).decode('ascii')}"
+        yield Part("figure", path.stem, text, body, width)
 
 
 def _caption(path: Path, config: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from ..settings.sections import declared
+from ..files.own_parts import is_own, own_part
+from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
 
@@ -37,6 +38,9 @@ class Sources:
         reconstructions: Methods whose accuracy is drawn as a line.
         statistics: Of the confidence intervals.
         seed: Base seed of the run: of maps, and for captions.
+        figures: Look of figures.
+        numbers: CSV file of a figure, to draw it again from that alone.
+        made_by: Class of a user's own table or figure, FILE.py:NAME.
     """
 
     table: str = "in_distribution"
@@ -54,6 +58,9 @@ class Sources:
     reconstructions: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
     seed: int = 0
+    figures: Figures = field(default_factory=Figures)
+    numbers: Path = Path()
+    made_by: str = ""
 
 
 class Result(ABC):
@@ -63,19 +70,30 @@ class Result(ABC):
         sources: What it is made from.
 
     Attributes:
+        kind: table or figure.
         needs: Flags of the files that it cannot be made without.
+        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
     """
 
+    kind: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
+        if self.redrawn and sources.numbers != Path():
+            return
         for flag in self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """Returns what it lacks to be made: methods."""
+        return sorted(cls.__abstractmethods__)
 
     @property
     def level(self) -> str:
@@ -90,9 +108,16 @@ class Result(ABC):
 def find(kind: Literal["table", "figure"], name: str) -> type:
     """Returns the class of a table or figure; only its own module is imported.
 
+    Args:
+        kind: What it is.
+        name: Of the table or figure, or of a user's class: FILE.py:NAME.
+
     Raises:
-        SettingsError: If no section of the config declares one of this name.
+        SettingsError: If no section of the config declares one of this name, or the
+            user's is no such class.
     """
+    if is_own(name):
+        return _own(name, kind)
     known = declared(kind)
     if name not in known:
         there = ", ".join(known)
@@ -101,4 +126,20 @@ def find(kind: Literal["table", "figure"], name: str) -> type:
         )
     module, _, made_by = known[name].partition(".")
     found: type = getattr(import_module(f"{__package__}.{kind}s.{module}"), made_by)
+    return found
+
+
+def _own(name: str, kind: str) -> type:
+    """Returns a user's class, once it is known to be one of that kind."""
+    found = own_part(name)
+    is_result = isinstance(found, type) and issubclass(found, Result)
+    if not is_result or found.kind != kind:
+        base = {"table": "layout.Table", "figure": "drawing.Drawing"}[kind]
+        raise SettingsError(
+            f"{name}: is no {kind}: it must be a class derived from results.{base}"
+        )
+    if missing := found.missing():
+        raise SettingsError(
+            f"{name}: is an unfinished {kind}: it lacks {', '.join(missing)}"
+        )
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..files.storage import DataFileError, reading_from
 from .experiments import HELD_OUT, WHOLE
 
 HEAD = r"""% \hyperval{TABLE/ZOO/METHOD/EPOCH}; of transfer ZOO is SOURCE-TARGET.
@@ -17,42 +18,51 @@ HEAD = r"""% \hyperval{TABLE/ZOO/METHOD/EPOCH}; of transfer ZOO is SOURCE-TARGET
 \newcommand{\hyperval}[1]{\ifcsname hyper/#1\endcsname\csname hyper/#1\endcsname
   \else\errmessage{values.tex has no #1}\fi}
 """
-ACCURACIES = ("in_distribution", "samplers", "transfer", "architectures")
 
 
-def latex_values(tables: Path) -> str:
+def latex_values(tables: Sequence[Path]) -> str:
     """Returns a file of LaTeX commands: accuracies in percent, the rest as it is.
 
     Args:
-        tables: Folder of the CSV files of tables; those that are there are taken.
+        tables: CSV files of tables: reconstruction, novelty, others of accuracies.
+
+    Raises:
+        DataFileError: If one is missing, or none of these.
     """
     lines = [
         rf"\expandafter\newcommand\csname hyper/{name}\endcsname{{{text}}}"
-        for name, text in _values(tables)
+        for path in tables
+        for name, text in _read(path)
     ]
     return HEAD + "\n".join(lines) + "\n"
 
 
-def _values(tables: Path) -> Iterator[tuple[str, str]]:
+def _read(path: Path) -> list[tuple[str, str]]:
+    try:
+        with reading_from(path):
+            return list(_values(path.stem, pd.read_csv(path)))
+    except (ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataFileError(
+            f"{path}: not the numbers of such a table ({reason}); make it again"
+        ) from error
+
+
+def _values(table: str, frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     row: Any
-    for name in ACCURACIES:
-        for row in _rows(tables / f"{name}.csv"):
-            pair = dict.fromkeys((row.source, row.target))
-            key = f"{name}/{'-'.join(pair)}/{row.method}/{row.epoch}"
-            yield from _number(key, row, row.mean, scale=100, digits=1)
-    for row in _rows(tables / "reconstruction.csv"):
-        if (row.split, row.quantity, row.layer) == (HELD_OUT, "r2", WHOLE):
-            key = f"reconstruction/{row.zoo}/{row.variant}/r2"
-            yield from _number(key, row, row.mean, scale=1, digits=2)
-    for row in _rows(tables / "novelty.csv"):
-        zoo = row.zoo + ("" if row.coordinates == "none" else "-aligned")
-        key = f"novelty/{zoo}/{row.population}/{row.measure}"
-        yield from _number(key, row, row.value, scale=1, digits=3)
-
-
-def _rows(path: Path) -> Iterator[Any]:
-    if path.exists():
-        yield from pd.read_csv(path).itertuples()
+    for row in frame.itertuples():
+        if table == "novelty":
+            zoo = row.zoo + ("" if row.coordinates == "none" else "-aligned")
+            key = f"novelty/{zoo}/{row.population}/{row.measure}"
+            yield from _number(key, row, row.value, scale=1.0, digits=3)
+        elif table == "reconstruction":
+            if (row.split, row.quantity, row.layer) == (HELD_OUT, "r2", WHOLE):
+                key = f"reconstruction/{row.zoo}/{row.variant}/r2"
+                yield from _number(key, row, row.mean, scale=1.0, digits=2)
+        else:
+            pair = "-".join(dict.fromkeys((row.source, row.target)))
+            key = f"{table}/{pair}/{row.method}/{row.epoch}"
+            yield from _number(key, row, row.mean, scale=100.0, digits=1)
 
 
 def _number(

@@ -26,8 +26,10 @@ UNPREFIXED = tyro.conf.arg(name="")
 PLAIN = {"±": "+-", "≈": "~", "→": "->"}
 
 
-def run(main: Callable[..., Any]) -> None:
+def run(main: Callable[..., Any] | dict[str, Callable[..., Any]]) -> None:
     """Runs main with flags made from its signature, and reports bad input in one line.
+
+    Of several by name, the first word of the command line says which.
 
     Problems of the input (a missing or damaged file, an impossible value) and of the
     disk (full, read-only, failing) end with exit code 1 and one line; anything else is
@@ -44,7 +46,11 @@ def run(main: Callable[..., Any]) -> None:
     _print_anywhere()
     try:
         try:
-            tyro.cli(main, config=(tyro.conf.FlagConversionOff,))
+            config = (tyro.conf.FlagConversionOff,)
+            if isinstance(main, dict):
+                tyro.extras.subcommand_cli_from_dict(main, config=config)
+            else:
+                tyro.cli(main, config=config)
         finally:
             sys.stdout.flush()
     except (DataFileError, OutputError, SettingsError) as error:

@@ -18,6 +18,7 @@ from ..representation.latents import pool_points
 from ..settings.stages import Method
 from ..zoo.zoos import ZooData
 from .gan import Generator
+from .jump import Jumper
 from .samplers import draw
 
 Arrays = dict[str, np.ndarray]
@@ -28,7 +29,7 @@ def draw_networks(
     method: Method,
     models: Iterable[HyperRepresentation],
     *,
-    generators: Iterable[Generator] = (),
+    generators: Iterable[Generator | Jumper] = (),
     weight_threshold: float = np.inf,
     seeds: tuple[int | str, ...],
 ) -> Arrays:
@@ -40,14 +41,14 @@ def draw_networks(
         zoo: Where the pool comes from.
         method: Pool and sampler.
         models: In whose latent spaces is sampled; none: in weight space.
-        generators: For sampler gan, one per hyper-representation.
+        generators: For sampler gan, one per hyper-representation; for jump, any number.
         weight_threshold: As in pool_points().
         seeds: What the draws depend on, beside the seed of the hyper-representation.
 
     Returns:
         weights [samples, parameters], latents [samples, latent] where there are any,
-        and for each sample the seed of its hyper-representation and the model and epoch
-        that it was drawn from, -1 for none.
+        and for each sample the seed of its hyper-representation or jump, and the
+        model and epoch that it was drawn from, -1 for none.
     """
     spaces: list[HyperRepresentation | None] = [*models] or [None]
     drawn = [
@@ -69,13 +70,13 @@ def _draw(
     method: Method,
     model: HyperRepresentation | None,
     *,
-    generator: Generator | None,
+    generator: Generator | Jumper | None,
     weight_threshold: float,
     seeds: tuple[int | str, ...],
 ) -> Arrays:
     """Draws the samples of one hyper-representation, or those in weight space."""
     pool, points = pool_points(zoo, method, model, weight_threshold=weight_threshold)
-    seed = model.seed if model else -1
+    seed = model.seed if model else getattr(generator, "seed", -1)
     drawn = draw(
         method.sampler,
         points,

@@ -23,6 +23,7 @@ from typing import (
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ..files.own_parts import find_part, is_own, one_line
 from ..numbers.shapes import Float, Int
 from ..running.machine_code import import_umap
 from ..settings.limits import MOST, Count, Fraction, NotNegative, Units, problem_lines
@@ -45,7 +46,7 @@ class Drawn(NamedTuple):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A trained model that turns noise into points, such as gan.Generator."""
+    """A trained model that turns noise into points: gan.Generator."""
 
     noise: int
 
@@ -53,6 +54,25 @@ class Generator(Protocol):
         self, noise: Float[np.ndarray, "samples noise"]
     ) -> Float[np.ndarray, "samples dimensions"]:
         """Returns one point per row of standard normal noise."""
+        ...
+
+
+@runtime_checkable
+class Jumper(Protocol):
+    """A trained model that draws networks from initialisations: jump.Jumper."""
+
+    seed: int
+
+    def points(
+        self,
+        count: int,
+        *,
+        rank: float,
+        spread: float,
+        steps: int,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "count dimensions"]:
+        """Returns networks, one per row."""
         ...
 
 
@@ -73,12 +93,12 @@ def draw(
     count: int,
     rng: np.random.Generator,
     options: dict[str, Any],
-    generator: Generator | None = None,
+    generator: Any = None,
 ) -> Drawn:
     """Runs a sampler.
 
     Args:
-        name: Key of SAMPLERS.
+        name: Key of SAMPLERS, or FILE.py:NAME.
         points: The pool.
         count: Samples.
         rng: Source of all randomness.
@@ -86,12 +106,12 @@ def draw(
         generator: Trained model, for a sampler that needs one.
 
     Raises:
-        SettingsError: If the options are not those of the sampler, or do not fit the
-            pool.
+        SettingsError: If the options are not those of the sampler, do not fit the
+            pool, or what a user's sampler returns is not drawn from it.
     """
     if problems := list(option_problems(name, options)):
         raise SettingsError("; ".join(problems))
-    function = SAMPLERS[name]
+    function = find_sampler(name)
     types = get_type_hints(function, include_extras=True)
     given = {
         key: TypeAdapter(types.get(key, Any)).validate_python(value)
@@ -99,17 +119,78 @@ def draw(
     }
     if needs_generator(name):
         given["generator"] = generator
-    return function(points, count=count, rng=rng, **given)
+    drawn = function(points, count=count, rng=rng, **given)
+    if is_own(name):
+        _check_drawn(drawn, name, points)
+    return drawn
+
+
+def find_sampler(name: str) -> Sampler:
+    """Returns a sampler by its name in SAMPLERS, or of a user's file.
+
+    Raises:
+        SettingsError: If there is none of this name, or the user's is no sampler.
+    """
+    function: Sampler = find_part(name, SAMPLERS, where="samplers.py")
+    if is_own(name):
+        _check_own(function, name)
+    return function
+
+
+def _check_own(function: Any, name: str) -> None:
+    """Refuses what cannot be called as a sampler, or says nothing of its options."""
+    try:
+        inspect.signature(function).bind_partial((), count=1, rng=None)
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"{name}: is no sampler: it must be a function (points, *, count, rng) with"
+            " its options as further keywords"
+        ) from None
+    try:
+        types = get_type_hints(function, include_extras=True)
+        for key in {*_parameters(function)} - {"points", "count", "rng", "generator"}:
+            TypeAdapter(types.get(key, Any))
+    except Exception as error:
+        raise SettingsError(
+            f"{name}: the types of its options cannot be read ({one_line(error)})"
+        ) from error
+
+
+def _check_drawn(drawn: Any, name: str, points: np.ndarray) -> None:
+    """Refuses what a user's sampler must not return."""
+    if not isinstance(drawn, Drawn):
+        raise SettingsError(
+            f"{name}: must return Drawn(points, rows), not {type(drawn).__name__}"
+        )
+    new, rows = map(np.asarray, drawn)
+    size = points.shape[1]
+    if new.ndim != 2 or new.shape[1] != size or new.dtype != points.dtype:
+        raise SettingsError(
+            f"{name}: points must be {points.dtype} [samples, {size}], are"
+            f" {new.dtype} {list(new.shape)}"
+        )
+    if not len(new) or not np.isfinite(new).all():
+        raise SettingsError(f"{name}: points must be finite, and one at least")
+    known = rows.dtype.kind == "i" and rows.ndim in (1, 2) and len(rows) == len(new)
+    if not known or rows.min() < -1 or rows.max() >= len(points):
+        raise SettingsError(
+            f"{name}: rows must be integers -1 to {len(points) - 1} (the pool) for"
+            f" {len(new)} samples, are {rows.dtype} {list(rows.shape)}"
+        )
+
+
+def _parameters(function: Sampler) -> Iterable[str]:
+    return inspect.signature(function).parameters
 
 
 def needs_generator(name: str) -> bool:
     """Tells whether a sampler draws from a model that is trained beforehand."""
-    return "generator" in inspect.signature(SAMPLERS[name]).parameters
+    return "generator" in _parameters(find_sampler(name))
 
 
 def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
     """Yields what is wrong with the options of a sampler: names, types and ranges."""
-    function = SAMPLERS[name]
+    function = find_sampler(name)
     trained = {"generator": None} if needs_generator(name) else {}
     try:
         inspect.signature(function).bind((), count=1, rng=None, **trained, **options)
@@ -423,3 +504,30 @@ def gan(
     """Noise through a generator that train_gan.py has trained on the pool."""
     noise = rng.standard_normal((count, generator.noise)).astype(np.float32)
     return Drawn(generator.points(noise), np.full(count, -1))
+
+
+@sampler
+def jump(
+    points: Float[np.ndarray, "pool dimensions"],
+    *,
+    count: int,
+    rng: np.random.Generator,
+    generator: Jumper,
+    rank: Fraction = 0.9,
+    spread: NotNegative = 1.0,
+    steps: Count = 40,
+) -> Drawn:
+    """Fresh initialisations, each taken to a trained network (jump.py); no pool.
+
+    Args:
+        points: Of no account.
+        count: Samples.
+        rng: Source of all randomness.
+        generator: Trained by train_jump.py.
+        rank: Accuracy that is asked for: the share of training networks below it.
+        spread: Standard deviation of the noise that a flow starts from; less than the 1
+            of training gives more accurate networks that differ less.
+        steps: Of Euler's method.
+    """
+    drawn = generator.points(count, rank=rank, spread=spread, steps=steps, rng=rng)
+    return Drawn(drawn, np.full(count, -1))

@@ -30,6 +30,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Epoch = Annotated[int, Field(ge=0, le=MOST)]
 # names become parts of file names and wildcards
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$", max_length=80)]
+# an entry of a registry, or a part in a user's file: FILE.py:NAME or MODULE:NAME
+OWN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029:]+:[A-Za-z_][A-Za-z0-9_]*"
+OwnPart = Annotated[str, Field(pattern=rf"^{OWN}$", max_length=250)]
+Part = Annotated[
+    str, Field(pattern=rf"^([A-Za-z][A-Za-z0-9_.]*|{OWN})$", max_length=250)
+]
 # no control characters: it becomes a part of a command
 Text = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", max_length=250)

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .limits import MOST, Count, Epoch, Listed, Name, Names, Positive
+from .limits import (
+    MOST,
+    Count,
+    Epoch,
+    Listed,
+    Name,
+    Names,
+    OwnPart,
+    Positive,
+    Text,
+)
 from .stages import Strict
 
 
@@ -299,4 +309,46 @@ class Capacity(Section):
     figures: ClassVar = {"capacity": "capacity.Capacity"}
     zoos: Names = Field(
         (), description="Keys of zoos, among those of the audit; none: not made."
+    )
+
+
+# fonts that matplotlib brings
+FONTS = ("DejaVu Sans", "DejaVu Serif", "STIXGeneral")
+
+
+class Figures(Strict):
+    """How all figures look in print."""
+
+    column_width: Annotated[float, Field(ge=1, le=20)] = Field(
+        3.25, description="Width in inches of a figure with one panel."
+    )
+    text_width: Annotated[float, Field(ge=1, le=20)] = Field(
+        6.75, description="Width in inches of all other figures."
+    )
+    font: Annotated[Text, Field(min_length=1)] = Field(
+        FONTS[0],
+        description=f"Family of all text. {', '.join(FONTS)} come with matplotlib,"
+        " others must be installed.",
+    )
+    font_size: Annotated[float, Field(ge=4, le=20)] = Field(
+        8.0, description="Size of text in points; notes are a sixth smaller."
+    )
+
+    @model_validator(mode="after")
+    def _column_in_text(self) -> Figures:
+        if self.column_width > self.text_width:
+            raise ValueError(
+                f"column_width must not exceed text_width ({self.text_width:g}),"
+                f" got {self.column_width:g}"
+            )
+        return self
+
+
+class OwnResult(Strict):
+    """A table or figure of a user's class, made from what those of a section are."""
+
+    kind: Literal["table", "figure"] = Field(description="What it is.")
+    made_by: OwnPart = Field(description="Its class: FILE.py:NAME.")
+    section: Name = Field(
+        description="Section whose files and settings it gets, such as novelty."
     )

@@ -26,6 +26,7 @@ from .limits import (
     Listed,
     Name,
     NotNegative,
+    Part,
     Positive,
     Real,
     Seed,
@@ -52,7 +53,9 @@ class Strict(BaseModel):
 class Dataset(Strict):
     """Images and labels: where they come from and how they become 28 x 28."""
 
-    source: Name = Field(description="Loader: an entry of SOURCES in sources.py.")
+    source: Part = Field(
+        description="Loader: an entry of SOURCES in sources.py, or your FILE.py:NAME."
+    )
     path: Text = Field(
         "", description="File below data_dir, for sources that need one (npz)."
     )
@@ -131,7 +134,9 @@ class Zoo(Strict):
 
     dataset: Name = Field(description="Images they are trained on: a key of datasets.")
     architecture: Text = Field(
-        "cnn", description="Network: an entry of ARCHITECTURES in architectures.py."
+        "cnn",
+        description="Network: an entry of ARCHITECTURES in architectures.py, or your"
+        " FILE.py:NAME.",
     )
     models: Annotated[int, Field(ge=3, le=MOST)] = Field(
         description="Number of networks, at least one for each part of the split."
@@ -430,7 +435,9 @@ class HyperRep(Strict):
 class Method(Strict):
     """A way to come by a population of networks: a pool of models and a sampler."""
 
-    sampler: Name = Field(description="An entry of SAMPLERS in samplers.py.")
+    sampler: Part = Field(
+        description="An entry of SAMPLERS in samplers.py, or your FILE.py:NAME."
+    )
     hyper_rep: Text = Field(
         "",
         description="Variant whose latent space is sampled; empty: weight space.",
@@ -451,6 +458,9 @@ class Method(Strict):
         "val",
         description="Accuracy that ranks them; test is what the release used.",
     )
+    jump: Text = Field(
+        "", description="For sampler jump: an entry of jumps; its pool is their zoo."
+    )
     alignment: Literal["none", "weight_matching"] = Field(
         "none", description="Coordinates of the pool in weight space (hyper_rep empty)."
     )
@@ -467,8 +477,8 @@ class Method(Strict):
     )
     architecture: Text = Field(
         "",
-        description="Network that the samples become, an entry of ARCHITECTURES; empty:"
-        " the zoo's.",
+        description="Network that the samples become, an entry of ARCHITECTURES or your"
+        " FILE.py:NAME; empty: the zoo's.",
     )
     transplant: Literal["layers", "vector", "none"] = Field(
         "layers",
@@ -501,6 +511,68 @@ class Gan(Strict):
     )
     batch_size: Count = Field(64, description="Points per step.")
     epochs: Count = Field(100, description="Epochs, of 100 steps whatever the pool.")
+
+
+class Jump(Strict):
+    """The jump: flow matching from initial to trained networks (docs/beyond.md)."""
+
+    stations: Listed[tuple[Epoch, ...]] = Field(
+        (),
+        description="Epochs from one of which to the next it jumps, the first is 0;"
+        " none: from 0 to the last epoch of the zoo's window.",
+    )
+    networks: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        0, description="Networks of the train split it is trained on, 0: all."
+    )
+    part: Literal["first", "last"] = Field(
+        "first", description="Which of them, where not all are taken."
+    )
+    width: Units = Field(128, description="Size of a token; heads divide it.")
+    heads: Units = Field(4, description="Attention heads.")
+    blocks: Count = Field(4, description="Transformer blocks.")
+    feedforward: Units = Field(256, description="Hidden width of a block's MLP.")
+    block_activation: Literal["relu", "gelu"] = Field(
+        "gelu", description="Activation of a block's MLP."
+    )
+    dropout: Decay = Field(0.0, description="Dropout in attention and MLP.")
+    learning_rate: Positive = Field(0.002, description="Largest step size of AdamW.")
+    weight_decay: NotNegative = Field(0.01, description="Decay of weights.")
+    gradient_clip: Positive = Field(1.0, description="Largest norm of all gradients.")
+    warm_up: Fraction = Field(
+        0.05, description="Fraction of all steps in which the step size rises."
+    )
+    batch_size: Count = Field(64, description="Networks per step.")
+    averaging: Decay = Field(
+        0.995, description="Decay of the average of the weights that is kept."
+    )
+    epochs: Count = Field(45, description="Epochs, of 100 steps whatever the zoo.")
+    evaluate_every: Count = Field(
+        3,
+        description="Epochs between looks at held-out networks; the best one is kept.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic inside; auto: the faster one of this machine."
+    )
+    seeds: Listed[tuple[Seed, ...]] = Field(
+        (1, 2, 3), min_length=1, description="One jump is trained per seed."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Jump:
+        stations = self.stations
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if stations and (
+            len(stations) < 2 or stations[0] or stations != tuple(sorted(set(stations)))
+        ):
+            raise ValueError(
+                f"stations: must be 0 and later epochs, rising, got {list(stations)}"
+            )
+        return self
+
+    def stations_of(self, zoo: Zoo) -> tuple[int, ...]:
+        """Returns the epochs from one of which to the next it jumps in a zoo."""
+        return self.stations or (0, zoo.window[1])
 
 
 class Statistics(Strict):

@@ -295,7 +295,7 @@ def pair_distances(
 ) -> Float[np.ndarray, "models models"]:
     """L2 distances of all pairs of networks after matching; NaN on the diagonal."""
     distances = np.full((len(vectors), len(vectors)), np.nan)
-    for row in range(len(vectors) - 1):
+    for row in tqdm(range(len(vectors) - 1), desc="pairs", disable=None):
         rest = vectors[row + 1 :]
         found = matched_distances(matcher, np.tile(vectors[row], (len(rest), 1)), rest)
         distances[row, row + 1 :] = distances[row + 1 :, row] = found
@@ -346,7 +346,8 @@ def aligned_distances(
     distances = np.empty(bounds.shape)
     raw = raw_distances(vectors, others)
     few = min(refined, len(others))
-    for row, vector in enumerate(tqdm(torch.from_numpy(vectors), disable=None)):
+    networks = tqdm(torch.from_numpy(vectors), desc="distances", disable=None)
+    for row, vector in enumerate(networks):
         matched = matcher.match(vector.expand(len(heads), -1), heads)
         found = (matched[member] - targets).double().square().sum(1).sqrt().numpy()
         found = np.minimum(found, raw[row])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,9 +30,21 @@ def predictions(
         images: As many as wanted.
         activation: A key of ACTIVATIONS.
     """
+    scores = answers(architecture, weights, images, activation=activation)
+    return torch.cat([x.argmax(2).byte().cpu() for x in scores]).numpy()
+
+
+def answers(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Images,
+    *,
+    activation: str,
+) -> Iterator[Float[Tensor, "launch images classes"]]:
+    """Yields what class_scores() does, with a bar on terminals."""
     scores = class_scores(architecture, weights, images, activation=activation)
-    launches = tqdm(scores, total=-(-len(weights) // TorchEngine.groups), disable=None)
-    return torch.cat([x.argmax(2).byte().cpu() for x in launches]).numpy()
+    total = -(-len(weights) // TorchEngine.groups)
+    yield from tqdm(scores, total=total, desc="answers", disable=None)
 
 
 def error_overlap(

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from ..data.images import Images
-from ..engines.grouped import class_scores
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float, Int
+from .behaviour import answers
 
 ECE_BINS = 15
 METRICS = ("accuracy", "nll", "ece", "disagreement")
@@ -26,7 +27,7 @@ def member_probabilities(
     activation: str,
 ) -> Float[np.ndarray, "models images classes"]:
     """Returns the class probabilities that every network gives every image."""
-    scores = class_scores(architecture, weights, images, activation=activation)
+    scores = answers(architecture, weights, images, activation=activation)
     return np.concatenate([part.softmax(dim=2).cpu().numpy() for part in scores])
 
 
@@ -74,7 +75,8 @@ def score_ensembles(
     """
     scores = {name: np.full((len(members), len(sizes)), np.nan) for name in METRICS}
     differing = pairwise_disagreement(probabilities)
-    for row, order in enumerate(members):
+    drawn = tqdm(members, desc="ensembles", disable=None)
+    for row, order in enumerate(drawn):
         votes = np.zeros(probabilities.shape[1:])
         for column, size in enumerate(sizes):
             done = sizes[column - 1] if column else 0

@@ -184,7 +184,8 @@ def _about(
 
 
 def _code(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _plain(attributes[key]) for key in ("git_commit", "versions")}
+    keys = ("git_commit", "versions", "own_parts")
+    return {key: _plain(attributes[key]) for key in keys if key in attributes}
 
 
 def _plain(value: Any) -> Any:

@@ -95,8 +95,8 @@ class ZooData:
 
     Attributes:
         name: Of the zoo.
-        weights: All models at the epochs of the zoo's window.
-        epochs: Of weights.
+        weights: All models at some epochs.
+        epochs: Of weights; those of the zoo's window if no others were asked for.
         accuracy: By image split, at the same epochs.
         seed: Per model.
         split: Per model: train, val or test of the hyper-representation, or diverged.
@@ -119,8 +119,12 @@ class ZooData:
         return [self.settings.recipe_of(int(seed)) for seed in self.seed]
 
 
-def read_zoo(path: Path) -> ZooData:
-    """Reads the window of zoos/{zoo}.h5 or of an aligned zoo.
+def read_zoo(path: Path, *, epochs: Sequence[int] = ()) -> ZooData:
+    """Reads zoos/{zoo}.h5 or an aligned zoo.
+
+    Args:
+        path: Of the file.
+        epochs: Wanted, increasing; none: those of the zoo's window.
 
     Raises:
         DataFileError: If the file is missing, damaged or holds something else.
@@ -131,7 +135,7 @@ def read_zoo(path: Path) -> ZooData:
     )
     settings = Zoo(**json.loads(attributes["settings"]))
     first, last = settings.window
-    epochs = range(first, last + 1)
+    epochs = list(epochs or range(first, last + 1))
     with opened(path, kind="zoo") as file:
         columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
         weights = file["weights"][:, columns]
@@ -156,6 +160,16 @@ def read_zoo(path: Path) -> ZooData:
         architecture=architecture,
         settings=settings,
     )
+
+
+def read_settings(path: Path) -> Zoo:
+    """Reads the settings of zoos/{zoo}.h5 or of an aligned zoo.
+
+    Raises:
+        DataFileError: If the file is missing, damaged or holds something else.
+    """
+    with opened(path, kind="zoo") as file:
+        return Zoo(**json.loads(file.attrs["settings"]))
 
 
 def epoch_columns(

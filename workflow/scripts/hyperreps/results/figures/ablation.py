@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from ..ablation import OfAblations
 from ..accuracies import display_name
-from ..drawing import LIGHT_GREY, PALETTES, WIDE, Drawing, percent, unique
+from ..drawing import LIGHT_GREY, PALETTES, Drawing, percent, unique
 
 # quantities of each row of panels, and how they are drawn
 BLUE, ORANGE, GREEN = PALETTES["S_"][0], PALETTES["B_"][0], PALETTES[""][0]
@@ -60,7 +60,7 @@ class Ablation(OfAblations, Drawing):
         rows = [(zoo, measure) for zoo in zoos for measure in LINES]
         # zoos have the same variants
         shown = list(panels_of(data[data["zoo"] == zoos[0]]))
-        figure = Figure(figsize=(WIDE, 1.6 * len(rows) + 1.2))
+        figure = self.new_figure(1.6 * len(rows) + 1.2)
         lines = figure.subplots(
             len(rows),
             len(shown),
@@ -83,7 +83,7 @@ class Ablation(OfAblations, Drawing):
             Line2D([], [], color=colour, marker=".", label=name)
             for name, colour in names.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        self.legend(figure, *handles, ncols=3)
         return figure
 
 
@@ -94,7 +94,7 @@ def panels_of(data: pd.DataFrame) -> Iterator[Panel]:
     last. Values are spaced evenly.
     """
     variants = data.drop_duplicates("variant").set_index("variant")
-    changed = variants["changed"].str.split().map(set)
+    changed = variants["changed"].astype(object).fillna("").str.split().map(set)
     rest = variants.index.tolist()
     for title, keys in AXES.items():
         chosen = variants[[not keys_of - keys for keys_of in changed]]

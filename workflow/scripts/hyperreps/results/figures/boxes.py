@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,18 +18,17 @@ from ..drawing import (
     PALETTES,
     QUANTILES,
     Drawing,
-    legend,
     line,
     method_colours,
     method_family,
     open_markers,
-    panels,
     percent,
     shown_name,
 )
 
 # of a population
 KEYS = ["source", "target", "method", "epoch"]
+ABOUT = ["reference", "trivial"]
 
 
 class Boxes(OfAccuracies, Drawing):
@@ -41,29 +40,29 @@ class Boxes(OfAccuracies, Drawing):
         """Returns the networks that are shown: those at the epochs of the table."""
         return self.networks[self.networks["epoch"].isin(self.sources.epochs)]
 
-    def colours(self, shown: pd.DataFrame) -> dict[str, str]:
+    def colours(self, methods: Iterable[str]) -> dict[str, str]:
         """Returns the colour of each method."""
-        return method_colours(shown["method"])
+        return method_colours(methods)
 
     def frame(self) -> pd.DataFrame:
         """Returns accuracies, their quantiles and what is published."""
         numbers = _distribution_numbers(self.shown(), self.published)
-        columns = [*KEYS, "statistic", "sample", "accuracy"]
+        columns = [*KEYS, *ABOUT, "statistic", "sample", "accuracy"]
         return pd.DataFrame(numbers, columns=columns)
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a panel per pair of zoos and a row per method and epoch."""
         # methods first
-        shown = self.shown().sort_values("reference", kind="stable")
-        names = shown.drop_duplicates(["method", "epoch"])
+        names = data.sort_values("reference", kind="stable")
+        names = names.drop_duplicates(["method", "epoch"])
         rows = list(zip(names["method"], names["epoch"], strict=True))
         labels = [
             shown_name(row.method, row.epoch, trivial=row.trivial)
             for row in names.itertuples()
         ]
-        references = shown.loc[shown["reference"], "method"].nunique()
-        colours = self.colours(self.shown())
-        figure, drawn = panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
+        references = names["reference"].sum()
+        colours = self.colours(data["method"].unique())
+        figure, drawn = self.panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
         key: Any
         for axes, part in drawn:
             for key, numbers in part.groupby(["method", "epoch"], sort=False):
@@ -74,13 +73,13 @@ class Boxes(OfAccuracies, Drawing):
             axes.set_yticks(range(len(rows)), labels)
             axes.set_ylim(len(rows) - 0.5, -0.5)
             axes.set_xlim(0, min(1, 1.08 * part["accuracy"].max()))
-            percent(axes.xaxis)
+            percent(axes.xaxis, bins=5)
             axes.grid(axis="y", visible=False)
             axes.set_xlabel(self.label)
         known = data["statistic"].drop_duplicates()
         known = known[known.str.startswith("published")]
         ranges = "quartiles and median; whiskers 5 to 95 %"
-        legend(
+        self.legend(
             figure,
             line("network", marker=".", linestyle=""),
             Patch(facecolor="#d9d9d9", edgecolor=GREY, label=ranges),
@@ -115,12 +114,11 @@ class Architectures(Boxes):
 class Samplers(Boxes):
     """Accuracy per sampler and reference, and of B_T as it trains."""
 
-    def colours(self, shown: pd.DataFrame) -> dict[str, str]:
+    def colours(self, methods: Iterable[str]) -> dict[str, str]:
         """Returns the family's first colour for all that have none of their own.
 
         There are more samplers than colours; they are told apart by their rows.
         """
-        methods = shown["method"].unique()
         family = {m: PALETTES[method_family(m)][0] for m in methods}
         return family | method_colours(set(methods) & HAVE_THEIR_OWN)
 
@@ -128,20 +126,21 @@ class Samplers(Boxes):
 def _distribution_numbers(
     frame: pd.DataFrame, known: pd.DataFrame
 ) -> Iterator[tuple[Any, ...]]:
-    """Yields all plotted numbers: KEYS, statistic, sample, accuracy.
+    """Yields all plotted numbers: KEYS, ABOUT, statistic, sample, accuracy.
 
     The sample is -1 for what belongs to the whole population.
     """
     paper = known.set_index(KEYS)[["statistic", "value"]].T.to_dict("list")
     cell: Any
-    for (*cell, compared), members in frame.groupby([*KEYS, "published"], sort=False):
+    groups = frame.groupby([*KEYS, *ABOUT, "published"], sort=False)
+    for (*cell, compared), members in groups:
         for sample, accuracy in zip(
             members["sample"], members["accuracy"], strict=True
         ):
             yield *cell, "sample", sample, accuracy
         for name, share in QUANTILES.items():
             yield *cell, name, -1, members["accuracy"].quantile(share)
-        source, target, _, epoch = cell
+        source, target, _, epoch, *_ = cell
         if (source, target, compared, epoch) in paper:
             statistic, value = paper[source, target, compared, epoch]
             yield *cell, f"published_{statistic}", -1, value
@@ -181,7 +180,7 @@ def _box(axes: Axes, rows: pd.DataFrame, *, position: int, colour: str) -> None:
     )
     for value in numbers[numbers.index.str.startswith("published")]:
         open_markers(axes, [value], [position], colour)
-    look: dict[str, Any] = {"va": "center", "fontsize": 7, "color": "#6b6b6b"}
+    look: dict[str, Any] = {"va": "center", "fontsize": "small", "color": "#6b6b6b"}
     axes.annotate(
         f"n = {len(samples)}",
         (1, position),

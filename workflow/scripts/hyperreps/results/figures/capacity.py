@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name
-from ..drawing import GREY, WIDE, Drawing, legend, line
+from ..drawing import GREY, Drawing, line
 
 # measure of novelty_summary(), its axis, and the value of held-out networks if known
 SHOWN = {
@@ -43,7 +43,7 @@ class Capacity(OfAudits, Drawing):
         """Draws a row of panels per zoo, a line per form and length of training."""
         zoos = list(data.groupby(PANEL, sort=False))
         lines = 2 * len(zoos)
-        figure = Figure(figsize=(WIDE, 2.1 * lines + 0.45))
+        figure = self.new_figure(2.1 * lines + 0.45)
         axes = figure.subplots(lines, 2)
         lengths = np.sort(data["epochs"].dropna().unique())
         # from light to dark: longer training
@@ -62,7 +62,7 @@ class Capacity(OfAudits, Drawing):
             for panel in rows[2:]:
                 panel.set_xlabel("size of the latent")
         forms = [form for form in FORMS if form in set(data["form"])]
-        legend(
+        self.legend(
             figure,
             *(line(f"{n:.0f} epochs", color=colour) for n, colour in colours.items()),
             *(line(form, marker=FORMS[form][0], ls=FORMS[form][1]) for form in forms),
@@ -76,7 +76,7 @@ def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, Any]) -> 
     for value in data[data["population"] == "held_out"]["value"].dropna():
         axes.axhline(value, color=GREY, linestyle=":", linewidth=0.9)
     lines = data.dropna(subset="latent").sort_values("latent")
-    for (form, length), rows in lines.groupby(["form", "epochs"]):
+    for (form, length), rows in lines.groupby(["form", "epochs"], dropna=False):
         marker, style = FORMS.get(form, ("D", ":"))
         value = rows["value"]
         spread = np.stack([value - rows["ci_low"], rows["ci_high"] - value])
@@ -89,5 +89,5 @@ def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, Any]) -> 
         )
     axes.set_xscale("log")
     ticks = sorted(data["latent"].dropna().unique())
-    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], size=7)
+    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], size="small")
     axes.xaxis.set_minor_locator(NullLocator())

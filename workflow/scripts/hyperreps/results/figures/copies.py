@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ...files.storage import opened
 from ...numbers.seeds import numpy_generator
 from ..audits import PANEL, OfAudits, panel_name
-from ..drawing import WIDE, Drawing, shown_name
+from ..drawing import Drawing, shown_name
 
 # entries of the weight vector that are shown
 ENTRIES = 96
@@ -40,13 +40,12 @@ class Copies(OfAudits, Drawing):
         blocks = max(part["population"].nunique() for _, part in pairs)
         columns = min(2, len(pairs))
         lines = -(-len(pairs) // columns)
-        figure = Figure(figsize=(WIDE, lines * (0.5 + 0.55 * blocks)))
+        figure = self.new_figure(lines * (0.5 + 0.55 * blocks))
         grids = figure.subfigures(lines, columns, squeeze=False).ravel()
         key: Any
         for place, (key, part) in zip(grids, pairs, strict=False):
-            place.suptitle(
-                panel_name(*key), x=0.02, ha="left", fontweight="bold", size=9
-            )
+            look = {"fontweight": "bold", "fontsize": "medium"}
+            place.suptitle(panel_name(*key), x=0.02, ha="left", **look)
             top = float(part["weight"].abs().quantile(0.98))
             groups = list(part.groupby("population", sort=False))
             all_axes = place.subplots(blocks, 1, squeeze=False).ravel()
@@ -64,9 +63,8 @@ class Copies(OfAudits, Drawing):
                 for edge in range(2, len(image), 2):
                     axes.axhline(edge - 0.5, color="white", linewidth=2.5)
                 axes.set_ylim(5.5, -0.5)
-                axes.set_title(
-                    shown_name(str(name)), fontweight="normal", pad=2, size=7
-                )
+                look = {"fontweight": "normal", "fontsize": "small"}
+                axes.set_title(shown_name(str(name)), pad=2, **look)
             for axes in all_axes:
                 axes.set_axis_off()
         return figure

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -19,11 +20,9 @@ from ..accuracies import TRIVIAL, OfAccuracies
 from ..drawing import (
     GREY,
     Drawing,
-    legend,
     line,
     method_colours,
     open_markers,
-    panels,
     percent,
     shown_name,
 )
@@ -39,10 +38,8 @@ class Finetuning(OfAccuracies, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a panel per pair of zoos, a line and a band per method."""
-        known = self.networks[~self.networks["reference"]]
-        compared = known.drop_duplicates("method").set_index("method")["published"]
-        colours = method_colours(list(compared.index))
-        figure, drawn = panels(data, height=2.5)
+        colours = method_colours(data["method"])
+        figure, drawn = self.panels(data, height=2.5)
         for axes, part in drawn:
             curves = dict(tuple(part.groupby("method", sort=False)))
             for method, curve in curves.items():
@@ -51,16 +48,17 @@ class Finetuning(OfAccuracies, Drawing):
                 axes.fill_between(curve["epoch"], *band, alpha=0.25, lw=0, **look)
                 style = "--" if curve["trivial"].iloc[0] else "-"
                 axes.plot(curve["epoch"], curve["mean"], style, **look)
-            # one marker for all methods that are compared with the same one
-            for method in compared[list(curves)].drop_duplicates().index:
-                numbers = curves[method]["epoch"], curves[method]["published_mean"]
-                open_markers(axes, *numbers, colours[method])
+            # one marker for all methods that are compared with the same number
+            paper = part.drop_duplicates(["epoch", "published_mean"])
+            for method, known in paper.groupby("method", sort=False):
+                numbers = known["epoch"], known["published_mean"]
+                open_markers(axes, *numbers, colours[str(method)])
             _epoch_axis(axes, self.sources.epochs, last=int(part["epoch"].max()))
             _label_lines(axes, [c.iloc[-1] for c in curves.values()], colours)
         interval = f"{self.level} interval of the mean"
         trivial = [line(f"{TRIVIAL} no hyper-representation", ls="--")]
         known = data["published_mean"].notna().any()
-        legend(
+        self.legend(
             figure,
             line("mean"),
             *(trivial if data["trivial"].any() else []),
@@ -105,13 +103,14 @@ def _label_lines(
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     heights = np.array([(end["mean"] - low) / (high - low) for end in ends])
-    # 11 pt for a line of text, as a fraction of the panel's height
-    gap = 11 / 72 * axes.figure.dpi / axes.get_window_extent().height
+    # a line of text, as a fraction of the panel's height
+    text = 1.4 * rcParams["font.size"] / 72 * axes.figure.dpi
+    gap = text / axes.get_window_extent().height
     for end, place in zip(ends, spread(heights, gap=gap), strict=True):
         colour = colours[end["method"]]
         arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6}
         axes.annotate(
-            shown_name(end["method"], trivial=end["trivial"]),
+            shown_name(end["method"], trivial=bool(end["trivial"])),
             (end["epoch"], end["mean"]),
             xytext=(1.06, place),
             textcoords="axes fraction",

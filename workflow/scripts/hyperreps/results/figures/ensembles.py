@@ -14,18 +14,18 @@ from ..drawing import (
     GREY,
     LIGHT_GREY,
     Drawing,
-    legend,
     line,
     method_colours,
     percent,
     shown_name,
     unique,
-    zoo_rows,
 )
 from ..experiments import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"
+# ratio of two sizes that are both labelled
+CLOSEST = 1.45
 METRIC_NAMES = {
     "accuracy": "test accuracy",
     "nll": "NLL (nats)",
@@ -48,7 +48,7 @@ class OverSize(OfEnsembles, Drawing):
         columns, methods = unique(data[self.key]), unique(data["method"])
         colours = method_colours([m for m in methods if m != BEST_OF_ZOO])
         colours[BEST_OF_ZOO] = LIGHT_GREY
-        figure, zoos = zoo_rows(data, len(columns), height=1.75)
+        figure, zoos = self.zoo_rows(data, len(columns), height=1.75)
         for zoo, row, of_zoo in zoos:
             for axes, value in zip(row, columns, strict=True):
                 part = of_zoo[of_zoo[self.key] == value]
@@ -64,12 +64,12 @@ class OverSize(OfEnsembles, Drawing):
                 by_epoch = self.key == "epoch"
                 if by_epoch or axes is row[0]:
                     title = f"{zoo}, epoch {value}" if by_epoch else zoo
-                    axes.set_title(title, fontsize=8)
+                    axes.set_title(title)
                 if not by_epoch or axes is row[0]:
                     axes.set_ylabel(METRIC_NAMES[metric])
         for axes in row:
             axes.set_xlabel("networks per ensemble")
-        legend(
+        self.legend(
             figure,
             *(line(shown_name(method), color=colours[method]) for method in methods),
             Patch(color=GREY, alpha=0.2, label=f"{self.level} of ensembles"),
@@ -81,13 +81,22 @@ class OverSize(OfEnsembles, Drawing):
 def _set_axes(axes: Axes, sizes: list[int], metric: str) -> None:
     axes.set_xscale("log")
     axes.set_xlim(1, max(*sizes, 2))
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
+    axes.xaxis.set_major_locator(FixedLocator(_apart(sizes)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     if metric == "nll":
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     else:
         percent(axes.yaxis, bins=5)
+
+
+def _apart(sizes: list[int]) -> list[int]:
+    """Returns the sizes whose labels do not touch on a logarithmic axis."""
+    shown: list[int] = []
+    for size in sizes:
+        if not shown or size >= CLOSEST * shown[-1]:
+            shown.append(size)
+    return shown
 
 
 class Ensembles(OverSize):

@@ -13,12 +13,9 @@ from ..accuracies import display_name
 from ..drawing import (
     GREY,
     LIGHT_GREY,
-    WIDE,
     Drawing,
-    legend,
     line,
     method_colours,
-    panels,
     percent,
     shown_name,
 )
@@ -52,8 +49,8 @@ class Judgement(Judged, Drawing):
             for k, name in enumerate(names)
         }
         zoos = wide.index.to_frame(index=False)
-        shape: dict[str, Any] = {"narrow": WIDE, "legend": (0.9, 1.6)}
-        figure, drawn = panels(
+        shape: dict[str, Any] = {"wide": True, "legend": (0.9, 1.6)}
+        figure, drawn = self.panels(
             zoos, ["zoo"], height=3.4, title=lambda zoo: display_name(zoo, zoo), **shape
         )
         for axes, part in drawn:
@@ -73,7 +70,7 @@ class Judgement(Judged, Drawing):
         known_lines = (
             [line("reconstructions", ls=":")] if self.sources.reconstructions else []
         )
-        legend(figure, *curves, *known_lines, *points, ncols=3)
+        self.legend(figure, *curves, *known_lines, *points, ncols=3)
         return figure
 
     def _draw_lines(self, axes: Axes, known: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ from ...files.storage import opened, read_arrays
 from ...numbers.seeds import derived_seed
 from ...numbers.shapes import Float
 from ...running.machine_code import import_umap
-from ..drawing import Drawing, zoo_rows
+from ..drawing import Drawing
 from ..experiments import OfStage
 
 
@@ -33,7 +33,7 @@ class Latents(OfStage, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the four panels of each zoo."""
-        figure, zoos = zoo_rows(data, 4, height=1.75)
+        figure, zoos = self.zoo_rows(data, 4, height=1.75)
         colours = {"accuracy": "viridis", "epoch": "cividis"}
         maps = [(name, key) for name in ("PCA", "UMAP") for key in colours]
         for zoo, line, part in zoos:
@@ -41,7 +41,7 @@ class Latents(OfStage, Drawing):
                 rows = part[part["map"] == name]
                 shown = {"c": rows[key], "cmap": colours[key]}
                 points = axes.scatter(rows["x"], rows["y"], s=3, linewidths=0, **shown)
-                axes.set_title(f"{name}, {key}", fontsize=8)
+                axes.set_title(f"{name}, {key}")
                 axes.set(xticks=[], yticks=[], box_aspect=1)
                 bar = figure.colorbar(
                     points,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +13,9 @@ from matplotlib.ticker import PercentFormatter
 from ..audits import PANEL, OfAudits, panel_name, scale_of
 from ..drawing import (
     GREY,
-    WIDE,
     Drawing,
-    legend,
     line,
     method_colours,
-    panels,
     shown_name,
 )
 
@@ -43,17 +39,6 @@ class Look(NamedTuple):
 class Novelty(OfAudits, Drawing):
     """Accuracy of every network against its distance to the training networks."""
 
-    @cached_property
-    def looks(self) -> dict[str, Look]:
-        """Gives each method a colour, each reference a grey and a marker."""
-        first = self.networks.groupby("population", sort=False)["reference"].first()
-        methods, others = (list(first.index[first == known]) for known in (False, True))
-        looks = {m: Look(c, "o", False) for m, c in method_colours(methods).items()}
-        greys = np.linspace(0.25, 0.72, max(len(others), 1))
-        for k, (name, grey) in enumerate(zip(others, greys, strict=False)):
-            looks[name] = Look(str(grey), MARKERS[1 + k % (len(MARKERS) - 1)], True)
-        return looks
-
     def frame(self) -> pd.DataFrame:
         """Returns distances and limits, in the unit of each panel."""
         parts = []
@@ -72,12 +57,13 @@ class Novelty(OfAudits, Drawing):
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a point per network, and the limits."""
         # as wide as the legend, even for a panel that is alone
-        shape: dict[str, Any] = {"narrow": WIDE, "legend": (0.8, 0.8), "pad": 10}
-        figure, drawn = panels(data, PANEL, height=3.0, title=panel_name, **shape)
+        shape: dict[str, Any] = {"wide": True, "legend": (0.8, 0.8), "pad": 10}
+        looks = looks_of(data)
+        figure, drawn = self.panels(data, PANEL, height=3.0, title=panel_name, **shape)
         for axes, shown in drawn:
             # references below, so that no method hides behind them
             for name, rows in reversed(list(shown.groupby("population", sort=False))):
-                look = self.looks[str(name)]
+                look = looks[str(name)]
                 axes.scatter(
                     *(rows["distance"], rows["accuracy"]),
                     s=13,
@@ -100,9 +86,22 @@ class Novelty(OfAudits, Drawing):
                 xlabel="distance to training / distance between runs",
                 ylabel="test accuracy",
             )
-        names = ((shown_name(name), look.marks) for name, look in self.looks.items())
-        legend(figure, *(line(name, ls="", **marks) for name, marks in names), ncols=4)
+        names = ((shown_name(name), look.marks) for name, look in looks.items())
+        self.legend(
+            figure, *(line(name, ls="", **marks) for name, marks in names), ncols=4
+        )
         return figure
+
+
+def looks_of(data: pd.DataFrame) -> dict[str, Look]:
+    """Gives each method a colour, each reference a grey and a marker."""
+    first = data.groupby("population", sort=False)["reference"].first()
+    methods, others = (list(first.index[first == known]) for known in (False, True))
+    looks = {m: Look(c, "o", False) for m, c in method_colours(methods).items()}
+    greys = np.linspace(0.25, 0.72, max(len(others), 1))
+    for k, (name, grey) in enumerate(zip(others, greys, strict=False)):
+        looks[name] = Look(str(grey), MARKERS[1 + k % (len(MARKERS) - 1)], True)
+    return looks
 
 
 def _limit(axes: Axes, position: float, text: str) -> None:
@@ -114,6 +113,6 @@ def _limit(axes: Axes, position: float, text: str) -> None:
         xytext=(2, 1),
         textcoords="offset points",
         color=GREY,
-        fontsize=7,
+        fontsize="small",
         annotation_clip=False,
     )

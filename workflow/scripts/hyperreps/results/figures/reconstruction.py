@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from ..drawing import GREY, PALETTES, Drawing, legend, line, percent, unique, zoo_rows
+from ..drawing import GREY, PALETTES, Drawing, line, percent, unique
 from ..experiments import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
@@ -39,7 +39,7 @@ class Reconstruction(OfReconstructions, Drawing):
         """Draws the three panels of each zoo."""
         variants = [name for name in unique(data["variant"]) if name != ORIGINAL]
         colours = {ORIGINAL: GREY, **dict(zip(variants, cycle(PALETTE), strict=False))}
-        figure, zoos = zoo_rows(data, 3, height=2.0)
+        figure, zoos = self.zoo_rows(data, 3, height=2.0)
         for zoo, row, part in zoos:
             by_quantity = dict(tuple(part.groupby("quantity", sort=False)))
             row[0].set_title(zoo)
@@ -48,7 +48,7 @@ class Reconstruction(OfReconstructions, Drawing):
             _layer_violins(row[2], by_quantity["density"], colours)
         shown = {name: f"reconstructed, {name}" for name in variants}
         shown[ORIGINAL] = "held-out networks"
-        legend(
+        self.legend(
             figure,
             *(Patch(color=c, alpha=0.7, label=shown[n]) for n, c in colours.items()),
             line(f"{self.level} interval", color="black", lw=1),

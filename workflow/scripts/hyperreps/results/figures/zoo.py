@@ -17,10 +17,8 @@ from ..drawing import (
     PUBLISHED,
     QUANTILES,
     Drawing,
-    legend,
     line,
     method_colours,
-    panels,
     percent,
     shown_name,
 )
@@ -35,7 +33,7 @@ class Zoo(OfAccuracies, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a panel per zoo: median and ranges over its models."""
-        figure, drawn = panels(data, height=2.2)
+        figure, drawn = self.panels(data, height=2.2)
         colour = method_colours([BASELINE])[BASELINE]
         fill = PALETTES["S_"][0]
         for axes, part in drawn:
@@ -62,7 +60,7 @@ class Zoo(OfAccuracies, Drawing):
             axes.annotate(number, (0.98, 0.05), color=GREY, **corner)
         known = data["published_mean"].notna().any()
         name = f"published {shown_name(BASELINE)}, mean ± std"
-        legend(
+        self.legend(
             figure,
             line("median", color=fill),
             Patch(facecolor=fill, alpha=0.5, label="quartiles"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -176,7 +177,7 @@ def text_table(summary: pd.DataFrame) -> str:
         padded = shown.apply(lambda texts: texts.str.ljust(texts.str.len().max()))
         text = padded.to_string(index=False, justify="left")
         blocks.append(f"{heading}\n{text}")
-    words = read_words(WORDS)
+    words = read_words(Path(__file__).with_name(WORDS))
     notes = words["text"] + (words["r2_text"] if "r2_held_out" in summary else "")
     return "\n\n".join([*blocks, notes.strip()])
 

@@ -1,0 +1,283 @@
+"""Training of a jump on the networks of a zoo, from station to station."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.utils import clip_grad_norm_
+
+from ..networks.architectures import Architecture
+from ..numbers.randomness import torch_seeded
+from ..numbers.seeds import derived_seed
+from ..numbers.shapes import Float
+from ..representation.losses import require_finite
+from ..running.devices import fastest_precision
+from ..settings.stages import Jump, SettingsError
+from ..symmetry.permutations import permutation_index, random_permutations
+from .jump import Jumper, leg_statistics
+
+STEPS_PER_EPOCH = 100
+# of the flow's time at which the loss of held-out networks is measured
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+# times in training: the sigmoid of normal numbers with this deviation, so that the
+# middle of the flow, where there is most to learn, comes most often (Esser et al. 2024)
+TIME_SPREAD = 1.2
+
+
+class JumpTraining:
+    """The training of a jump, resumable after every epoch.
+
+    Attributes:
+        epoch: Epochs done, of STEPS_PER_EPOCH steps.
+        curve: One dict per epoch: loss, that of held-out networks, core_seconds.
+    """
+
+    def __init__(
+        self,
+        weights: Float[Tensor, "models stations parameters"],
+        accuracy: Float[Tensor, "models stations"],
+        held_out: Float[Tensor, "held_out stations parameters"],
+        held_out_accuracy: Float[Tensor, "held_out stations"],
+        architecture: Architecture,
+        *,
+        settings: Jump,
+        initialization: str,
+        zoo: str,
+        seed: int,
+    ) -> None:
+        """Prepares the training on the device of weights.
+
+        Args:
+            weights: Networks at the stations of the settings.
+            accuracy: Theirs, on validation images.
+            held_out: Other networks, for the loss that says when to stop.
+            held_out_accuracy: Theirs.
+            architecture: Of all networks.
+            settings: Shape of the model and its training.
+            initialization: How networks of the zoo start.
+            zoo: Name of the zoo.
+            seed: Of the training.
+
+        Raises:
+            SettingsError: If there are too few networks.
+        """
+        if len(weights) < 2 or not len(held_out):
+            raise SettingsError(
+                "jump: need at least 2 networks to train on and 1 held out, got"
+                f" {len(weights)} and {len(held_out)}; use a larger zoo"
+            )
+        self.weights, self.held_out = weights, held_out
+        self.device = weights.device
+        self.ranks = accuracy_ranks(accuracy, among=accuracy)
+        self.held_out_ranks = accuracy_ranks(held_out_accuracy, among=accuracy)
+        if settings.precision == "auto":
+            precision = fastest_precision(self.device)
+            settings = settings.model_copy(update={"precision": precision})
+        self.settings, self.seed, self.epoch = settings, seed, 0
+        self.batch = min(settings.batch_size, len(weights))
+        statistics = leg_statistics(weights, architecture)
+        with torch_seeded("jump", zoo, seed, device=self.device):
+            self.model = Jumper(
+                architecture,
+                settings,
+                statistics,
+                initialization=initialization,
+                zoo=zoo,
+                seed=seed,
+            )
+        self.model.to(self.device)
+        network = self.model.velocity
+        self.names, masters = zip(*network.named_parameters(), strict=True)
+        self.masters: list[Tensor] = list(masters)
+        kind = getattr(torch, settings.precision)
+        # what is computed with; the masters are stepped
+        self.working = [m.detach().to(kind).requires_grad_() for m in self.masters]
+        self.average = [m.detach().clone() for m in self.masters]
+        self.best = [m.detach().clone() for m in self.masters]
+        self.least = math.inf
+        self.optimizer = torch.optim.AdamW(
+            self.masters,
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        total = settings.epochs * STEPS_PER_EPOCH
+        rise = max(1, round(settings.warm_up * total))
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda step: min(
+                (step + 1) / rise,
+                (1 + math.cos(math.pi * min(1, max(0, step - rise) / (total - rise))))
+                / 2,
+            ),
+        )
+        self.curve: list[dict[str, float]] = []
+
+    @property
+    def result(self) -> Jumper:
+        """The averaged model where held-out networks had the smallest loss."""
+        with torch.no_grad():
+            for parameter, kept in zip(self.masters, self.best, strict=True):
+                parameter.copy_(kept)
+        return self.model
+
+    def run_epoch(self) -> dict[str, float]:
+        """Trains for one epoch and returns its losses.
+
+        Raises:
+            DivergedError: If the loss or a weight is not finite.
+        """
+        begun = time.process_time()
+        self.epoch += 1
+        seed = derived_seed("jump steps", self.model.zoo, self.seed, self.epoch)
+        rng = torch.Generator(self.device).manual_seed(seed)
+        total = torch.zeros((), device=self.device)
+        for _ in range(STEPS_PER_EPOCH):
+            total += self._step(rng)
+        loss = float(total) / STEPS_PER_EPOCH
+        require_finite(
+            [loss],
+            self.model,
+            about=f"jump, epoch {self.epoch}",
+            remedy="lower jump.learning_rate",
+        )
+        entry = {
+            "epoch": self.epoch,
+            "loss": loss,
+            "core_seconds": time.process_time() - begun,
+        }
+        last = self.epoch == self.settings.epochs
+        if last or self.epoch % self.settings.evaluate_every == 0:
+            entry["loss_held_out"] = found = self.held_out_loss()
+            if found < self.least:
+                self.least = found
+                self.best = [value.clone() for value in self.average]
+        self.curve.append(entry)
+        return {k: v for k, v in entry.items() if k.startswith("loss")}
+
+    def _step(self, rng: torch.Generator) -> Tensor:
+        batch, device = self.batch, self.device
+        legs = self.weights.shape[1] - 1
+
+        def draw(below: int) -> Tensor:
+            return torch.randint(below, (batch,), generator=rng, device=device)
+
+        rows, leg = draw(len(self.weights)), draw(legs)
+        architecture = self.model.architecture
+        order = permutation_index(
+            architecture, random_permutations(architecture, batch, rng=rng)
+        )
+        start, end = (self.weights[rows, leg + k].gather(1, order) for k in (0, 1))
+        times = torch.randn(batch, generator=rng, device=device)
+        noise = torch.randn(start.shape, generator=rng, device=device)
+        loss = self._loss(
+            start,
+            end,
+            leg,
+            rank=self.ranks[rows, leg + 1],
+            time=(TIME_SPREAD * times).sigmoid(),
+            noise=noise,
+            weights=self.working,
+        )
+        gradients = torch.autograd.grad(loss, self.working)
+        for master, gradient in zip(self.masters, gradients, strict=True):
+            master.grad = gradient.to(master.dtype)
+        clip_grad_norm_(self.masters, self.settings.gradient_clip)
+        self.optimizer.step()
+        self.scheduler.step()
+        with torch.no_grad():
+            torch._foreach_copy_(self.working, self.masters)
+            # an average over all steps so far, until these are many
+            done = len(self.curve) * STEPS_PER_EPOCH
+            share = max(1 - self.settings.averaging, 1 / (1 + done))
+            torch._foreach_lerp_(self.average, self.masters, share)
+        return loss.detach()
+
+    def _loss(
+        self,
+        start: Tensor,
+        end: Tensor,
+        leg: Tensor,
+        *,
+        rank: Tensor,
+        time: Tensor,
+        noise: Tensor,
+        weights: list[Tensor],
+    ) -> Tensor:
+        """Returns the mean squared error of the velocity: flow matching's loss."""
+        model = self.model
+        move = (end - start - model.move_mean[leg]) / model.move_std[leg]
+        state = (1 - time[:, None]) * noise + time[:, None] * move
+        views = model.views(state, start, leg).to(weights[0].dtype)
+        velocity = functional_call(
+            model.velocity,
+            dict(zip(self.names, weights, strict=True)),
+            (views, time, rank, leg),
+        )
+        return (velocity.float() - (move - noise)).square().mean()
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Returns the loss of the averaged model on held-out networks; fixed noise."""
+        rng = torch.Generator(self.device).manual_seed(derived_seed("held out"))
+        low = [value.to(self.working[0].dtype) for value in self.average]
+        losses = []
+        for number in range(self.held_out.shape[1] - 1):
+            start, end = self.held_out[:, number], self.held_out[:, number + 1]
+            leg = torch.full((len(start),), number, device=self.device)
+            for moment in TIMES:
+                noise = torch.randn(start.shape, generator=rng, device=self.device)
+                losses.append(
+                    self._loss(
+                        start,
+                        end,
+                        leg,
+                        rank=self.held_out_ranks[:, number + 1],
+                        time=torch.full((len(start),), moment, device=self.device),
+                        noise=noise,
+                        weights=low,
+                    )
+                )
+        return float(torch.stack(losses).mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that load_state_dict needs to go on as if never stopped."""
+        return {
+            "epoch": self.epoch,
+            "masters": [master.detach() for master in self.masters],
+            "average": self.average,
+            "best": self.best,
+            "least": self.least,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "curve": self.curve,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a state of the same training."""
+        self.epoch, self.least = state["epoch"], state["least"]
+        self.curve = state["curve"]
+        with torch.no_grad():
+            for name in ("masters", "average", "best"):
+                for mine, saved in zip(getattr(self, name), state[name], strict=True):
+                    mine.copy_(saved)
+            torch._foreach_copy_(self.working, self.masters)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+
+
+def accuracy_ranks(
+    accuracy: Float[Tensor, "models stations"],
+    *,
+    among: Float[Tensor, "others stations"],
+) -> Float[Tensor, "models stations"]:
+    """Returns the share of other networks that are less accurate, by station."""
+    ordered = among.T.contiguous().sort(dim=1).values
+    places = torch.searchsorted(ordered, accuracy.T.contiguous())
+    return places.T / len(among)
