@@ -41,15 +41,15 @@ class Judgement(Judged, Drawing):
         )
         first = data.groupby("population", sort=False)["reference"].first()
         on_curves = {name for c in CURVES for name in getattr(self.sources, c)}
-        names = [n for n in first.index if n in SHOWN or not first[n]]
-        names = [n for n in names if n not in on_curves]
-        colours = method_colours(names)
+        methods = [n for n in first.index if not (first[n] or n in on_curves)]
+        names = [n for n in SHOWN if n in first.index] + methods
+        colours = dict.fromkeys(SHOWN, "black") | method_colours(methods)
         looks = {
             name: {"color": colours[name], "marker": MARKERS[k % len(MARKERS)]}
             for k, name in enumerate(names)
         }
         zoos = wide.index.to_frame(index=False)
-        shape: dict[str, Any] = {"wide": True, "legend": (0.9, 1.3)}
+        shape: dict[str, Any] = {"wide": True, "legend": (0.9, 1.6)}
         figure, drawn = self.panels(
             zoos, ["zoo"], height=3.4, title=lambda zoo: display_name(zoo, zoo), **shape
         )
@@ -70,7 +70,7 @@ class Judgement(Judged, Drawing):
         known_lines = (
             [line("reconstructions", ls=":")] if self.sources.reconstructions else []
         )
-        self.legend(figure, *curves, *known_lines, *points, ncols=4)
+        self.legend(figure, *curves, *known_lines, *points, ncols=3)
         return figure
 
     def _draw_lines(self, axes: Axes, known: pd.DataFrame) -> None:
