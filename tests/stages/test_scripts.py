@@ -33,7 +33,7 @@ def test_help(script, tmp_path):
 
 
 def test_the_stages_run_without_snakemake(images, tmp_path):
-    """Zoo in two shards, merged, aligned, represented; samples, finetuned; GAN, jump."""
+    """Zoo in shards, merged, aligned, represented; samples, finetuned; GAN, jump."""
     zoo = RECIPE.replace("--recipe", "--settings.recipe")
     rep = "--settings.width 8 --settings.heads 2 --settings.blocks 1"
     rep += " --settings.feedforward 8 --settings.latent 3 --settings.epochs 2"
