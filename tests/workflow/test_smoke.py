@@ -45,7 +45,7 @@ GENERATED = ("S_KDE30", "S_KDE30_released", "B_KDE30", "B_KDE30_released")
 TRIVIAL = ("B_F30", "noise_top30", "soup16_top30")
 FINETUNED = (*GENERATED, *TRIVIAL)
 REFERENCES = ("mean_top30", "reconstruction")
-COMPARED = ("S_U", "S_Neigh", "S_GAN30", "S_KDE_worst30", "B_F")
+COMPARED = ("S_U", "S_Neigh", "S_GAN30", "jump", "S_KDE_worst30", "B_F")
 # with the architecture that they become and its number of parameters
 TRANSPLANTED = {
     "R_res_skip": ("cnn_res_skip", 2562),
@@ -213,7 +213,7 @@ def test_the_other_tables_hold_their_methods(finished: Project) -> None:
     apart = {"B_F", "noise_top30", "soup16_top30"}
     assert {row["method"] for row in samplers if row["reference"] == "True"} == apart
     compete = {row["method"] for row in samplers} - apart
-    assert compete == {"B_T", "S_KDE30", *COMPARED[:4]}
+    assert compete == {"B_T", "S_KDE30", *COMPARED[:5]}
     assert {row["epoch"] for row in samplers if row["method"] == "B_T"} == {"0", "2"}
     others = rows_of(finished.results / "tables" / "architectures.csv")
     assert [(row["epoch"], row["method"]) for row in others] == [
