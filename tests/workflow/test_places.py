@@ -287,7 +287,7 @@ def test_a_module_plans_the_whole_smoke_run(sources: Project, tmp_path: Path) ->
     (run.root / "Snakefile").write_text(text, encoding="utf-8")
     done = run.snakemake("-n", "-p", "--cores", "1", **BARE)
     assert done.code == 0, done.output
-    assert sum(job_counts(done.output).values()) == 63
+    assert sum(job_counts(done.output).values()) == 67
     assert str(sources.root / "workflow" / "scripts" / "make_table.py") in done.output
 
 
@@ -327,7 +327,7 @@ def test_another_working_directory_plans_the_same_jobs(
 ) -> None:
     done = sources.smoke("-n", "--directory", str(tmp_path / "elsewhere"))
     assert done.code == 0, done.output
-    assert sum(job_counts(done.output).values()) == 63
+    assert sum(job_counts(done.output).values()) == 67
 
 
 def test_the_papers_run_from_another_folder(sources: Project, tmp_path: Path) -> None:

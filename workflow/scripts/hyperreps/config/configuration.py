@@ -246,6 +246,8 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 yield from unknown(f"{key}.jump", method.jump, settings.jumps, "jumps")
             elif needs_generator(method.sampler) and not method.hyper_rep:
                 yield f"{key}.hyper_rep: sampler {method.sampler} needs a latent space"
+        if method.jump and method.sampler != "jump":
+            yield f"{key}.jump: is for sampler jump only; leave it out"
         if method.architecture:
             yield from _network_problems(f"{key}.architecture", method.architecture)
         if method.hyper_rep:
