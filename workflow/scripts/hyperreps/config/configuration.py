@@ -272,18 +272,12 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
 
 def _station_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each zoo without the weights that a jump goes between."""
-    used = [
-        (zoo, method)
-        for part in settings.comparisons.values()
-        for zoo, _ in part.pairs
-        for method in part.methods + part.references
-    ]
-    used += product(settings.novelty.zoos, settings.novelty.methods)
-    for name, method in dict.fromkeys(used):
-        zoo, jump = (
-            settings.zoos.get(name),
-            getattr(settings.methods.get(method), "jump", ""),
-        )
+    # imported late: needs imports this module
+    from .needs import samples
+
+    for name, method in samples(settings):
+        zoo, known = settings.zoos.get(name), settings.methods.get(method)
+        jump = known.jump if known else ""
         if zoo is None or jump not in settings.jumps:
             continue
         stations = settings.jump_of(jump).stations_of(zoo)
