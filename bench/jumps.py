@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.networks.architectures import build
-from hyperreps.sampling.jump import load
+from hyperreps.sampling.jump import Jumper, load
 from hyperreps.sampling.samplers import draw
 from hyperreps.symmetry.matching import Matcher, aligned_distances
 from hyperreps.zoo.behaviour import disagreement, predictions
@@ -36,6 +36,9 @@ NOISE = (0.3, 0.5, 0.7, 0.85, 1.0)  # in units of the layers' standard deviation
 MEMBERS = (2, 4, 8, 16)
 TOP = 0.3
 SPREADS = (1.0, 0.5, 0.2)
+
+# networks, in units of the layers, and their answers
+Sample = tuple[torch.Tensor, np.ndarray]
 
 
 def layer_deviations(weights: np.ndarray) -> np.ndarray:
@@ -90,7 +93,7 @@ def law(
     images = read_images(dataset).on(place)["test"]
     labels = images.labels.cpu().numpy()
     lines: list[dict[str, object]] = []
-    known: dict[tuple[str, float], tuple[torch.Tensor, np.ndarray]] = {}
+    drawn: dict[tuple[str, float], Sample] = {}
     for path in jumps:
         model = load(path, device=place)
         settings = model.settings
@@ -98,9 +101,7 @@ def law(
         weights = torch.from_numpy(data.weights[:, -1]).to(place)
         train, held_out = (np.flatnonzero(data.split == s) for s in ("train", "test"))
         std = torch.from_numpy(layer_deviations(weights[train].cpu().numpy())).to(place)
-        if settings.networks:
-            first = settings.part == "first"
-            train = train[: settings.networks] if first else train[-settings.networks :]
+        train = train[settings.learned]
 
         def answers(rows: torch.Tensor, zoo: ZooData = data) -> np.ndarray:
             activation = zoo.settings.recipe.activation
@@ -109,27 +110,15 @@ def law(
         corpus, known_answers = weights[train] / std, answers(weights[held_out][:count])
         unit = torch.cdist(weights[held_out] / std, corpus).min(1).values.mean()
         start = model.fresh(count, seeds=("law",))
-        curve = pd.read_csv(path.with_suffix(".csv"))
+        about = description(path, model, networks=len(train))
         for spread in SPREADS:
             rng = torch.Generator().manual_seed(7)
             rows = model.jump(start, rank=0.9, spread=spread, steps=40, rng=rng)
             given, rows = answers(rows), rows / std
             right = (given == labels).mean(1)
-            line = {
-                "jump": path.stem,
-                "zoo": model.zoo,
-                "networks": len(train),
-                "part": settings.part,
-                "width": settings.width,
-                "blocks": settings.blocks,
-                "batch": settings.batch_size,
-                "epochs": settings.epochs,
-                "stations": " ".join(map(str, settings.stations)),
+            line = about | {
                 "spread": spread,
                 "samples": count,
-                "loss": curve["loss"].iloc[-1],
-                "loss_held_out": curve["loss_held_out"].iloc[-1],
-                "least_held_out": curve["loss_held_out"].min(),
                 "accuracy": right.mean(),
                 "std": right.std(),
                 "zoo_accuracy": (known_answers == labels).mean(),
@@ -139,20 +128,47 @@ def law(
                 "disagreement": apart(given[:40], given[:40]),
                 "zoo_disagreement": apart(known_answers[:40], known_answers[:40]),
             }
-            known[path.stem, spread] = rows, given
-            twin = known.get((path.stem.replace("last", "first"), spread))
+            drawn[path.stem, spread] = rows, given
+            twin = drawn.get((path.stem.replace("last", "first"), spread))
             if twin and path.stem.endswith("last"):
-                far = torch.cdist(rows, twin[0])
-                same = far.diagonal().mean()
-                others = (far.sum() - far.diagonal().sum()) / (count * (count - 1))
-                line["pair_distance"] = float(same / others)
-                differ = disagreement(given[:100], twin[1][:100])
-                line["pair_disagreement"] = differ.diagonal().mean() / apart(
-                    given[:100], twin[1][:100]
-                )
+                line |= agreement(drawn[path.stem, spread], twin)
             lines.append(line)
             print(line, flush=True)
             pd.DataFrame(lines).to_csv(output, index=False)
+
+
+def description(path: Path, model: Jumper, *, networks: int) -> dict[str, object]:
+    """Returns what a jump is, and its losses."""
+    settings, curve = model.settings, pd.read_csv(path.with_suffix(".csv"))
+    held_out = curve["loss_held_out"]
+    return {
+        "jump": path.stem,
+        "zoo": model.zoo,
+        "networks": networks,
+        "part": settings.part,
+        "width": settings.width,
+        "blocks": settings.blocks,
+        "batch": settings.batch_size,
+        "epochs": settings.epochs,
+        "stations": " ".join(map(str, settings.stations)),
+        "loss": curve["loss"].iloc[-1],
+        "loss_held_out": held_out.iloc[-1],
+        "least_held_out": held_out.min(),
+    }
+
+
+def agreement(one: Sample, other: Sample) -> dict[str, float]:
+    """Returns how far samples of the same start and noise are apart.
+
+    As shares of what samples of different ones are: 0 for the same networks, 1 where
+    start and noise say nothing.
+    """
+    far, differ = torch.cdist(one[0], other[0]), disagreement(one[1], other[1])
+    others = ~torch.eye(len(far), dtype=torch.bool, device=far.device)
+    return {
+        "pair_distance": float(far.diagonal().mean() / far[others].mean()),
+        "pair_disagreement": float(differ.diagonal().mean()) / apart(one[1], other[1]),
+    }
 
 
 def apart(some: np.ndarray, others: np.ndarray) -> float:

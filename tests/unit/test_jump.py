@@ -172,6 +172,10 @@ def test_several_jumps_in_a_row_reach_the_last_station():
         start, rank=0.5, spread=0.5, steps=2, rng=torch.Generator().manual_seed(0)
     )
     np.testing.assert_allclose((end - start).mean(), 3, atol=0.05)
+    alone = found.result.jump(
+        start[:1], rank=0.5, spread=0.5, steps=2, rng=torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(alone, end[:1])
 
 
 def test_the_average_with_the_smallest_held_out_loss_is_kept():
@@ -200,6 +204,14 @@ def test_a_file_gives_the_same_jump_back(finished, tmp_path):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(DataFileError, match=r"jump\.safetensors: damaged"):
         load(path, device=torch.device("cpu"))
+
+
+def test_halves_are_disjoint_parts_of_the_train_split():
+    train = list(range(10))
+    first, last = (
+        train[Jump(networks=5, part=part).learned] for part in ("first", "last")
+    )
+    assert (first, last, train[Jump().learned]) == (train[:5], train[5:], train)
 
 
 @pytest.mark.parametrize("stations", [(0,), (1, 2), (0, 2, 1), (0, 0)])

@@ -42,14 +42,10 @@ def main(
     stations = settings.stations_of(read_settings(zoo))
     settings = settings.model_copy(update={"stations": stations})
     data = read_zoo(zoo, epochs=stations)
-    split = {name: np.flatnonzero(data.split == name) for name in ("train", "val")}
-    rows = split["train"]
-    if settings.networks:
-        first = settings.part == "first"
-        rows = rows[: settings.networks] if first else rows[-settings.networks :]
-    chosen = {"train": rows, "val": split["val"]}
-    weights = {name: data.weights[rows] for name, rows in chosen.items()}
-    accuracy = {name: data.accuracy["val"][rows] for name, rows in chosen.items()}
+    rows = {name: np.flatnonzero(data.split == name) for name in ("train", "val")}
+    rows["train"] = rows["train"][settings.learned]
+    weights = {name: data.weights[own] for name, own in rows.items()}
+    accuracy = {name: data.accuracy["val"][own] for name, own in rows.items()}
     logging.info("%d networks, %d held out", *map(len, weights.values()))
 
     def there(array: np.ndarray) -> torch.Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -233,25 +234,27 @@ class Jumper(nn.Module):
             rank: Accuracy that is asked for, as the share of training networks below.
             spread: Standard deviation of the noise that each flow starts from.
             steps: Of each leg.
-            rng: Of that noise, on the CPU: the same one whatever the batch.
+            rng: Of that noise, on the CPU: that of a network does not depend on the
+                batch, nor on how many are taken after it.
             batch: Networks at a time.
         """
-        noise = torch.randn(
-            len(self.start_mean), *start.shape, generator=rng, dtype=start.dtype
-        )
-        done = [
-            self._jump(part, seeds, rank=rank, spread=spread, steps=steps)
-            for part, seeds in zip(
-                start.split(batch), noise.split(batch, dim=1), strict=True
-            )
-        ]
-        return torch.cat(done)
+        models, parameters = start.shape
+        noise = torch.randn(models, len(self.start_mean), parameters, generator=rng)
+        parts = zip(start.split(batch), noise.split(batch), strict=True)
+        move = partial(self._jump, rank=rank, spread=spread, steps=steps)
+        return torch.cat([move(*part) for part in parts])
 
     def _jump(
-        self, weights: Tensor, noise: Tensor, *, rank: float, spread: float, steps: int
-    ) -> Tensor:
+        self,
+        weights: Float[Tensor, "models parameters"],
+        noise: Float[Tensor, "models legs parameters"],
+        *,
+        rank: float,
+        spread: float,
+        steps: int,
+    ) -> Float[Tensor, "models parameters"]:
         ranks = torch.full((len(weights),), rank, device=weights.device)
-        for number, begin in enumerate(noise):
+        for number, begin in enumerate(noise.unbind(1)):
             leg = torch.full((len(weights),), number, device=weights.device)
             state = spread * begin.to(weights.device)
             for k in range(steps):

@@ -76,7 +76,8 @@ def _draw(
 ) -> Arrays:
     """Draws the samples of one hyper-representation, or those in weight space."""
     pool, points = pool_points(zoo, method, model, weight_threshold=weight_threshold)
-    seed = model.seed if model else getattr(generator, "seed", -1)
+    source = generator if isinstance(generator, Jumper) else model
+    seed = source.seed if source else -1
     drawn = draw(
         method.sampler,
         points,

@@ -570,6 +570,14 @@ class Jump(Strict):
             )
         return self
 
+    @property
+    def learned(self) -> slice:
+        """Which networks of the train split it is trained on, in their order."""
+        if not self.networks:
+            return slice(None)
+        first = self.part == "first"
+        return slice(self.networks) if first else slice(-self.networks, None)
+
     def stations_of(self, zoo: Zoo) -> tuple[int, ...]:
         """Returns the epochs from one of which to the next it jumps in a zoo."""
         return self.stations or (0, zoo.window[1])
