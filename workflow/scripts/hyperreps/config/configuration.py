@@ -145,6 +145,19 @@ class Settings(Strict):
             if isinstance(part, WithinZoos | Transfer)
         }
 
+    @property
+    def sampled(self) -> list[tuple[str, str]]:
+        """Zoo and method of all samples that tables, figures and the audit show."""
+        used = [
+            (source, method)
+            for table in self.comparisons.values()
+            for source, _ in table.pairs
+            for method in table.methods + table.references
+        ]
+        for part in (self.ensembles, self.novelty):
+            used += [(zoo, method) for zoo in part.zoos for method in part.methods]
+        return list(dict.fromkeys(used))
+
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
 
@@ -272,10 +285,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
 
 def _station_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each zoo without the weights that a jump goes between."""
-    # imported late: needs imports this module
-    from .needs import samples
-
-    for name, method in samples(settings):
+    for name, method in settings.sampled:
         zoo, known = settings.zoos.get(name), settings.methods.get(method)
         jump = known.jump if known else ""
         if zoo is None or jump not in settings.jumps:

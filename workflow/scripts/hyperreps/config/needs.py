@@ -74,15 +74,7 @@ def finetuned_networks(settings: Settings) -> list[tuple[str, str, str]]:
 
 def samples(settings: Settings) -> list[OfZoo]:
     """Returns zoo and method of all samples."""
-    used = [
-        (source, method)
-        for table in settings.comparisons.values()
-        for source, _ in table.pairs
-        for method in table.methods + table.references
-    ]
-    for part in (settings.ensembles, settings.novelty):
-        used += [(zoo, method) for zoo in part.zoos for method in part.methods]
-    return list(dict.fromkeys(used))
+    return settings.sampled
 
 
 def generators(settings: Settings) -> list[OfZoo]:
