@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 from scipy.spatial import Delaunay
 from scipy.stats import kstest
 from sklearn.covariance import LedoitWolf, shrunk_covariance
@@ -19,7 +20,7 @@ from hyperreps.settings.stages import SettingsError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)
-    from umap import umap_
+    from umap import layouts, umap_
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -285,6 +286,17 @@ class TestNeighbours:
         first = drawn.points[:, 0]
         assert (np.minimum(abs(first), abs(first - 30)) < 5).mean() > 0.95
         assert 20 < (first > 15).sum() < 80
+
+    def test_machine_code_is_kept_of_all_that_is_compiled(self):
+        """umap asks for a part; the rest takes ten seconds in every process."""
+        sample("neighbours")
+        compiled = {
+            name: function.stats.cache_path
+            for name, function in (vars(umap_) | vars(layouts)).items()
+            if isinstance(function, Dispatcher) and function.signatures
+        }
+        assert {"smooth_knn_dist", "init_transform"} <= compiled.keys()
+        assert all(compiled.values()), compiled
 
     def test_cube_is_around_the_whole_embedding(self, places):
         sample("neighbours", points=self.CLUSTERS, count=2000, region="cube")

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def import_umap() -> type:
     numba would end in an error where it can keep none.
     """
     import numba
+    from numba.core.dispatcher import Dispatcher
 
     package = importlib.util.find_spec("umap")
     assert package is not None
@@ -65,4 +67,10 @@ def import_umap() -> type:
         # says that tensorflow is not there for a part that is not used
         warnings.simplefilter("ignore", ImportWarning)
         from umap import UMAP
+    # umap asks numba to keep some functions only: 11 s in every process for the others
+    for name, module in sys.modules.items():
+        if name.startswith("umap."):
+            for function in vars(module).values():
+                if isinstance(function, Dispatcher):
+                    function.enable_caching()
     return UMAP
