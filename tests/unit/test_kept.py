@@ -18,8 +18,17 @@ from PIL import Image
 import keep_results
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
+from hyperreps.results import history
 from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
-from hyperreps.results.kept import ABOUT, INPUTS, Kept, different, read_like, runs
+from hyperreps.results.kept import (
+    ABOUT,
+    INPUTS,
+    Kept,
+    different,
+    read_like,
+    runs,
+    write_texts,
+)
 from hyperreps.results.result import Sources
 from hyperreps.results.tables.accuracies import Accuracies
 from hyperreps.results.tables.published import Numbers, Published, verdict
@@ -59,8 +68,11 @@ def test_all_that_is_kept_is_small_and_names_no_machine() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Kept:
-    shutil.copytree(REFERENCE, tmp_path / "reference")
-    return Kept(tmp_path / "reference" / RUN)
+    """One of the runs alone, with a page and a history of its own."""
+    folder = tmp_path / "reference"
+    shutil.copytree(REFERENCE / RUN, folder / RUN)
+    write_texts(folder, history.texts(runs(folder)))
+    return Kept(folder / RUN)
 
 
 def edited(kept: Kept, name: str, old: str, new: str) -> None:
