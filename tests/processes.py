@@ -83,6 +83,7 @@ def _program(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     output, errors = (os.open(file, os.O_WRONLY | os.O_CREAT) for file in files)
     os.dup2(output, 1)
     os.dup2(output if together else errors, 2)

@@ -46,7 +46,7 @@ GENERATED = {"results", "logs", "benchmarks", "data"}
 # from the user's or the test run's environment, they would change what is tested
 UNWANTED = {
     *("PYTHONPATH", "HYPERREPS_DATA", "SNAKEMAKE_PROFILE", "MPLBACKEND"),
-    "OMP_NUM_THREADS",
+    *("OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE"),
 }
 PATIENCE = 500  # seconds to wait on a busy machine
 TRACEBACK = "Traceback (most recent call last)"
