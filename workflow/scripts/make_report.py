@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hyperreps.config.config_files import read_config
+from hyperreps.files.storage import write_text
 from hyperreps.results.keeping import Run
-from hyperreps.results.kept import write_text
 from hyperreps.results.report import page
 from hyperreps.running.commands import run
 from hyperreps.running.devices import this_machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperreps.results.kept import write_text
+from hyperreps.files.storage import write_text
 from hyperreps.results.values import latex_values
 from hyperreps.running.commands import check_output, run
 

@@ -137,6 +137,18 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def read_text(path: Path) -> str:
+    """Reads a text."""
+    with reading_from(path):
+        return path.read_text(encoding="utf-8")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole or not at all, as replacing() does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes a CSV file whose columns are the keys of the last row."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:

@@ -67,7 +67,7 @@ class OfAudits(Result):
         return novelty_summary(self.networks, statistics=self.sources.statistics)
 
 
-def panel_name(zoo: str, coordinates: str) -> str:
+def panel_name(zoo: str, coordinates: str = "none") -> str:
     """Returns the heading of a panel: "MNIST" or "MNIST, aligned"."""
     aligned = "" if coordinates == "none" else ", aligned"
     return display_name(zoo, zoo) + aligned

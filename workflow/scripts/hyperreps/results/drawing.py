@@ -21,7 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..files.storage import DataFileError, reading_from, replacing
+from ..files.storage import DataFileError, read_text, replacing, write_text
 from ..settings.sections import FONTS, Figures
 from ..settings.stages import SettingsError
 from .accuracies import BASELINE, TRIVIAL, display_name
@@ -99,32 +99,25 @@ class Drawing(Result):
             DataFileError: If the given numbers are not those of this figure.
         """
         given = self.sources.numbers
+        known = given != Path()
         with matplotlib.style.context(style(self.sources.figures)):
-            if given == Path():
-                numbers = self.frame().to_csv(index=False)
+            numbers = read_text(given) if known else self.frame().to_csv(index=False)
+            try:
                 figure = self.draw(read_numbers(numbers))
-            else:
-                with reading_from(given):
-                    numbers = given.read_text(encoding="utf-8")
-                figure = self._redrawn(numbers)
+            except (KeyError, ValueError) as error:
+                if not known:
+                    raise
+                reason = " ".join(str(error).split())
+                raise DataFileError(
+                    f"{given}: not the numbers of this figure ({reason}); give the CSV"
+                    " that this version wrote beside it"
+                ) from error
             # without a date, files differ only where the figures do
             metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
             for suffix, about in metadata.items():
                 with replacing(output.with_suffix(suffix)) as temporary:
                     figure.savefig(temporary, format=suffix[1:], metadata=about)
-        with replacing(output.with_suffix(".csv")) as temporary:
-            temporary.write_text(numbers, encoding="utf-8")
-
-    def _redrawn(self, numbers: str) -> Figure:
-        """Draws the text of a CSV that was given."""
-        try:
-            return self.draw(read_numbers(numbers))
-        except (KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise DataFileError(
-                f"{self.sources.numbers}: not the numbers of this figure ({reason});"
-                " give the CSV that this version wrote beside it"
-            ) from error
+        write_text(output.with_suffix(".csv"), numbers)
 
     def new_figure(self, height: float, *, width: float | None = None) -> Figure:
         """Returns an empty figure.

@@ -29,13 +29,15 @@ from ..files.storage import (
     add_array,
     dataset_names,
     opened,
+    read_text,
     reading_from,
     replacing,
     sealed,
+    write_text,
 )
 from ..representation.curves import read_curves
 from .experiments import HELD_OUT
-from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made, read_text, write_text
+from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made
 from .result import find
 
 # arrays that no table reads

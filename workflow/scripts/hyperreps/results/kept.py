@@ -22,7 +22,7 @@ import pandas as pd
 import tyro
 import yaml
 
-from ..files.storage import DataFileError, reading_from, replacing
+from ..files.storage import DataFileError, read_text, reading_from, write_text
 from ..running.commands import UNPREFIXED
 from .layout import Table
 from .result import Result, Sources, find
@@ -290,15 +290,3 @@ def different(kept: pd.DataFrame, again: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"line {row + 2} ({about}): {name} is {old[row]}, made again {new[row]}"
             )
-
-
-def read_text(path: Path) -> str:
-    """Reads a text."""
-    with reading_from(path):
-        return path.read_text(encoding="utf-8")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ import inspect
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 from pandas.io.formats.style import Styler
 
-from ..files.storage import replacing
+from ..files.storage import write_text
 from .accuracies import TRIVIAL, display_name
 from .result import Result
 
@@ -188,8 +188,7 @@ class Table(Result):
             ".csv": frame.to_csv(index=False),
         }
         for suffix, text in texts.items():
-            with replacing(output.with_suffix(suffix)) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(output.with_suffix(suffix), text)
         return self.text(frame)
 
 
@@ -197,14 +196,52 @@ class Table(Result):
 Row = tuple[str, str, dict[str, str]]
 
 
+class Column(NamedTuple):
+    """One column of a table of measures; what it means is in the table's words.
+
+    Attributes:
+        heading: Above the numbers; no character that LaTeX treats apart.
+        measure: What it shows.
+        form: Format of the value and of both ends of its interval; with % in percent.
+        interval: Whether the interval is shown.
+    """
+
+    heading: str
+    measure: str
+    form: str = ".2f"
+    interval: bool = True
+
+    def text(self, row: Any | None, layout: Layout) -> str:
+        """Returns the text of a measure; a dash where there is none."""
+        if row is None:
+            return NOT_KNOWN
+        if not self.interval:
+            return shown(row.value, self.form)
+        return with_interval(row.value, row, self.form, layout)
+
+
 class LongTable(Table):
-    """A table with a row for each of many names, which LaTeX may break over pages."""
+    """A table with a row for each of many names, which LaTeX may break over pages.
+
+    Attributes:
+        columns: Of measures, for tables that have some.
+    """
 
     levels: ClassVar = ("zoo", "name")
+    columns: ClassVar[tuple[Column, ...]] = ()
 
     @abstractmethod
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
         """Yields the rows."""
+
+    def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
+        """Returns the texts of the columns of measures.
+
+        Args:
+            numbers: By measure: value, ci_low and ci_high.
+            layout: Of the table.
+        """
+        return {c.heading: c.text(numbers.get(c.measure), layout) for c in self.columns}
 
     def cells(self, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         """Returns the cells of the rows; none is marked as the best."""
@@ -271,13 +308,25 @@ def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
     return frame["zoo"].map(lambda zoo: layout.heading(display_name(zoo, zoo)))
 
 
-def with_interval(row: Any, layout: Layout, *, scale: float, digits: int) -> str:
-    """Returns "0.91 [0.85, 0.94]", or the number alone where it has no interval."""
-    number = f"{scale * row.mean:.{digits}f}"
-    if math.isnan(row.ci_low):
-        return number
-    ends = f"[{scale * row.ci_low:.{digits}f}, {scale * row.ci_high:.{digits}f}]"
-    return f"{number} {layout.interval(ends)}"
+def shown(value: float, form: str) -> str:
+    """Returns a number as format() does, percent without its sign; a dash for none."""
+    known = math.isfinite(value)
+    return format(value, form).removesuffix("%") if known else NOT_KNOWN
+
+
+def with_interval(value: float, row: Any, form: str, layout: Layout) -> str:
+    """Returns "0.91 [0.85, 0.94]", or the number alone where it has no interval.
+
+    Args:
+        value: The number.
+        row: With the ends of its interval, ci_low and ci_high.
+        form: Format of all three; with % in percent.
+        layout: Of the table.
+    """
+    if not math.isfinite(value) or math.isnan(row.ci_low):
+        return shown(value, form)
+    ends = ", ".join(shown(end, form) for end in (row.ci_low, row.ci_high))
+    return f"{shown(value, form)} {layout.interval(f'[{ends}]')}"
 
 
 @cache

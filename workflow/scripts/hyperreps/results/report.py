@@ -15,11 +15,10 @@ import pandas as pd
 from docutils.core import publish_parts
 
 from ..audit.significance import DIFFERENT, POWER, detectable_by
-from ..files.storage import DataFileError, reading_from
+from ..files.storage import DataFileError, read_text, reading_from
 from .accuracies import BASELINE, display_name
 from .experiments import HELD_OUT, WHOLE
 from .keeping import Run, known_of, read_jobs
-from .kept import read_text
 from .layout import HTML, NOT_KNOWN, PAGES
 from .tables.novelty import derives
 from .tables.published import ABOUT, PRINTED, outside

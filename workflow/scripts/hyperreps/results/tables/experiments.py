@@ -15,7 +15,7 @@ from ..experiments import (
     OfProbes,
     OfReconstructions,
 )
-from ..layout import Layout, Table, with_interval, zoo_headings
+from ..layout import Layout, Table, shown, with_interval, zoo_headings
 
 SPLIT_NAMES = {SEEN: "training networks", HELD_OUT: "held-out networks"}
 PROPERTY_NAMES = {"accuracy": "test accuracy", "gap": "generalisation gap"}
@@ -37,21 +37,21 @@ class Ensembles(OfEnsembles, Table):
         common = set.intersection(*sizes)
         table = frame[frame["size"].isin({min(common), max(common)})].copy()
         headings = {
-            "accuracy": (f"accuracy, {layout.percent}", 100, 1),
-            "nll": ("NLL, nats", 1, 2),
-            "ece": (f"ECE, {layout.percent}", 100, 1),
-            "disagreement": (f"disagreement, {layout.percent}", 100, 1),
+            "accuracy": (f"accuracy, {layout.percent}", ".1%"),
+            "nll": ("NLL, nats", ".2f"),
+            "ece": (f"ECE, {layout.percent}", ".1%"),
+            "disagreement": (f"disagreement, {layout.percent}", ".1%"),
         }
         table["block"] = "epoch " + table["epoch"].astype(str)
         table["name"] = table["method"].map(layout.name)
         table["heading"] = table["metric"].map(lambda metric: headings[metric][0])
         table["column"] = "size " + table["size"].astype(str)
+        rows: list[Any] = list(table.itertuples())
         table["text"] = [
             layout.plus_minus.join(
-                f"{scale * x:.{digits}f}" for x in (row.mean, row.std)
+                shown(x, headings[r.metric][1]) for x in (r.mean, r.std)
             )
-            for row in table.itertuples()
-            for _, scale, digits in [headings[str(row.metric)]]
+            for r in rows
         ]
         last = table.groupby(["zoo", "method"])["epoch"].transform("max")
         table["rival"] = table["mean"].where(last == table["epoch"].max())
@@ -109,7 +109,7 @@ class Properties(OfProbes, Table):
             column="this run",
         )
         rows: list[Any] = list(table.itertuples())
-        table["text"] = [with_interval(row, layout, scale=1, digits=2) for row in rows]
+        table["text"] = [with_interval(row.mean, row, ".2f", layout) for row in rows]
         rivals = table.groupby(["zoo", "property", "metric"])["mean"]
         table["best"] = table["mean"] == rivals.transform("max")
         beside = table[table["published"].notna()].copy()
@@ -120,6 +120,6 @@ class Properties(OfProbes, Table):
 
 def _reconstructed(row: Any, layout: Layout) -> str:
     if row.quantity == "r2" and row.layer != WHOLE:
-        return f"{row.mean:.2f}"
-    scale, digits = {"r2": (1, 2), "mse": (1, 4)}.get(row.quantity, (100, 1))
-    return with_interval(row, layout, scale=scale, digits=digits)
+        return shown(row.mean, ".2f")
+    form = {"r2": ".2f", "mse": ".4f"}.get(row.quantity, ".1%")
+    return with_interval(row.mean, row, form, layout)

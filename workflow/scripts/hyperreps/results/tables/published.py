@@ -11,7 +11,7 @@ import pandas as pd
 from ...numbers.statistics import SHARE, median_interval
 from ..accuracies import OfAccuracies, display_name
 from ..experiments import HELD_OUT, OfProbes, OfReconstructions
-from ..layout import Layout, LongTable, Row
+from ..layout import Layout, LongTable, Row, shown, with_interval
 from ..result import Result, Sources
 
 # half a unit of the last digit, of numbers with a spread or three digits, and of others
@@ -81,7 +81,8 @@ class Published(LongTable):
             groups = f" ({row.groups})" if row.groups >= 0 else ""
             texts = {
                 "n (groups)": f"{row.n}{groups}",
-                **_texts(row, layout),
+                "published": f"{row.statistic} {shown(row.published, _form(row))}",
+                "this run": with_interval(row.ours, row, _form(row), layout),
                 "verdict": verdict(row),
             }
             yield layout.heading(title), name, texts
@@ -94,21 +95,11 @@ def verdict(row: Any) -> str:
     if row.outside == 0:
         return "inside"
     where = "above" if row.outside > 0 else "below"
-    return f"{where} by {_number(abs(row.outside), row)}"
+    return f"{where} by {shown(abs(row.outside), _form(row))}"
 
 
-def _texts(row: Any, layout: Layout) -> dict[str, str]:
-    ours = _number(row.ours, row)
-    if not math.isnan(row.ci_low):
-        ends = f"[{_number(row.ci_low, row)}, {_number(row.ci_high, row)}]"
-        ours += f" {layout.interval(ends)}"
-    printed = f"{row.statistic} {_number(row.published, row)}"
-    return {"published": printed, "this run": ours}
-
-
-def _number(value: float, row: Any) -> str:
-    """Returns accuracies in percent with a tenth, others with thousandths."""
-    return f"{100 * value:.1f}" if row.quantity == "accuracy" else f"{value:.3f}"
+def _form(row: Any) -> str:
+    return ".1%" if row.quantity == "accuracy" else ".3f"
 
 
 def outside(

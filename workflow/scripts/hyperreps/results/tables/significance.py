@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from ...audit.significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED, compare
 from ..accuracies import OfAccuracies, display_name
-from ..layout import NOT_KNOWN, Layout, LongTable, Row
+from ..layout import Layout, LongTable, Row, shown, with_interval
 
 
 class Significance(OfAccuracies, LongTable):
@@ -51,17 +50,15 @@ class Significance(OfAccuracies, LongTable):
 
 
 def _texts(row: Any, layout: Layout) -> dict[str, str]:
-    ends = f"[{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
-    interval = "" if math.isnan(row.ci_low) else f" {layout.interval(ends)}"
     return {
-        "difference": f"{100 * row.difference:+.1f}{interval}",
+        "difference": with_interval(row.difference, row, "+.1%", layout),
         "verdict": row.verdict,
-        "detectable": _known(100 * row.detectable, ".1f"),
-        "medians": f"{100 * row.difference_of_medians:+.1f}",
-        "g": _known(row.hedges_g, "+.2f"),
-        "delta": _known(row.cliffs_delta, "+.2f"),
-        "p t": _p_value(row.p_t_holm),
-        "p ranks": _p_value(row.p_ranks_holm),
+        "detectable": shown(row.detectable, ".1%"),
+        "medians": shown(row.difference_of_medians, "+.1%"),
+        "g": shown(row.hedges_g, "+.2f"),
+        "delta": shown(row.cliffs_delta, "+.2f"),
+        "p t": shown(row.p_t_holm, ".3f"),
+        "p ranks": shown(row.p_ranks_holm, ".3f"),
         "observations": _observations(row),
     }
 
@@ -72,11 +69,3 @@ def _observations(row: Any) -> str:
         return f"{row.pairs} pairs"
     paired = f", {row.pairs} paired" if row.pairs else ""
     return f"{row.observations} / {row.observations_other} {row.unit}s{paired}"
-
-
-def _known(value: float, form: str) -> str:
-    return NOT_KNOWN if math.isnan(value) else format(value, form)
-
-
-def _p_value(value: float) -> str:
-    return "0.000" if value < 0.0005 else _known(value, ".3f")
