@@ -304,7 +304,8 @@ def accuracies(tmp_path: Path) -> Accuracies:
 def test_a_published_number_is_inside_or_outside_by_so_much(
     accuracies: Accuracies,
 ) -> None:
-    numbers = Numbers("in_distribution", accuracies, accuracies.frame(), known=True)
+    frame = accuracies.frame()
+    numbers = Numbers("in_distribution", accuracies, frame, again=frame)
     table = Published([numbers])
     frame = table.frame()
     trained, sampled = frame.itertuples()
@@ -322,7 +323,7 @@ def test_a_published_number_is_inside_or_outside_by_so_much(
 def test_printed_digits_are_all_that_is_known(accuracies: Accuracies) -> None:
     for low, said in ((0.9004, "inside"), (0.9006, "above by 0.1")):
         frame = accuracies.frame().assign(ci_low=low, ci_high=1.0)
-        numbers = Numbers("in_distribution", accuracies, frame, known=True)
+        numbers = Numbers("in_distribution", accuracies, frame, again=frame)
         _, sampled = Published([numbers]).frame().itertuples()
         assert verdict(sampled) == said
 
@@ -332,8 +333,8 @@ def test_a_median_has_an_interval_where_the_networks_are_known(
 ) -> None:
     table = Accuracies(replace(accuracies.sources, table="samplers"))
     frame = table.frame()
-    for known, said in ((True, "inside"), (False, "no interval")):
-        numbers = Numbers("samplers", table, frame, known=known)
+    for again, said in ((frame, "inside"), (None, "no interval")):
+        numbers = Numbers("samplers", table, frame, again)
         (row,) = Published([numbers]).frame().itertuples()
         assert (row.statistic, row.published) == ("median", 0.6)
         assert row.ours == pytest.approx(0.7)

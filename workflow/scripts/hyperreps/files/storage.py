@@ -448,11 +448,12 @@ def read_arrays(
     """
     with opened(path, kind=kind) as file:
         wanted = names or dataset_names(file)
-        arrays = {name: _plain(file[name][()]) for name in wanted}
+        arrays = {name: plain(file[name][()]) for name in wanted}
         return arrays, dict(file.attrs)
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
+def plain(array: np.ndarray) -> np.ndarray:
+    """Returns an array as it was written: HDF5 gives texts as bytes."""
     return array.astype(str) if array.dtype.kind in "SO" else array
 
 

@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from ..audit.memory import Memory, training_over_unseen
 from ..audit.two_samples import detectable_shift, energy_test
 from ..audit.verdicts import placements, z_score
-from ..files.storage import DataFileError, opened, read_arrays
+from ..files.storage import DataFileError, opened, plain
 from ..numbers.seeds import numpy_generator
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
@@ -81,60 +82,55 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
         audits: Files of kind "novelty", in the order of the config.
 
     Returns:
-        One row per network: zoo, coordinates, population, reference, form (how the
-        sampler draws), sample, COLUMNS, see audit.auditor.Audit, and LEARNED, NaN
-        where no hyper-representation made it; JUDGED and core_seconds, the CPU time of
-        its drawing, NaN where it is not known.
+        One row per network: COLUMNS, see audit.auditor.Audit; LEARNED, NaN where no
+        hyper-representation made it, and JUDGED, NaN where it is not known; zoo,
+        coordinates, form (how the sampler draws), population, reference, sample, and
+        core_seconds, the CPU time of its drawing, NaN where it is not known.
 
     Raises:
         DataFileError: If a file is damaged, or a method has no references.
     """
-    frames = []
-    for path in references:
-        arrays, attributes = read_arrays(path, kind="novelty_references")
-        for name in json.loads(attributes["populations"]):
-            found = {key: arrays[f"{name}/{key}"] for key in COLUMNS}
-            found |= {
-                key: arrays[f"{name}/{key}"]
-                for key in JUDGED
-                if f"{name}/{key}" in arrays
-            }
-            frames.append(_frame(found, attributes, name, reference=True))
-    known = {(f["zoo"].iloc[0], f["coordinates"].iloc[0]) for f in frames}
+    frames = [
+        frame for path in references for frame in _frames(path, "novelty_references")
+    ]
+    known = {tuple(frame.loc[0, PANEL]) for frame in frames}
     for path in audits:
-        with opened(path, kind="novelty") as file:
-            known_too = [key for key in JUDGED if key in file]
-        wanted = (*COLUMNS, *LEARNED, *known_too)
-        arrays, attributes = read_arrays(path, *wanted, kind="novelty")
-        if (attributes["zoo"], attributes["coordinates"]) not in known:
+        (frame,) = _frames(path, "novelty")
+        zoo, coordinates = frame.loc[0, PANEL]
+        if (zoo, coordinates) not in known:
             raise DataFileError(
-                f"{path}: no references of zoo {attributes['zoo']!r} in coordinates"
-                f" {attributes['coordinates']!r}; add their file"
+                f"{path}: no references of zoo {zoo!r} in coordinates {coordinates!r};"
+                " add their file"
             )
-        frames.append(
-            _frame(arrays, attributes, str(attributes["method"]), reference=False)
-        )
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
-def _frame(
-    arrays: dict[str, np.ndarray],
-    attributes: dict[str, Any],
-    name: str,
-    *,
-    reference: bool,
-) -> pd.DataFrame:
-    about = {
-        "zoo": str(attributes["zoo"]),
-        "coordinates": str(attributes["coordinates"]),
-        "population": name,
-        "reference": reference,
-        "form": str(attributes.get("form", "")),
-        "sample": np.arange(len(arrays["raw"])),
-    }
-    more = {key: arrays.get(key, math.nan) for key in (*LEARNED, *JUDGED)}
-    more["core_seconds"] = attributes.get("core_seconds", math.nan) / len(arrays["raw"])
-    return pd.DataFrame({**about, **{key: arrays[key] for key in COLUMNS}, **more})
+def populations(file: h5py.File) -> dict[str, h5py.Group]:
+    """Returns where a file of the audit has each population, by its name."""
+    if "method" in file.attrs:
+        return {str(file.attrs["method"]): file}
+    return {name: file[name] for name in json.loads(file.attrs["populations"])}
+
+
+def _frames(path: Path, kind: str) -> Iterator[pd.DataFrame]:
+    """Yields the rows of each population of a file."""
+    with opened(path, kind=kind) as file:
+        about = {name: str(file.attrs[name]) for name in PANEL}
+        about["form"] = str(file.attrs.get("form", ""))
+        took = file.attrs.get("core_seconds", math.nan)
+        for name, found in populations(file).items():
+            networks = {key: plain(found[key][()]) for key in COLUMNS}
+            for key in (*LEARNED, *JUDGED):
+                networks[key] = found[key][()] if key in found else math.nan
+            frame = pd.DataFrame(networks)
+            yield frame.assign(
+                **about,
+                population=name,
+                reference=kind == "novelty_references",
+                sample=frame.index,
+                core_seconds=took / len(frame),
+            )
 
 
 class Scale(NamedTuple):

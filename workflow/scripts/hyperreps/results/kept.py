@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import StringIO
 from itertools import zip_longest
@@ -78,38 +78,20 @@ class Made(NamedTuple):
     @property
     def inputs(self) -> list[Path]:
         """The files of stages that it was made from."""
-        values = [x for x in vars(self.sources).values() if isinstance(x, tuple)]
-        return [path for x in values for path in x if isinstance(path, Path)]
+        return [path for given in self.sources.files.values() for path in given]
 
     def result(self, folder: Path) -> Result:
         """Returns the table or figure, to be made from files below a folder."""
         sources = self.sources
         there: dict[str, Any] = {
-            name: tuple(folder / path for path in value)
-            for name, value in vars(sources).items()
-            if isinstance(value, tuple) and all(isinstance(x, Path) for x in value)
+            flag: tuple(folder / path for path in given)
+            for flag, given in sources.files.items()
         }
         if sources.published != Path():
             there["published"] = folder / sources.published
         made_by = find(self.kind, sources.made_by or self.name)
         found: Result = made_by(replace(sources, **there))
         return found
-
-
-class Shown(NamedTuple):
-    """A table or figure with its numbers.
-
-    Attributes:
-        made: How it was made.
-        result: The table or figure itself.
-        frame: Its numbers, as they are kept.
-        again: The same, made again; None where what is kept is not enough.
-    """
-
-    made: Made
-    result: Result
-    frame: pd.DataFrame
-    again: pd.DataFrame | None
 
 
 class Kept:
@@ -147,7 +129,7 @@ class Kept:
             write_text(Path(name, PUBLISHED), read_text(self.folder / PUBLISHED))
             yield Path(name)
 
-    def shown(self, folder: Path) -> Iterator[Shown]:
+    def shown(self, folder: Path) -> Iterator[Numbers]:
         """Yields its tables, and those figures whose numbers are kept.
 
         Args:
@@ -158,7 +140,7 @@ class Kept:
             if made.kind == "table" or path.exists():
                 result = made.result(folder)
                 again = result.frame() if made.again else None
-                yield Shown(made, result, read_like(path, again), again)
+                yield Numbers(made.name, result, read_like(path, again), again)
 
 
 def runs(folder: Path) -> list[Kept]:
@@ -182,18 +164,13 @@ def read_like(path: Path, like: pd.DataFrame | None) -> pd.DataFrame:
             number, they are what their texts look like.
     """
     with reading_from(path):
-        if like is None:
-            return pd.read_csv(path)
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in frame.columns.intersection(like.columns):
-        kind = like[name].dtype
-        if pd.api.types.is_bool_dtype(kind):
-            frame[name] = frame[name] == "True"
-        elif pd.api.types.is_numeric_dtype(kind):
-            numbers = pd.to_numeric(frame[name].mask(frame[name] == ""), "coerce")
-            if numbers.isna().equals(frame[name] == ""):
-                frame[name] = numbers
-    return frame
+        if like is not None:
+            # only a number can be missing
+            missing = {name: [""] for name in like.select_dtypes("float")}
+            known: dict[str, Any] = {"dtype": dict(like.dtypes), "na_values": missing}
+            with suppress(ValueError):
+                return pd.read_csv(path, keep_default_na=False, **known)
+        return pd.read_csv(path)
 
 
 def check(kept: Kept) -> Iterator[str]:
@@ -207,7 +184,7 @@ def check(kept: Kept) -> Iterator[str]:
         for one in shown:
             if one.again is not None:
                 for difference in different(one.frame, one.again):
-                    yield f"{kept.folder / one.made.file('.csv')}: {difference}"
+                    yield f"{kept.folder / one.file}.csv: {difference}"
         yield from other_texts(kept.folder, texts(shown))
 
 
@@ -217,27 +194,23 @@ def texts_of(kept: Kept) -> dict[str, str]:
         return texts(list(kept.shown(folder)))
 
 
-def texts(shown: Sequence[Shown]) -> dict[str, str]:
+def texts(shown: Sequence[Numbers]) -> dict[str, str]:
     """Returns all that follows from the kept numbers of a run, by the name of its file.
 
     These are its tables as plain text and as LaTeX, and the table of statements on the
     published numbers.
     """
-    tables = [
-        Numbers(one.made.name, one.result, one.frame, one.again is not None)
-        for one in shown
-        if one.made.kind == "table"
-    ]
+    tables = [one for one in shown if isinstance(one.result, Table)]
     published = Published(tables)
     frame = published.frame()
     found = {}
     if len(frame):
+        tables.append(Numbers("published", published, frame, frame))
         found["tables/published.csv"] = frame.to_csv(index=False)
-        tables.append(Numbers("published", published, frame, known=True))
-    for name, table, numbers, _ in tables:
-        assert isinstance(table, Table), "results/tables has nothing else"
-        found[f"tables/{name}.txt"] = table.text(numbers) + "\n"
-        found[f"tables/{name}.tex"] = table.latex(numbers)
+    for one in tables:
+        assert isinstance(one.result, Table)
+        found[f"{one.file}.txt"] = one.result.text(one.frame) + "\n"
+        found[f"{one.file}.tex"] = one.result.latex(one.frame)
     return found
 
 

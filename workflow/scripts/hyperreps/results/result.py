@@ -62,6 +62,15 @@ class Sources:
     numbers: Path = Path()
     made_by: str = ""
 
+    @property
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """The files of stages, by the flags that name them."""
+        return {
+            flag: given
+            for flag, given in vars(self).items()
+            if isinstance(given, tuple) and all(isinstance(x, Path) for x in given)
+        }
+
 
 class Result(ABC):
     """A table or a figure.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ...files.storage import opened
 from ...numbers.seeds import numpy_generator
-from ..audits import PANEL, OfAudits, panel_name
+from ..audits import PANEL, OfAudits, panel_name, populations
 from ..drawing import Drawing, shown_name
 
 # entries of the weight vector that are shown
@@ -74,15 +72,14 @@ def _compared_rows(path: Path, kind: str) -> Iterator[pd.DataFrame]:
     """Yields the entries of both networks of each pair of a file."""
     with opened(path, kind=kind) as file:
         about = {name: str(file.attrs[name]) for name in PANEL}
-        members: dict[str, h5py.Group] = {str(file.attrs.get("method", "")): file}
+        shown_of = populations(file)
         if kind == "novelty_references":
-            known = json.loads(file.attrs["populations"])
-            members = {name: file[name] for name in BESIDE if name in known}
-        for name, group in members.items():
-            order = np.argsort(group["aligned"][()], kind="stable")
+            shown_of = {name: shown_of[name] for name in BESIDE if name in shown_of}
+        for name, found in shown_of.items():
+            order = np.argsort(found["aligned"][()], kind="stable")
             for sample in dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()):
                 for row in ("matched", "nearest"):
-                    weights = group[f"{row}_weights"][sample]
+                    weights = found[f"{row}_weights"][sample]
                     rng = numpy_generator("copies", len(weights))
                     shown = np.sort(rng.choice(len(weights), ENTRIES, replace=False))
                     fixed = {"population": name, "sample": sample, "row": row}

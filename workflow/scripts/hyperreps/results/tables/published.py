@@ -23,19 +23,24 @@ COLUMNS = [
 
 
 class Numbers(NamedTuple):
-    """A table of a run.
+    """A table or figure of a run with its numbers.
 
     Attributes:
-        name: Of the table.
-        table: The table itself.
-        frame: Its numbers.
-        known: Whether the files are there that it was made from.
+        name: Of its files.
+        result: The table or figure itself.
+        frame: Its numbers, as they are kept.
+        again: The same, made again; None where the files are not there for that.
     """
 
     name: str
-    table: Result
+    result: Result
     frame: pd.DataFrame
-    known: bool
+    again: pd.DataFrame | None
+
+    @property
+    def file(self) -> str:
+        """The place of its files in the run, without a suffix."""
+        return f"{self.result.kind}s/{self.name}"
 
 
 class Published(LongTable):
@@ -48,7 +53,7 @@ class Published(LongTable):
     words: ClassVar = "published.yaml"
 
     def __init__(self, tables: Sequence[Numbers]) -> None:
-        super().__init__(tables[0].table.sources if tables else Sources())
+        super().__init__(tables[0].result.sources if tables else Sources())
         self.tables = tables
 
     def frame(self) -> pd.DataFrame:
@@ -115,11 +120,11 @@ def outside(
 
 def _compared(numbers: Numbers) -> Iterator[tuple[Any, ...]]:
     """Yields the tolerance and all columns but table and outside, for each number."""
-    _, table, frame, known = numbers
+    _, table, frame, again = numbers
     row: Any
     if isinstance(table, OfAccuracies) and "published_mean" in frame:
         for row in frame.itertuples():
-            yield from _accuracies(table, row, known=known)
+            yield from _accuracies(table, row, known=again is not None)
     if isinstance(table, OfReconstructions):
         shown = frame[frame["published"].notna() & (frame["split"] == HELD_OUT)]
         ours = shown["quantity"] == "reconstruction"
