@@ -15,7 +15,7 @@ from scipy.special import softmax
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.networks.initialisation import initial_weights
-from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.numbers.seeds import derived_rng
 from hyperreps.settings.stages import SettingsError
 from hyperreps.symmetry.matching import Matcher, aligned_distances, pair_distances
 from hyperreps.zoo import ensembles
@@ -34,7 +34,7 @@ def scored(probabilities, labels, *, sizes, count=40, seed=0):
         len(probabilities),
         ensembles=count,
         largest=sizes[-1],
-        rng=numpy_generator("test", seed),
+        rng=derived_rng("test", seed),
     )
     scores = ensembles.score_ensembles(
         probabilities, labels, members=members, sizes=sizes
@@ -122,21 +122,21 @@ class TestDrawing:
     """Random ensembles."""
 
     def test_members_differ_and_come_first_equally_often(self):
-        rng = numpy_generator("test", 0)
+        rng = derived_rng("test", 0)
         members = ensembles.draw_members(9, ensembles=30, largest=5, rng=rng)
         assert members.shape == (36, 5)
         assert all(len(set(row)) == 5 for row in members)
         assert np.bincount(members[:, 0]).tolist() == [4] * 9
 
     def test_other_members_are_uniform(self):
-        rng = numpy_generator("test", 1)
+        rng = derived_rng("test", 1)
         members = ensembles.draw_members(5, ensembles=20_000, largest=3, rng=rng)
         for position in (1, 2):
             shares = np.bincount(members[:, position]) / len(members)
             np.testing.assert_allclose(shares, 0.2, atol=0.015)
 
     def test_more_than_there_are(self):
-        rng = numpy_generator("test", 0)
+        rng = derived_rng("test", 0)
         with pytest.raises(ValueError, match="at most 3 networks, got 4"):
             ensembles.draw_members(3, ensembles=1, largest=4, rng=rng)
 

@@ -21,8 +21,8 @@ from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
 from hyperreps.results import history
 from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
 from hyperreps.results.kept import (
-    ABOUT,
     INPUTS,
+    RUN_FILE,
     Kept,
     different,
     read_like,
@@ -157,10 +157,10 @@ def test_what_is_damaged_is_one_line(copy: Kept, tmp_path: Path) -> None:
     damaged = pytest.raises(DataFileError, match=r"inputs\.tar\.xz: damaged")
     with damaged, copy.unpacked():
         pass
-    edited(copy, ABOUT, "--epochs", "--epoch-numbers")
+    edited(copy, RUN_FILE, "--epochs", "--epoch-numbers")
     with pytest.raises(DataFileError, match="flags that are no longer known"):
         [made.sources for made in Kept(copy.folder).made]
-    edited(copy, ABOUT, "results:", "result:")
+    edited(copy, RUN_FILE, "results:", "result:")
     with pytest.raises(DataFileError, match=r"run\.yaml: damaged"):
         Kept(copy.folder)
     with pytest.raises(DataFileError, match="no run is kept there"):

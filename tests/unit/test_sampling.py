@@ -12,7 +12,7 @@ from sklearn.neighbors import KernelDensity
 
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
-from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.numbers.seeds import derived_rng
 from hyperreps.sampling import samplers
 from hyperreps.sampling.networks import best
 from hyperreps.sampling.samplers import SAMPLERS, draw, needs_generator, option_problems
@@ -64,7 +64,7 @@ def sample(name, count=200, seed=1, points=POINTS, **options):
         name,
         points,
         count=count,
-        rng=numpy_generator("test", seed),
+        rng=derived_rng("test", seed),
         options={**OPTIONS[name], **options},
         generator=Jumping() if name == "jump" else Doubling(),
     )

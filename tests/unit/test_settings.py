@@ -164,7 +164,7 @@ def test_every_field_is_described():
         ("in_distribution/zoos", ["mnst"], r"in_distribution\.zoos: unknown 'mnst'"),
         ("in_distribution/epochs", [1, 5], r"in_distribution: epochs must start at 0"),
         ("ensembles/methods", ["S"], r"ensembles\.methods: unknown 'S'.*S_KDE30"),
-        ("ensembles/sizes", [2, 1], r"ensembles: sizes must increase, got \[2, 1\]"),
+        ("ensembles/sizes", [2, 1], r"ensembles\.sizes: must increase, got \[2, 1\]"),
         ("ensembles/epochs", [0, 21], r"ensembles\.epochs: \[21\] are not among"),
         ("zoos/mnist/keep", [0], r"zoo mnist does not keep the weights of \[1\]; add"),
         ("zoos/mnist/keep", [51], r"zoos\.mnist: keep: \[51\] come after epoch 50"),

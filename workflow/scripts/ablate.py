@@ -12,7 +12,7 @@ from hyperreps.data.images import read_images
 from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
-from hyperreps.representation.curves import HELD_OUT, TRAINING, read_curve
+from hyperreps.representation.curves import R2_HELD_OUT, R2_TRAINING, read_curve
 from hyperreps.representation.pretraining import shown_r_squared
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
@@ -103,8 +103,8 @@ def _of_curves(paths: tuple[Path, ...]) -> dict[str, np.ndarray]:
     """Returns R2 after the last epoch and the core-seconds of all, by seed."""
     curves = [read_curve(path) for path in paths]
     return {
-        "r2/training": np.array([curve[TRAINING].iloc[-1] for curve in curves]),
-        "r2/held_out": np.array([curve[HELD_OUT].iloc[-1] for curve in curves]),
+        "r2/training": np.array([curve[R2_TRAINING].iloc[-1] for curve in curves]),
+        "r2/held_out": np.array([curve[R2_HELD_OUT].iloc[-1] for curve in curves]),
         "core_seconds": np.array([curve["core_seconds"].sum() for curve in curves]),
     }
 

@@ -11,7 +11,7 @@ from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
 from hyperreps.files.tensors import read_tensors
-from hyperreps.representation.curves import HELD_OUT, TRAINING, read_curve
+from hyperreps.representation.curves import R2_HELD_OUT, R2_TRAINING, read_curve
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.members import sample_groups
@@ -101,7 +101,7 @@ def _learned(
         settings = json.loads(about["settings"])
         last = read_curve(curve).iloc[-1]
         sizes = settings["latent"], settings["epochs"]
-        values = last[TRAINING], last[HELD_OUT], *sizes
+        values = last[R2_TRAINING], last[R2_HELD_OUT], *sizes
         own = seeds == int(about["seed"])
         for name, value in zip(names, values, strict=True):
             found[name][own] = value

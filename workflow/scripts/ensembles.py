@@ -9,7 +9,7 @@ import torch
 
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, write_arrays
-from hyperreps.numbers.seeds import numpy_generator
+from hyperreps.numbers.seeds import derived_rng
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.ensembles import draw_members, member_probabilities, score_ensembles
@@ -63,7 +63,7 @@ def main(
         count,
         ensembles=subsets,
         largest=fitting[-1],
-        rng=numpy_generator("ensembles", seed, zoo, method),
+        rng=derived_rng("ensembles", seed, zoo, method),
     )
     scores = []
     for epoch, rows in zip(epochs, weights, strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..data.images import Images
-from ..numbers.seeds import numpy_generator
+from ..numbers.seeds import derived_rng
 from ..numbers.shapes import Bool, Float, Int, UInt8
 from ..symmetry.matching import (
     Matcher,
@@ -232,7 +232,7 @@ class Auditor:
             self.images,
             activation=self.activation,
         )
-        rng = numpy_generator("ensembles of an audit", count)
+        rng = derived_rng("ensembles of an audit", count)
         members = draw_members(count, ensembles=count, largest=VOTERS, rng=rng)
         votes = np.stack([probabilities[rows].mean(0).argmax(1) for rows in members])
         return (votes == self.corpus.labels).mean(1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..networks.initialisation import initial_weights
-from ..numbers.seeds import derived_seed, numpy_generator
+from ..numbers.seeds import derived_rng, derived_seed
 from ..numbers.shapes import Float, Int
 from ..settings.sections import Novelty
 from ..symmetry.matching import Matcher
@@ -41,7 +41,7 @@ def references(
     held_out = select(zoo, split="test", epochs="last")
     yield "held_out", Candidates(held_out.weights, _none(len(held_out.weights)))
     corpus = training_networks(zoo)
-    rng = numpy_generator("novelty", seed, zoo.name)
+    rng = derived_rng("novelty", seed, zoo.name)
     last = _picked(select(zoo, split="train", epochs="last"), settings.networks, rng)
     own = corpus.model == last.model[:, None]
     itself = own & (corpus.epoch == last.epoch[:, None])

@@ -13,6 +13,6 @@ def derived_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def numpy_generator(*parts: int | str) -> np.random.Generator:
+def derived_rng(*parts: int | str) -> np.random.Generator:
     """Returns an rng seeded by derived_seed(*parts)."""
     return np.random.default_rng(derived_seed(*parts))

@@ -42,13 +42,15 @@ SUMMARY_COLUMNS = [
     "groups",
     "trivial",
 ]
-# what an accuracy, a share or a probability can be
-SHARE = (0.0, 1.0)
 # standard errors below this part of the largest value are rounding
 NO_SPREAD = 1e-9
 
 Ends = tuple[float, float]
 UNKNOWN: Ends = (math.nan, math.nan)
+# what an accuracy, a share or a probability can be, and what others can be
+SHARE: Ends = (0.0, 1.0)
+NOT_NEGATIVE: Ends = (0.0, math.inf)
+R_SQUARED: Ends = (-math.inf, 1.0)
 
 
 class Part(NamedTuple):

@@ -11,7 +11,7 @@ import pandas as pd
 from ..files.storage import DataFileError, reading_from
 
 # columns: R2 in units of the layers, of the networks it was trained on and of others
-TRAINING, HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
+R2_TRAINING, R2_HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
 
 
 def read_curve(path: Path) -> pd.DataFrame:
@@ -26,8 +26,10 @@ def read_curve(path: Path) -> pd.DataFrame:
     with reading_from(path):
         content = path.read_bytes()
     try:
-        curve = pd.read_csv(BytesIO(content), dtype={TRAINING: float, HELD_OUT: float})
-        curve[HELD_OUT].iloc[-1]
+        curve = pd.read_csv(
+            BytesIO(content), dtype={R2_TRAINING: float, R2_HELD_OUT: float}
+        )
+        curve[R2_HELD_OUT].iloc[-1]
     except (LookupError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataFileError(

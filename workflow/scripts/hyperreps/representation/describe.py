@@ -8,12 +8,12 @@ from typing import Any
 
 from ..files.storage import DataFileError, read_arrays
 from ..settings.stages import SettingsError, Zoo
-from .curves import HELD_OUT, TRAINING, read_curve
+from .curves import R2_HELD_OUT, R2_TRAINING, read_curve
 
 # R2 by what its errors are measured in: as the networks are, or in units of the layers
 UNITS = {
-    "held_out": {"plain": "r2_held_out", "by layer": HELD_OUT},
-    "training": {"plain": "r2_train", "by layer": TRAINING},
+    "held_out": {"plain": "r2_held_out", "by layer": R2_HELD_OUT},
+    "training": {"plain": "r2_train", "by layer": R2_TRAINING},
 }
 
 

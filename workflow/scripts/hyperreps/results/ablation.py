@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,17 +9,23 @@ import numpy as np
 import pandas as pd
 
 from ..files.storage import read_arrays
-from ..numbers.statistics import SHARE, Ends, grouped_mean, mean_interval
+from ..numbers.statistics import (
+    NOT_NEGATIVE,
+    R_SQUARED,
+    SHARE,
+    grouped_mean,
+    mean_interval,
+)
 from ..settings.stages import HyperRep, Statistics
 from .experiments import OfStage
 
 # settings that are no change: which trainings there are, and what a machine is best at
 ASIDE = ("seeds", "precision")
-LIMITS: dict[str, Ends] = {
-    "r2": (-math.inf, 1.0),
+LIMITS = {
+    "r2": R_SQUARED,
     "accuracy": SHARE,
-    "distance": (0.0, math.inf),
-    "core_seconds": (0.0, math.inf),
+    "distance": NOT_NEGATIVE,
+    "core_seconds": NOT_NEGATIVE,
 }
 
 

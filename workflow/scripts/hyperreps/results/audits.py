@@ -19,9 +19,11 @@ from ..audit.memory import Memory, training_over_unseen
 from ..audit.two_samples import detectable_shift, energy_test
 from ..audit.verdicts import placements, z_score
 from ..files.storage import DataFileError, opened, plain
-from ..numbers.seeds import numpy_generator
+from ..numbers.seeds import derived_rng
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
+    NOT_NEGATIVE,
+    R_SQUARED,
     SHARE,
     UNKNOWN,
     Estimate,
@@ -48,8 +50,6 @@ JUDGED = ["pair_disagreement", "ensemble"]
 JOINT = ["accuracy", "overlap", "aligned"]
 # what most networks of a reference are within
 TAILS = (0.05, 0.95)
-# what a distance, and what R2 can be
-ANY_DISTANCE, ANY_R2 = (0.0, math.inf), (-math.inf, 1.0)
 
 
 class OfAudits(Result):
@@ -225,17 +225,17 @@ def _typical(members: pd.DataFrame, scale: Scale, level: float) -> Iterator[Meas
     for name, true in _indicators(members, scale).items():
         share = grouped_mean(true.astype(np.float64), groups)
         yield name, share.value, *share_interval(share, confidence=level)
-    limits = {"accuracy": SHARE, "pair_distance": ANY_DISTANCE}
+    limits = {"accuracy": SHARE, "pair_distance": NOT_NEGATIVE}
     for name in (*MEANS, "r2_train", "r2_held_out"):
         mean = grouped_mean(members[name].to_numpy(np.float64), groups)
-        ends = limits.get(name, ANY_R2)
+        ends = limits.get(name, R_SQUARED)
         yield name, mean.value, *mean_interval(mean, confidence=level, limits=ends)
     medians = {name: members[name].to_numpy(np.float64) for name in DISTANCES}
     medians["in_runs"] = medians["aligned"] / scale.run
     medians["in_snapshots"] = medians["aligned"] / scale.snapshot
     medians["source_in_runs"] = medians["source"] / scale.run
     for name, values in medians.items():
-        ends = SHARE if name in ("overlap", "disagreement") else ANY_DISTANCE
+        ends = SHARE if name in ("overlap", "disagreement") else NOT_NEGATIVE
         interval = median_interval(values, groups, confidence=level, limits=ends)
         yield name, float(np.median(values)), *interval
 
@@ -260,7 +260,7 @@ def _compared(
     """Yields how a population lies to training, compared with networks unseen."""
     found = Memory(*(members[name].to_numpy() for name in Memory._fields))
     ratio = training_over_unseen(found, members["group"].to_numpy())
-    interval = mean_interval(ratio, confidence=level, limits=ANY_DISTANCE)
+    interval = mean_interval(ratio, confidence=level, limits=NOT_NEGATIVE)
     yield "training_over_unseen", ratio.value, *interval
     for name in ("equal_training", "unseen"):
         yield name, float(members[name].mean()), *UNKNOWN
@@ -286,7 +286,7 @@ def _joint(
     if name == "held_out" or not np.isfinite(some).all():
         return
     groups = members["group"].to_numpy()
-    rng = numpy_generator("joint", str(members["zoo"].iloc[0]), name)
+    rng = derived_rng("joint", str(members["zoo"].iloc[0]), name)
     yield "joint", energy_test(some, others, groups=groups, rng=rng), *UNKNOWN
     count = len(np.unique(groups))
     # twice the median of several draws
@@ -298,7 +298,7 @@ def _joint(
 def _detectable(others: bytes, groups: int, level: float) -> float:
     """See detectable_shift(); populations of as many groups share it."""
     features = np.frombuffer(others).reshape(-1, len(JOINT))
-    rng = numpy_generator("detectable", groups)
+    rng = derived_rng("detectable", groups)
     return detectable_shift(features, groups=groups, level=level, rng=rng)
 
 

@@ -47,7 +47,7 @@ HAVE_THEIR_OWN = {method for family in FIXED.values() for method in family}
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
 # how published numbers look
-PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
+PUBLISHED_LOOK: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "ls": ""}
 
 
 def style(look: Figures) -> list[Any]:
@@ -215,7 +215,7 @@ class Drawing(Result):
             ncols: Most entries of a line, if there is the width.
         """
         if published:
-            handles = (*handles, line(published, **PUBLISHED))
+            handles = (*handles, line(published, **PUBLISHED_LOOK))
         for abreast in range(ncols or len(handles), 0, -1):
             look: dict[str, Any] = {"loc": "outside lower center", "ncols": abreast}
             made = figure.legend(handles=list(handles), **look)
@@ -279,7 +279,7 @@ def percent(axis: Axis, *, bins: int = 6) -> None:
 def open_markers(axes: Axes, x: Any, y: Any, colour: str) -> None:
     """Draws published numbers: white diamonds, whole even on the edge of the axes."""
     if not np.isnan(y).all():
-        look = {**PUBLISHED, "color": colour, "markeredgewidth": 1.1, "zorder": 5}
+        look = {**PUBLISHED_LOOK, "color": colour, "markeredgewidth": 1.1, "zorder": 5}
         axes.plot(x, y, clip_on=False, **look)
 
 

@@ -15,7 +15,13 @@ import numpy as np
 import pandas as pd
 
 from ..files.storage import read_arrays
-from ..numbers.statistics import SHARE, Ends, crossed_estimate, left_out_weights
+from ..numbers.statistics import (
+    NOT_NEGATIVE,
+    R_SQUARED,
+    SHARE,
+    crossed_estimate,
+    left_out_weights,
+)
 from ..representation.probes import SCORES
 from ..representation.reconstruction import explained_variance, mean_squared_error
 from ..settings.stages import Statistics
@@ -28,9 +34,9 @@ SEEN, HELD_OUT = "train", "test"
 WHOLE = "all"
 SCORE_NAMES = {"r2": "R²", "tau": "Kendall's tau", "accuracy": "accuracy"}
 # what the quantities can be
-LIMITS: dict[str, Ends] = {
-    "r2": (-math.inf, 1.0),
-    "mse": (0.0, math.inf),
+LIMITS = {
+    "r2": R_SQUARED,
+    "mse": NOT_NEGATIVE,
     "tau": (-1.0, 1.0),
     "accuracy": SHARE,
 }

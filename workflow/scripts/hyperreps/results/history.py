@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..representation.curves import HELD_OUT
+from ..representation.curves import R2_HELD_OUT
 from .accuracies import BASELINE, display_name
 from .kept import Kept
 from .layout import NOT_KNOWN, PAGES
@@ -21,7 +21,7 @@ VARIANT = "normalized"
 READ = {
     "tables/in_distribution": ["target", "method", "epoch", "mean"],
     "tables/published": ["target", "outside"],
-    "autoencoders": ["zoo", "variant", "seed", HELD_OUT],
+    "autoencoders": ["zoo", "variant", "seed", R2_HELD_OUT],
 }
 COLUMNS = [
     *("run", "date", "commit", "core_hours", "zoo", "r2", "b_t", "s", "s_last", "b"),
@@ -84,7 +84,7 @@ def _held_out(run: Kept, zoo: Hashable) -> float:
     """Returns the last R2 of held-out networks, NaN if there is no autoencoder."""
     found = _table(run, "autoencoders")
     found = found[(found["zoo"] == zoo) & (found["variant"] == VARIANT)]
-    return found.groupby("seed")[HELD_OUT].last().mean()
+    return found.groupby("seed")[R2_HELD_OUT].last().mean()
 
 
 def _table(run: Kept, name: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
+    NOT_NEGATIVE,
     UNKNOWN,
     Ends,
     Estimate,
@@ -20,7 +21,7 @@ from ..numbers.statistics import (
     mean_interval,
 )
 from ..settings.stages import SettingsError
-from .audits import ANY_DISTANCE, PANEL, OfAudits
+from .audits import PANEL, OfAudits
 
 CURVES = ("noise", "soup")
 # taken over from novelty_summary()
@@ -67,9 +68,10 @@ class Judged(OfAudits):
             own = own.drop_duplicates(["population", "measure"])
             parts.append(pd.concat([own, pd.DataFrame(rows).assign(zoo=zoo)]))
         found = pd.concat(parts, ignore_index=True)
-        order = {name: rank for rank, name in enumerate(known["population"].unique())}
-        rank = found["population"].map(order)
-        return found.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
+        order = pd.Index(known["population"].unique())
+        return found.sort_values(
+            "population", key=order.get_indexer, kind="stable", ignore_index=True
+        )
 
     def _of_zoo(self, networks: pd.DataFrame) -> Iterator[dict[str, Any]]:
         """Yields the rows of a zoo that novelty_summary() has not."""
@@ -89,7 +91,7 @@ class Judged(OfAudits):
                 ("disagreement", pairs),
             ):
                 mean = grouped_mean(values.to_numpy(np.float64), groups)
-                found = mean_interval(mean, confidence=level, limits=ANY_DISTANCE)
+                found = mean_interval(mean, confidence=level, limits=NOT_NEGATIVE)
                 yield about | _numbers(measure, mean.value, found)
             # ensembles share their networks, and a drawing has one time
             for measure in ("ensemble", "core_seconds"):

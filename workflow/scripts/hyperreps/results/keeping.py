@@ -37,7 +37,7 @@ from ..files.storage import (
 )
 from ..representation.curves import read_curves
 from .experiments import HELD_OUT
-from .kept import ABOUT, INPUTS, PUBLISHED, Kept, Made
+from .kept import INPUTS, PUBLISHED, RUN_FILE, Kept, Made
 from .result import find
 
 # arrays that no table reads
@@ -121,7 +121,7 @@ def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -
     text = yaml.safe_dump(
         said | results, sort_keys=False, allow_unicode=True, width=2**20
     )
-    write_text(folder / ABOUT, text)
+    write_text(folder / RUN_FILE, text)
     return Kept(folder)
 
 

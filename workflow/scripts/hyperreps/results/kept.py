@@ -28,7 +28,7 @@ from .layout import Table
 from .result import Result, Sources, find
 from .tables.published import Numbers, Published
 
-ABOUT = "run.yaml"
+RUN_FILE = "run.yaml"
 INPUTS = "inputs.tar.xz"
 PUBLISHED = "published.yaml"
 # of two numbers that are the same: processors and libraries round differently
@@ -106,14 +106,14 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = read_text(folder / ABOUT)
+        text = read_text(folder / RUN_FILE)
         try:
             self.about: dict[str, Any] = yaml.safe_load(text)
             self.made = [Made(**entry) for entry in self.about["results"]]
         except (yaml.YAMLError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise DataFileError(
-                f"{folder / ABOUT}: damaged ({reason}); restore it"
+                f"{folder / RUN_FILE}: damaged ({reason}); restore it"
             ) from error
 
     @contextmanager
@@ -149,9 +149,9 @@ def runs(folder: Path) -> list[Kept]:
     Raises:
         DataFileError: If there is none.
     """
-    found = [Kept(path.parent) for path in sorted(folder.glob(f"*/{ABOUT}"))]
+    found = [Kept(path.parent) for path in sorted(folder.glob(f"*/{RUN_FILE}"))]
     if not found:
-        raise DataFileError(f"{folder}: no run is kept there (FOLDER/RUN/{ABOUT})")
+        raise DataFileError(f"{folder}: no run is kept there (FOLDER/RUN/{RUN_FILE})")
     return found
 
 

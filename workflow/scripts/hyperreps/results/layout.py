@@ -158,7 +158,7 @@ class Table(Result):
         parts = []
         for title, cells in self.floats(frame, LATEX):
             levels = [level for level in self.levels if level != "zoo"]
-            tabular = _tabular(styled(cells, levels=levels))
+            tabular = _latex(styled(cells, levels=levels), clines="skip-last;data")
             parts.append((f"{title}. {caption}" if title else caption, tabular))
             caption = "Continued."
         return _typed(PAGES.get_template("table.tex").render(parts=parts))
@@ -216,7 +216,7 @@ class Column(NamedTuple):
         if row is None:
             return NOT_KNOWN
         if not self.interval:
-            return shown(row.value, self.form)
+            return rounded(row.value, self.form)
         return with_interval(row.value, row, self.form, layout)
 
 
@@ -259,7 +259,8 @@ class LongTable(Table):
         parts = []
         for headings in _abreast(cells, self.levels):
             shown = cells[cells["heading"].isin(headings)]
-            tabular = _longtable(styled(shown, levels=self.levels), caption)
+            styler = styled(shown, levels=self.levels)
+            tabular = _latex(styler, environment="longtable", caption=caption)
             again = rf"\caption[]{{{caption}}}"
             parts.append(tabular.replace(again, r"\caption[]{Continued.}"))
             caption = "Continued."
@@ -270,16 +271,6 @@ class LongTable(Table):
 def _typed(latex: str) -> str:
     """Returns a file of LaTeX; its own font has no ² but as a bitmap."""
     return latex.replace("²", "$^2$") + "\n"
-
-
-def _longtable(styler: Styler, caption: str) -> str:
-    return styler.to_latex(
-        environment="longtable",
-        hrules=True,
-        multirow_align="naive",
-        column_format=_column_format(styler),
-        caption=caption,
-    ).strip()
 
 
 def _abreast(cells: pd.DataFrame, levels: Sequence[str]) -> Iterator[list[str]]:
@@ -308,7 +299,7 @@ def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
     return frame["zoo"].map(lambda zoo: layout.heading(display_name(zoo, zoo)))
 
 
-def shown(value: float, form: str) -> str:
+def rounded(value: float, form: str) -> str:
     """Returns a number as format() does, percent without its sign; a dash for none."""
     known = math.isfinite(value)
     return format(value, form).removesuffix("%") if known else NOT_KNOWN
@@ -324,9 +315,9 @@ def with_interval(value: float, row: Any, form: str, layout: Layout) -> str:
         layout: Of the table.
     """
     if not math.isfinite(value) or math.isnan(row.ci_low):
-        return shown(value, form)
-    ends = ", ".join(shown(end, form) for end in (row.ci_low, row.ci_high))
-    return f"{shown(value, form)} {layout.interval(f'[{ends}]')}"
+        return rounded(value, form)
+    ends = ", ".join(rounded(end, form) for end in (row.ci_low, row.ci_high))
+    return f"{rounded(value, form)} {layout.interval(f'[{ends}]')}"
 
 
 @cache
@@ -378,19 +369,16 @@ def _css_class(column: str) -> str:
     return "published" if known else column.replace(" ", "_")
 
 
-def _column_format(styler: Styler) -> str:
-    return "l" * styler.index.nlevels + "r" * len(styler.columns)
-
-
-def _tabular(styler: Styler) -> str:
-    tabular = styler.to_latex(
+def _latex(styler: Styler, **look: Any) -> str:
+    """Returns the tabular of a table, with the rules of booktabs."""
+    latex = styler.to_latex(
         hrules=True,
-        clines="skip-last;data",
         convert_css=True,
         multicol_align="c",
         multirow_align="naive",
-        column_format=_column_format(styler),
+        column_format="l" * styler.index.nlevels + "r" * len(styler.columns),
+        **look,
     )
     # \cline touches booktabs' rules, and none is wanted above the last of those
-    tabular = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", tabular)
-    return re.sub(r"\\cline\{.*?\}", r"\\midrule", tabular).strip()
+    latex = re.sub(r"\\cline\{.*?\}\n\\bottomrule", r"\\bottomrule", latex)
+    return re.sub(r"\\cline\{.*?\}", r"\\midrule", latex).strip()

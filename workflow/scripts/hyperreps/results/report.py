@@ -21,7 +21,7 @@ from .experiments import HELD_OUT, WHOLE
 from .keeping import Run, known_of, read_jobs
 from .layout import HTML, NOT_KNOWN, PAGES
 from .tables.novelty import derives
-from .tables.published import ABOUT, PRINTED, outside
+from .tables.published import APPROXIMATE, PRINTED, outside
 
 # what would have been seen where networks are too few
 NOTHING = "nothing"
@@ -192,7 +192,7 @@ def _beside(row: Any, confidence: float) -> tuple[str, ...]:
     """Returns whether our interval holds the published mean, and what it would not."""
     if math.isnan(row.published_mean):
         return ("nothing published",)
-    printed = ABOUT if math.isnan(row.published_std) else PRINTED
+    printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
     ours = row.published_mean, row.mean, row.ci_low, row.ci_high
     apart = outside(*ours, tolerance=printed)
     said = f"published {row.published_mean:.1%}"

@@ -11,7 +11,7 @@ import torch
 from ..networks.architectures import Architecture, build
 from ..networks.initialisation import initial_weights
 from ..networks.transplant import transplant
-from ..numbers.seeds import derived_seed, numpy_generator
+from ..numbers.seeds import derived_rng, derived_seed
 from ..numbers.shapes import Float, Int
 from ..representation.autoencoder import HyperRepresentation
 from ..representation.latents import pool_points
@@ -82,7 +82,7 @@ def _draw(
         method.sampler,
         points,
         count=method.samples * method.best_of,
-        rng=numpy_generator("sample", *seeds, seed),
+        rng=derived_rng("sample", *seeds, seed),
         options=method.options,
         generator=generator,
     )

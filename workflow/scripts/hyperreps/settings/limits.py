@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -58,6 +58,14 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _increasing(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuses numbers that do not increase."""
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"must increase, got {list(values)}")
+    return values
+
+
+Increasing = Annotated[Listed[tuple[Items, ...]], AfterValidator(_increasing)]
 Names = Annotated[Listed[tuple[Name, ...]], AfterValidator(_different)]
 
 

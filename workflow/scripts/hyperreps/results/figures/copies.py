@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...files.storage import opened
-from ...numbers.seeds import numpy_generator
+from ...numbers.seeds import derived_rng
 from ..audits import PANEL, OfAudits, panel_name, populations
 from ..drawing import Drawing, shown_name
 
@@ -80,7 +80,7 @@ def _compared_rows(path: Path, kind: str) -> Iterator[pd.DataFrame]:
             for sample in dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()):
                 for row in ("matched", "nearest"):
                     weights = found[f"{row}_weights"][sample]
-                    rng = numpy_generator("copies", len(weights))
+                    rng = derived_rng("copies", len(weights))
                     shown = np.sort(rng.choice(len(weights), ENTRIES, replace=False))
                     fixed = {"population": name, "sample": sample, "row": row}
                     numbers = {"entry": shown, "weight": weights[shown]}

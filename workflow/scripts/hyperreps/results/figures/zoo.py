@@ -14,7 +14,7 @@ from ..accuracies import BASELINE, OfAccuracies, collect_zoos
 from ..drawing import (
     GREY,
     PALETTES,
-    PUBLISHED,
+    PUBLISHED_LOOK,
     QUANTILES,
     Drawing,
     line,
@@ -46,7 +46,12 @@ class Zoo(OfAccuracies, Drawing):
             # even an empty series would take up space in the layout
             if len(paper):
                 numbers = paper["published_mean"], paper["published_std"].fillna(0)
-                look = {"color": colour, "clip_on": False, "zorder": 5, **PUBLISHED}
+                look = {
+                    "color": colour,
+                    "clip_on": False,
+                    "zorder": 5,
+                    **PUBLISHED_LOOK,
+                }
                 axes.errorbar(
                     paper["epoch"], *numbers, capsize=2.5, elinewidth=0.9, **look
                 )

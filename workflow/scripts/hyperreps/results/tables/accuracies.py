@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ...representation.curves import HELD_OUT, read_curves
+from ...representation.curves import R2_HELD_OUT, read_curves
 from ...settings.stages import Method
 from ..accuracies import OfAccuracies, display_name
 from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
@@ -38,7 +38,7 @@ class Accuracies(OfAccuracies, Table):
         if not self.sources.curves:
             return summary
         curves = read_curves(self.sources.curves)
-        last = curves.groupby(["zoo", "variant", "seed"])[HELD_OUT].last()
+        last = curves.groupby(["zoo", "variant", "seed"])[R2_HELD_OUT].last()
         known = last.groupby(["zoo", "variant"]).mean()
         settings = self.networks.groupby("method")["settings"].first()
         variants = [getattr(settings[m], "hyper_rep", "") for m in summary["method"]]

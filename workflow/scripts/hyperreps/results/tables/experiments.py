@@ -15,7 +15,7 @@ from ..experiments import (
     OfProbes,
     OfReconstructions,
 )
-from ..layout import Layout, Table, shown, with_interval, zoo_headings
+from ..layout import Layout, Table, rounded, with_interval, zoo_headings
 
 SPLIT_NAMES = {SEEN: "training networks", HELD_OUT: "held-out networks"}
 PROPERTY_NAMES = {"accuracy": "test accuracy", "gap": "generalisation gap"}
@@ -49,7 +49,7 @@ class Ensembles(OfEnsembles, Table):
         rows: list[Any] = list(table.itertuples())
         table["text"] = [
             layout.plus_minus.join(
-                shown(x, headings[r.metric][1]) for x in (r.mean, r.std)
+                rounded(x, headings[r.metric][1]) for x in (r.mean, r.std)
             )
             for r in rows
         ]
@@ -120,6 +120,6 @@ class Properties(OfProbes, Table):
 
 def _reconstructed(row: Any, layout: Layout) -> str:
     if row.quantity == "r2" and row.layer != WHOLE:
-        return shown(row.mean, ".2f")
+        return rounded(row.mean, ".2f")
     form = {"r2": ".2f", "mse": ".4f"}.get(row.quantity, ".1%")
     return with_interval(row.mean, row, form, layout)

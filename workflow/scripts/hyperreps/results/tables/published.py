@@ -11,11 +11,11 @@ import pandas as pd
 from ...numbers.statistics import SHARE, median_interval
 from ..accuracies import OfAccuracies, display_name
 from ..experiments import HELD_OUT, OfProbes, OfReconstructions
-from ..layout import Layout, LongTable, Row, shown, with_interval
+from ..layout import Layout, LongTable, Row, rounded, with_interval
 from ..result import Result, Sources
 
 # half a unit of the last digit, of numbers with a spread or three digits, and of others
-PRINTED, ABOUT = 0.0005, 0.005
+PRINTED, APPROXIMATE = 0.0005, 0.005
 COLUMNS = [
     *("table", "source", "target", "name", "epoch", "quantity", "statistic"),
     *("published", "ours", "ci_low", "ci_high", "n", "groups", "outside"),
@@ -86,7 +86,7 @@ class Published(LongTable):
             groups = f" ({row.groups})" if row.groups >= 0 else ""
             texts = {
                 "n (groups)": f"{row.n}{groups}",
-                "published": f"{row.statistic} {shown(row.published, _form(row))}",
+                "published": f"{row.statistic} {rounded(row.published, _form(row))}",
                 "this run": with_interval(row.ours, row, _form(row), layout),
                 "verdict": verdict(row),
             }
@@ -100,7 +100,7 @@ def verdict(row: Any) -> str:
     if row.outside == 0:
         return "inside"
     where = "above" if row.outside > 0 else "below"
-    return f"{where} by {shown(abs(row.outside), _form(row))}"
+    return f"{where} by {rounded(abs(row.outside), _form(row))}"
 
 
 def _form(row: Any) -> str:
@@ -131,7 +131,7 @@ def _compared(numbers: Numbers) -> Iterator[tuple[Any, ...]]:
         shown = shown.assign(name=shown["variant"].where(ours, shown["quantity"]))
         for row in shown.drop_duplicates(["zoo", "name"]).itertuples():
             about = row.zoo, row.zoo, row.name, -1, "accuracy", "mode"
-            yield ABOUT, *about, *_estimate(row)
+            yield APPROXIMATE, *about, *_estimate(row)
     if isinstance(table, OfProbes):
         for row in frame[frame["published"].notna()].itertuples():
             about = row.zoo, row.zoo, row.features, -1, f"R2 of {row.property}", "value"
@@ -150,12 +150,12 @@ def _accuracies(
     about = row.source, row.target, row.method, row.epoch, "accuracy"
     if not math.isnan(row.published_mean):
         ours = row.published_mean, row.mean, row.ci_low, row.ci_high
-        printed = ABOUT if math.isnan(row.published_std) else PRINTED
+        printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
         yield printed, *about, "mean", *ours, row.n, row.groups
     if not math.isnan(row.published_median):
         ends = _median_ends(table, row) if known else (math.nan, math.nan)
         ours = row.published_median, row.median, *ends
-        yield ABOUT, *about, "median", *ours, row.n, row.groups
+        yield APPROXIMATE, *about, "median", *ours, row.n, row.groups
 
 
 def _median_ends(table: OfAccuracies, row: Any) -> tuple[float, float]:

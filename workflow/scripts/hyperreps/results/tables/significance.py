@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...audit.significance import DIFFERENT, EQUIVALENT, POWER, UNDECIDED, compare
 from ..accuracies import OfAccuracies, display_name
-from ..layout import Layout, LongTable, Row, shown, with_interval
+from ..layout import Layout, LongTable, Row, rounded, with_interval
 
 
 class Significance(OfAccuracies, LongTable):
@@ -53,12 +53,12 @@ def _texts(row: Any, layout: Layout) -> dict[str, str]:
     return {
         "difference": with_interval(row.difference, row, "+.1%", layout),
         "verdict": row.verdict,
-        "detectable": shown(row.detectable, ".1%"),
-        "medians": shown(row.difference_of_medians, "+.1%"),
-        "g": shown(row.hedges_g, "+.2f"),
-        "delta": shown(row.cliffs_delta, "+.2f"),
-        "p t": shown(row.p_t_holm, ".3f"),
-        "p ranks": shown(row.p_ranks_holm, ".3f"),
+        "detectable": rounded(row.detectable, ".1%"),
+        "medians": rounded(row.difference_of_medians, "+.1%"),
+        "g": rounded(row.hedges_g, "+.2f"),
+        "delta": rounded(row.cliffs_delta, "+.2f"),
+        "p t": rounded(row.p_t_holm, ".3f"),
+        "p ranks": rounded(row.p_ranks_holm, ".3f"),
         "observations": _observations(row),
     }
 
