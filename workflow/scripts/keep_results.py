@@ -6,7 +6,7 @@ import shutil
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hyperreps.config.config_files import read_config
 from hyperreps.config.configuration import load_settings
@@ -15,7 +15,7 @@ from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
 from hyperreps.results.keeping import Run, keep
 from hyperreps.results.kept import check, runs, texts_of, write_texts
-from hyperreps.running.commands import run
+from hyperreps.running import commands
 from hyperreps.running.devices import this_machine
 from hyperreps.settings.stages import SettingsError
 
@@ -24,9 +24,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def main(
     *,
-    results: Path,
-    logs: Path | None = None,
-    benchmarks: Path | None = None,
+    run: Annotated[Run, commands.UNPREFIXED],
     name: str = "",
     folder: Path = PROJECT / "results" / "reference",
     machine: str = "",
@@ -37,15 +35,13 @@ def main(
     Everything is made again from the copy and compared before it is kept.
 
     Args:
-        results: Folder of the run, such as results/demo.
-        logs: Of the run; logs/EXPERIMENT beside results if not given.
-        benchmarks: Of the run; benchmarks/EXPERIMENT beside results if not given.
+        run: With its tables.
         name: Of the copy; today's date and the experiment if not given.
         folder: Where runs are kept.
         machine: What it ran on; this machine if not given.
         note: What a reader of its numbers has to know.
     """
-    config = read_config(results / "config.yaml")
+    config = read_config(run.results / "config.yaml")
     name = name or f"{datetime.now(UTC):%Y-%m-%d}_{config['experiment']}"
     target = folder / name
     if target.exists():
@@ -56,13 +52,13 @@ def main(
         "note": note,
         "machine": machine or this_machine(),
         "snakemake": version("snakemake"),
-        "missing": missing(results, config),
+        "missing": missing(run.results, config),
     }
     part = folder / f".{name}.tmp"
     shutil.rmtree(part, ignore_errors=True)
     try:
         kept = keep(
-            Run.beside(results, logs, benchmarks),
+            run,
             part,
             published=PROJECT / "config" / "published.yaml",
             about=about,
@@ -89,4 +85,4 @@ def missing(results: Path, config: dict[str, Any]) -> list[str] | str:
 
 
 if __name__ == "__main__":
-    run(main)
+    commands.run(main)

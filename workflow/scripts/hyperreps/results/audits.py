@@ -120,7 +120,7 @@ def _frames(path: Path, kind: str) -> Iterator[pd.DataFrame]:
         about["form"] = str(file.attrs.get("form", ""))
         took = file.attrs.get("core_seconds", math.nan)
         for name, found in populations(file).items():
-            networks = {key: plain(found[key][()]) for key in COLUMNS}
+            networks: dict[str, Any] = {key: plain(found[key][()]) for key in COLUMNS}
             for key in (*LEARNED, *JUDGED):
                 networks[key] = found[key][()] if key in found else math.nan
             frame = pd.DataFrame(networks)

@@ -55,29 +55,25 @@ LINE = 200  # characters of a log's line
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/]+/)+")  # of this machine
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """Where a finished run left its files."""
+    """Where a finished run left its files.
+
+    Attributes:
+        results: Folder of the run, such as results/demo.
+        logs: Of the run; logs/EXPERIMENT beside results if not given.
+        benchmarks: Of the run; benchmarks/EXPERIMENT beside results if not given.
+    """
 
     results: Path
-    logs: Path
-    benchmarks: Path
+    logs: Path = Path()
+    benchmarks: Path = Path()
 
-    @classmethod
-    def beside(cls, results: Path, logs: Path | None, benchmarks: Path | None) -> Run:
-        """Returns a run whose other folders are where snakemake puts them.
-
-        Args:
-            results: Such as results/demo.
-            logs: None: logs/demo beside results.
-            benchmarks: None: benchmarks/demo beside results.
-        """
-        root, experiment = results.resolve().parents[1], results.resolve().name
-        return cls(
-            results,
-            logs or root / "logs" / experiment,
-            benchmarks or root / "benchmarks" / experiment,
-        )
+    def __post_init__(self) -> None:
+        folder = self.results.resolve()
+        for name in ("logs", "benchmarks"):
+            if getattr(self, name) == Path():
+                setattr(self, name, folder.parents[1] / name / folder.name)
 
 
 def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -> Kept:
@@ -302,9 +298,11 @@ def _times(run: Run) -> dict[str, str]:
     times = [path.stat().st_mtime for path in run.benchmarks.rglob("*.tsv")]
     if not times:
         raise DataFileError(f"{run.benchmarks}: no benchmark there; give their folder")
-    ends = [datetime.fromtimestamp(x, UTC) for x in (min(times), max(times))]
-    names = ("first_job_done", "last_job_done")
-    return {n: f"{end:%Y-%m-%d %H:%M} UTC" for n, end in zip(names, ends, strict=True)}
+    first, last = (
+        f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
+        for time in (min(times), max(times))
+    )
+    return {"first_job_done": first, "last_job_done": last}
 
 
 def _stages(jobs: pd.DataFrame) -> dict[str, Any]:
