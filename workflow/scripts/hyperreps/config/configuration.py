@@ -280,7 +280,7 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
                 yield from unknown(f"{section}.{field}", name, known, where)
     yield from _station_problems(settings)
     yield from _transfer_problems(settings)
-    yield from _experiment_problems(settings)
+    yield from _stage_problems(settings)
 
 
 def _station_problems(settings: Settings) -> Iterable[str]:
@@ -389,8 +389,8 @@ def _own_result_problems(settings: Settings) -> Iterable[str]:
         )
 
 
-def _experiment_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each name or epoch that the experiments cannot have."""
+def _stage_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each name or epoch that a section cannot have."""
     for section in ("ensembles", "reconstruction", "properties", "ablation", "novelty"):
         for field in ("zoos", "methods", "variants"):
             known = getattr(settings, field)

@@ -17,7 +17,7 @@ from ..numbers.statistics import (
     mean_interval,
 )
 from ..settings.stages import HyperRep, Statistics
-from .experiments import OfStage
+from .stages import OfStage
 
 # settings that are no change: which trainings there are, and what a machine is best at
 ASIDE = ("seeds", "precision")

@@ -36,9 +36,9 @@ from ..files.storage import (
     write_text,
 )
 from ..representation.curves import read_curves
-from .experiments import HELD_OUT
 from .kept import INPUTS, PUBLISHED, RUN_FILE, Kept, Made
 from .result import find
+from .stages import HELD_OUT
 
 # arrays that no table reads
 UNREAD = (

@@ -17,9 +17,9 @@ from docutils.core import publish_parts
 from ..audit.significance import DIFFERENT, POWER, detectable_by
 from ..files.storage import DataFileError, read_text, reading_from
 from .accuracies import BASELINE, display_name
-from .experiments import HELD_OUT, WHOLE
 from .keeping import Run, known_of, read_jobs
 from .layout import HTML, NOT_KNOWN, PAGES
+from .stages import HELD_OUT, WHOLE
 from .tables.novelty import derives
 from .tables.published import APPROXIMATE, PRINTED, outside
 
@@ -193,8 +193,8 @@ def _beside(row: Any, confidence: float) -> tuple[str, ...]:
     if math.isnan(row.published_mean):
         return ("nothing published",)
     printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
-    ours = row.published_mean, row.mean, row.ci_low, row.ci_high
-    apart = outside(*ours, tolerance=printed)
+    ends = row.ci_low, row.ci_high
+    apart = outside(row.published_mean, *ends, tolerance=printed)
     said = f"published {row.published_mean:.1%}"
     if math.isnan(apart):
         return f"{said}; no interval", NOTHING

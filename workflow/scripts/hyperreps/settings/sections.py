@@ -157,7 +157,7 @@ class Transfer(Comparison):
 class Ensembles(Section):
     """Ensembles of sampled networks beside ensembles of the zoo's own."""
 
-    tables: ClassVar = {"ensembles": "experiments.Ensembles"}
+    tables: ClassVar = {"ensembles": "stages.Ensembles"}
     figures: ClassVar = {
         "ensembles": "ensembles.Ensembles",
         "calibration": "ensembles.Calibration",
@@ -199,14 +199,14 @@ class OfVariants(Section):
 class Reconstruction(OfVariants):
     """Networks beside their reconstructions, layer by layer."""
 
-    tables: ClassVar = {"reconstruction": "experiments.Reconstruction"}
+    tables: ClassVar = {"reconstruction": "stages.Reconstruction"}
     figures: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
 
 
 class Properties(OfVariants):
     """What linear probes read from weights, their statistics and latents."""
 
-    tables: ClassVar = {"properties": "experiments.Properties"}
+    tables: ClassVar = {"properties": "stages.Properties"}
     figures: ClassVar = {"latents": "latents.Latents"}
     variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."

@@ -20,7 +20,7 @@ from ..drawing import (
     shown_name,
     unique,
 )
-from ..experiments import OfEnsembles
+from ..stages import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"

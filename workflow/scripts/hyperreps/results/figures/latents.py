@@ -15,7 +15,7 @@ from ...numbers.seeds import derived_seed
 from ...numbers.shapes import Float
 from ...running.machine_code import import_umap
 from ..drawing import Drawing
-from ..experiments import OfStage
+from ..stages import OfStage
 
 
 class Latents(OfStage, Drawing):

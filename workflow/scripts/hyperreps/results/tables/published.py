@@ -10,9 +10,9 @@ import pandas as pd
 
 from ...numbers.statistics import SHARE, median_interval
 from ..accuracies import OfAccuracies, display_name
-from ..experiments import HELD_OUT, OfProbes, OfReconstructions
 from ..layout import Layout, LongTable, Row, rounded, with_interval
 from ..result import Result, Sources
+from ..stages import HELD_OUT, OfProbes, OfReconstructions
 
 # half a unit of the last digit, of numbers with a spread or three digits, and of others
 PRINTED, APPROXIMATE = 0.0005, 0.005
@@ -67,11 +67,12 @@ class Published(LongTable):
             number or, negative, below; 0 where it holds it to the printed digit, NaN
             where there is no interval.
         """
-        rows = [
-            (numbers.name, *row, outside(*row[6:10], tolerance=tolerance))
-            for numbers in self.tables
-            for tolerance, *row in _compared(numbers)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for numbers in self.tables:
+            for tolerance, *row in _compared(numbers):
+                *_, paper, _, low, high, _, _ = row
+                apart = outside(paper, low, high, tolerance=tolerance)
+                rows.append((numbers.name, *row, apart))
         return pd.DataFrame(rows, columns=COLUMNS)
 
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
@@ -107,9 +108,7 @@ def _form(row: Any) -> str:
     return ".1%" if row.quantity == "accuracy" else ".3f"
 
 
-def outside(
-    published: float, _: float, low: float, high: float, *, tolerance: float
-) -> float:
+def outside(published: float, low: float, high: float, *, tolerance: float) -> float:
     """Returns how far an interval is above (or, negative, below) a number."""
     if math.isnan(low):
         return math.nan

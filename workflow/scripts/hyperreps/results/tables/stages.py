@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ..experiments import (
+from ..layout import Layout, Table, rounded, with_interval, zoo_headings
+from ..stages import (
     HELD_OUT,
     SCORE_NAMES,
     SEEN,
@@ -15,7 +16,6 @@ from ..experiments import (
     OfProbes,
     OfReconstructions,
 )
-from ..layout import Layout, Table, rounded, with_interval, zoo_headings
 
 SPLIT_NAMES = {SEEN: "training networks", HELD_OUT: "held-out networks"}
 PROPERTY_NAMES = {"accuracy": "test accuracy", "gap": "generalisation gap"}
