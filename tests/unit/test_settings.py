@@ -163,6 +163,8 @@ def test_every_field_is_described():
         ),
         ("in_distribution/zoos", ["mnst"], r"in_distribution\.zoos: unknown 'mnst'"),
         ("in_distribution/epochs", [1, 5], r"in_distribution: epochs must start at 0"),
+        ("transfer/epochs", [0, 5, 5], r"transfer\.epochs: must increase, got \[0, 5,"),
+        ("novelty/noise", [0.2, 0.1], r"novelty\.noise: must increase, got \[0\.2,"),
         ("ensembles/methods", ["S"], r"ensembles\.methods: unknown 'S'.*S_KDE30"),
         ("ensembles/sizes", [2, 1], r"ensembles\.sizes: must increase, got \[2, 1\]"),
         ("ensembles/epochs", [0, 21], r"ensembles\.epochs: \[21\] are not among"),

@@ -43,7 +43,11 @@ FIXED = {
     "B_": ("B_KDE30", "B_KDE30_released", "B_F30"),
     "": ("noise_top30", "soup16_top30", "mean_top30", "reconstruction"),
 }
-HAVE_THEIR_OWN = {method for family in FIXED.values() for method in family}
+OWN_COLOURS = {
+    method: colour
+    for family, methods in FIXED.items()
+    for method, colour in zip(methods, PALETTES[family], strict=False)
+}
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 GREY, LIGHT_GREY = "#4d4d4d", "#9a9a9a"
 # how published numbers look
@@ -236,12 +240,7 @@ def method_colours(methods: Iterable[str]) -> dict[str, str]:
     The others take what these leave, in their order.
     """
     names = tuple(dict.fromkeys(methods))
-    chosen = {
-        method: colour
-        for family, palette in PALETTES.items()
-        for method, colour in zip(FIXED[family], palette, strict=False)
-        if method in names
-    }
+    chosen = {m: OWN_COLOURS[m] for m in names if m in OWN_COLOURS}
     free = {
         family: cycle([c for c in palette if c not in chosen.values()] or palette)
         for family, palette in PALETTES.items()

@@ -253,13 +253,7 @@ def read_jobs(run: Run) -> pd.DataFrame:
         One row per job that has a log or a benchmark: job (stage and name), finished,
         seconds, cpu_seconds, memory_mb (largest resident set), log.
     """
-    logs, took = (
-        {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
-        for folder, found in (
-            (run.logs, run.logs.rglob("*.log")),
-            (run.benchmarks, run.benchmarks.rglob("*.tsv")),
-        )
-    )
+    logs, took = _by_job(run.logs, ".log"), _by_job(run.benchmarks, ".tsv")
     rows = []
     for job in sorted(logs.keys() | took.keys()):
         numbers = [np.nan] * 3
@@ -270,6 +264,11 @@ def read_jobs(run: Run) -> pd.DataFrame:
         rows.append((job, job in took, *numbers, said))
     columns = ["job", "finished", "seconds", "cpu_seconds", "memory_mb", "log"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _by_job(folder: Path, suffix: str) -> dict[str, Path]:
+    found = folder.rglob(f"*{suffix}")
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
 
 
 def _last_said(log: Path) -> str:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from ..accuracies import BASELINE, OfAccuracies
 from ..drawing import (
     GREY,
-    HAVE_THEIR_OWN,
+    OWN_COLOURS,
     PALETTES,
     QUANTILES,
     Drawing,
@@ -120,7 +120,7 @@ class Samplers(Boxes):
         There are more samplers than colours; they are told apart by their rows.
         """
         family = {m: PALETTES[method_family(m)][0] for m in methods}
-        return family | method_colours(set(methods) & HAVE_THEIR_OWN)
+        return family | method_colours(set(methods) & OWN_COLOURS.keys())
 
 
 def _distribution_numbers(
