@@ -21,26 +21,9 @@ from ..settings.stages import SettingsError, Statistics
 from .shapes import Float
 
 SUMMARY_COLUMNS = [
-    "source",
-    "target",
-    "method",
-    "epoch",
-    "n",
-    "mean",
-    "std",
-    "ci_low",
-    "ci_high",
-    "published_mean",
-    "published_std",
-    "q25",
-    "median",
-    "q75",
-    "published_median",
-    "reference",
-    "seeds",
-    "seed_std",
-    "groups",
-    "trivial",
+    *("source", "target", "method", "epoch", "n", "mean", "std", "ci_low", "ci_high"),
+    *("published_mean", "published_std", "q25", "median", "q75", "published_median"),
+    *("reference", "seeds", "seed_std", "groups", "trivial"),
 ]
 # standard errors below this part of the largest value are rounding
 NO_SPREAD = 1e-9

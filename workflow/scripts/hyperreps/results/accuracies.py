@@ -38,10 +38,10 @@ DISPLAY_NAMES = {
 }
 
 
-def display_name(source: str, target: str) -> str:
-    """Returns the heading of a pair of zoos: "MNIST" or "SVHN → MNIST"."""
-    names = [DISPLAY_NAMES.get(name, name) for name in (source, target)]
-    return names[1] if source == target else " → ".join(names)
+def display_name(*zoos: str) -> str:
+    """Returns the heading of a zoo, or of source and target: "SVHN → MNIST"."""
+    names = (DISPLAY_NAMES.get(zoo, zoo) for zoo in dict.fromkeys(zoos))
+    return " → ".join(names)
 
 
 class OfAccuracies(Result):

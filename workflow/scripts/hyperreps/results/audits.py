@@ -71,7 +71,7 @@ class OfAudits(Result):
 def panel_name(zoo: str, coordinates: str = "none") -> str:
     """Returns the heading of a panel: "MNIST" or "MNIST, aligned"."""
     aligned = "" if coordinates == "none" else ", aligned"
-    return display_name(zoo, zoo) + aligned
+    return display_name(zoo) + aligned
 
 
 def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFrame:

@@ -198,7 +198,7 @@ class Drawing(Result):
         figure = self.new_figure(height * len(zoos) + 0.45)
         lines = figure.subplots(len(zoos), columns, squeeze=False)
         rows = (
-            (display_name(str(zoo), str(zoo)), line, part)
+            (display_name(str(zoo)), line, part)
             for line, (zoo, part) in zip(lines, zoos, strict=True)
         )
         return figure, rows

@@ -100,7 +100,7 @@ def _cells(found: pd.DataFrame) -> Iterator[list[str]]:
         accuracies = (row.b_t, row.s, row.b, row.s_last, row.b_last)
         yield [
             *(f"[{row.run}]({row.run})", row.date, f"`{row.commit}`"),
-            *(f"{row.core_hours:.2g}", display_name(row.zoo, row.zoo)),
+            *(f"{row.core_hours:.2g}", display_name(row.zoo)),
             NOT_KNOWN if math.isnan(row.r2) else f"{row.r2:.2f}",
             *(NOT_KNOWN if math.isnan(x) else f"{100 * x:.1f}" for x in accuracies),
             *(str(row.epochs), f"{row.inside} of {row.compared}"),

@@ -296,7 +296,7 @@ def _abreast(cells: pd.DataFrame, levels: Sequence[str]) -> Iterator[list[str]]:
 
 def zoo_headings(frame: pd.DataFrame, layout: Layout) -> pd.Series:
     """Returns the zoo of each row as it is shown."""
-    return frame["zoo"].map(lambda zoo: layout.heading(display_name(zoo, zoo)))
+    return frame["zoo"].map(display_name).map(layout.heading)
 
 
 def rounded(value: float, form: str) -> str:

@@ -75,7 +75,7 @@ class Ablation(OfAblations, Drawing):
                 _draw_panel(axes, panel, part, measure)
             line[0].set_ylabel(measure)
             if measure == next(iter(LINES)):
-                line[0].set_title(display_name(zoo, zoo), loc="left")
+                line[0].set_title(display_name(zoo), loc="left")
         for axes, panel in zip(lines[-1], shown, strict=True):
             axes.set_xlabel(panel.title)
         names = {name: c for of in LINES.values() for name, c in of.values()}

@@ -44,14 +44,10 @@ class Novelty(OfAudits, Drawing):
         parts = []
         for _, panel in self.networks.groupby(PANEL, sort=False):
             scale = scale_of(panel)
-            shown = panel[
-                [*PANEL, "population", "reference", "sample", "accuracy"]
-            ].copy()
-            shown["distance"] = panel["aligned"] / scale.run
-            shown["snapshots"] = scale.changed / scale.run
-            shown["runs"] = scale.new / scale.run
-            shown["good"] = scale.good
-            parts.append(shown)
+            shown = panel[[*PANEL, "population", "reference", "sample", "accuracy"]]
+            limits = {"snapshots": scale.changed / scale.run}
+            limits |= {"runs": scale.new / scale.run, "good": scale.good}
+            parts.append(shown.assign(distance=panel["aligned"] / scale.run, **limits))
         return pd.concat(parts, ignore_index=True)
 
     def draw(self, data: pd.DataFrame) -> Figure:
