@@ -6,6 +6,7 @@ import io
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from hyperreps.files.storage import DataFileError
 from hyperreps.numbers import statistics
 from hyperreps.results.drawing import QUANTILES, method_colours, shown_name
 from hyperreps.results.figures.curves import spread
-from hyperreps.results.layout import HTML, LATEX, TEXT, wide
+from hyperreps.results.layout import HTML, LATEX, TEXT, wide, with_interval
 from hyperreps.results.result import Sources, find
 from hyperreps.results.tables.accuracies import Accuracies, describe, text_table
 from hyperreps.settings.sections import declared
@@ -304,3 +305,19 @@ def test_rows_and_columns_keep_their_order_within_what_they_belong_to():
         ("STL-10", "published"),
     ]
     assert table.to_numpy().tolist()[2] == ["-", "-", "-", "1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "form", "text"),
+    [
+        (0.914, 0.85, ".2f", "0.91 [0.85, 0.95]"),
+        (0.914, 0.85, "+.1%", "+91.4 [+85.0, +95.0]"),
+        (0.914, math.nan, ".0%", "91"),
+        (math.nan, 0.85, ".2f", "—"),
+        (math.inf, math.nan, ".2f", "—"),
+    ],
+)
+def test_a_number_with_its_interval(value, low, form, text):
+    """None is a dash, whatever its interval; percent have no sign of their own."""
+    row = SimpleNamespace(ci_low=low, ci_high=0.95)
+    assert with_interval(value, row, form, TEXT) == text
