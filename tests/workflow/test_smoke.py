@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,7 @@ from hyperreps.config.config_files import read_config
 from hyperreps.config.configuration import load_settings
 from hyperreps.config.costs import Speeds, Work
 from hyperreps.config.space import folders
-from hyperreps.results.keeping import _flags
-from hyperreps.results.kept import Made
-from hyperreps.results.result import find
+from hyperreps.results.result import Sources, find
 from hyperreps.settings.sections import declared
 
 from ..conftest import SmokeRun
@@ -344,11 +341,8 @@ def test_every_figure_is_drawn_again_from_its_numbers(
     figures = sorted((finished.results / "figures").glob("*.csv"))
     assert len(figures) == len(FIGURES + NOVELTY_FIGURES)
     for numbers in figures:
-        log = finished.root / "logs/smoke/figures" / f"{numbers.stem}.log"
-        made = Made("figure", numbers.stem, again=False, flags=_flags(log))
         again = tmp_path / f"{numbers.stem}.pdf"
-        sources = replace(made.sources, numbers=numbers)
-        find("figure", numbers.stem)(sources).write(again)
+        find("figure", numbers.stem)(Sources(numbers=numbers)).write(again)
         for suffix in (".pdf", ".png", ".csv"):
             drawn = numbers.with_suffix(suffix).read_bytes()
             assert again.with_suffix(suffix).read_bytes() == drawn, numbers.stem

@@ -25,7 +25,7 @@ from ..files.storage import DataFileError, read_text, replacing, write_text
 from ..settings.sections import FONTS, Figures
 from ..settings.stages import SettingsError
 from .accuracies import BASELINE, TRIVIAL, display_name
-from .result import Result
+from .result import Result, Sources
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 # Okabe and Ito's colours, then others of a family's hue: chosen so that any two stay
@@ -87,9 +87,10 @@ class Drawing(Result):
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the numbers of frame(), in the style that is set.
 
+        Of the sources it is told how figures look, and nothing else.
+
         Args:
-            data: As it is read from the CSV file: an empty text is NaN. Nothing else
-                that the files of the run hold is needed.
+            data: As it is read from the CSV file: an empty text is NaN.
         """
 
     def write(self, output: Path) -> None:
@@ -102,12 +103,14 @@ class Drawing(Result):
             SettingsError: If there is no such font.
             DataFileError: If the given numbers are not those of this figure.
         """
-        given = self.sources.numbers
+        given, look = self.sources.numbers, self.sources.figures
         known = given != Path()
-        with matplotlib.style.context(style(self.sources.figures)):
-            numbers = read_text(given) if known else self.frame().to_csv(index=False)
+        numbers = read_text(given) if known else self.frame().to_csv(index=False)
+        # without the other sources: what it is drawn from can only be its CSV
+        alone = type(self)(Sources(numbers=output.with_suffix(".csv"), figures=look))
+        with matplotlib.style.context(style(look)):
             try:
-                figure = self.draw(read_numbers(numbers))
+                figure = alone.draw(read_numbers(numbers))
             except (KeyError, ValueError) as error:
                 if not known:
                     raise
@@ -122,6 +125,10 @@ class Drawing(Result):
                 with replacing(output.with_suffix(suffix)) as temporary:
                     figure.savefig(temporary, format=suffix[1:], metadata=about)
         write_text(output.with_suffix(".csv"), numbers)
+
+    def with_level(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Returns a frame with the level of its intervals, for level_of()."""
+        return frame.assign(confidence=self.sources.statistics.confidence)
 
     def new_figure(self, height: float, *, width: float | None = None) -> Figure:
         """Returns an empty figure.
@@ -234,6 +241,11 @@ def read_numbers(text: str) -> pd.DataFrame:
     return pd.read_csv(StringIO(text), keep_default_na=False, na_values=[""])
 
 
+def level_of(data: pd.DataFrame) -> str:
+    """Returns the level of the intervals of a figure, such as "95 %"."""
+    return f"{100 * data['confidence'].iloc[0]:g} %"
+
+
 def method_colours(methods: Iterable[str]) -> dict[str, str]:
     """Gives every method a colour of its family, the methods of FIXED always theirs.
 
@@ -257,7 +269,7 @@ def method_family(method: str) -> str:
 def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
     """Returns a method's name with the subscript of the paper, in mathtext."""
     after = (TRIVIAL if trivial else "") + (f", epoch {epoch}" if epoch else "")
-    match = re.fullmatch(r"([A-Z])_(\w+)", method)
+    match = re.fullmatch(r"([A-Z])_([\w.]+)", method)
     if match is None:
         return method.replace("_", " ") + after
     subscript = match[2].replace("_", r"\ ")

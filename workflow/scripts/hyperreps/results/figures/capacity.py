@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
@@ -47,7 +48,7 @@ class Capacity(OfAudits, Drawing):
         axes = figure.subplots(lines, 2)
         lengths = np.sort(data["epochs"].dropna().unique())
         # from light to dark: longer training
-        shades = colormaps["Blues"](np.linspace(0.4, 1, len(lengths)))
+        shades = map(to_hex, colormaps["Blues"](np.linspace(0.4, 1, len(lengths))))
         colours = dict(zip(lengths, shades, strict=True))
         key: Any
         for rows, (key, part) in zip(axes.reshape(len(zoos), 4), zoos, strict=True):
@@ -71,7 +72,7 @@ class Capacity(OfAudits, Drawing):
         return figure
 
 
-def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, Any]) -> None:
+def _draw_measure(axes: Axes, data: pd.DataFrame, colours: dict[float, str]) -> None:
     """Draws a line per form and length; dotted, what held-out networks have."""
     for value in data[data["population"] == "held_out"]["value"].dropna():
         axes.axhline(value, color=GREY, linestyle=":", linewidth=0.9)

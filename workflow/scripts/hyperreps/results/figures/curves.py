@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..accuracies import TRIVIAL, OfAccuracies
 from ..drawing import (
     GREY,
     Drawing,
+    level_of,
     line,
     method_colours,
     open_markers,
@@ -32,9 +33,14 @@ class Finetuning(OfAccuracies, Drawing):
     """Mean accuracy over finetuning epochs with its confidence interval, per method."""
 
     def frame(self) -> pd.DataFrame:
-        """Returns the summary of every method, without references, at every epoch."""
+        """Returns the summary of every method, without references, at every epoch.
+
+        Of epochs it says whether the table has them.
+        """
         shown = self.networks[~self.networks["reference"]]
-        return self.summary(shown, sorted(set(shown["epoch"])))
+        frame = self.summary(shown, sorted(set(shown["epoch"])))
+        frame["in_table"] = frame["epoch"].isin(self.sources.epochs)
+        return self.with_level(frame)
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a panel per pair of zoos, a line and a band per method."""
@@ -53,9 +59,10 @@ class Finetuning(OfAccuracies, Drawing):
             for method, known in paper.groupby("method", sort=False):
                 numbers = known["epoch"], known["published_mean"]
                 open_markers(axes, *numbers, colours[str(method)])
-            _epoch_axis(axes, self.sources.epochs, last=int(part["epoch"].max()))
+            ticks = part.loc[part["in_table"], "epoch"]
+            _epoch_axis(axes, ticks, last=int(part["epoch"].max()))
             _label_lines(axes, [c.iloc[-1] for c in curves.values()], colours)
-        interval = f"{self.level} interval of the mean"
+        interval = f"{level_of(data)} interval of the mean"
         trivial = [line(f"{TRIVIAL} no hyper-representation", ls="--")]
         known = data["published_mean"].notna().any()
         self.legend(
@@ -78,11 +85,11 @@ class Transfer(Finetuning):
         return networks[networks["epoch"] <= max(self.sources.epochs)]
 
 
-def _epoch_axis(axes: Axes, epochs: Sequence[int], *, last: int) -> None:
+def _epoch_axis(axes: Axes, epochs: Iterable[int], *, last: int) -> None:
     """Sets an axis that is linear up to epoch 1 and logarithmic beyond."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.6)
     axes.set_xlim(0, last)
-    ticks = sorted({0, last, *(e for e in epochs if e <= last)})
+    ticks = sorted({0, last, *epochs})
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")

@@ -14,6 +14,7 @@ from ..drawing import (
     GREY,
     LIGHT_GREY,
     Drawing,
+    level_of,
     line,
     method_colours,
     percent,
@@ -72,7 +73,7 @@ class OverSize(OfEnsembles, Drawing):
         self.legend(
             figure,
             *(line(shown_name(method), color=colours[method]) for method in methods),
-            Patch(color=GREY, alpha=0.2, label=f"{self.level} of ensembles"),
+            Patch(color=GREY, alpha=0.2, label=f"{level_of(data)} of ensembles"),
             ncols=4,
         )
         return figure
@@ -106,7 +107,7 @@ class Ensembles(OverSize):
 
     def frame(self) -> pd.DataFrame:
         """Returns the accuracies of ensembles of every size."""
-        return super().frame().query("metric == 'accuracy'")
+        return self.with_level(super().frame().query("metric == 'accuracy'"))
 
 
 class Calibration(OverSize):
@@ -116,4 +117,5 @@ class Calibration(OverSize):
 
     def frame(self) -> pd.DataFrame:
         """Returns all but the accuracies of ensembles of every size."""
-        return super().frame().query("metric != 'accuracy' and epoch == epoch.max()")
+        wanted = "metric != 'accuracy' and epoch == epoch.max()"
+        return self.with_level(super().frame().query(wanted))

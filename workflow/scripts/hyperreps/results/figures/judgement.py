@@ -23,12 +23,27 @@ from ..judgement import CURVES, Judged
 from .novelty import MARKERS
 
 STYLES = {"noise": (GREY, "-"), "soup": (LIGHT_GREY, "--")}
+LINES = (*CURVES, "reconstructions")
 # references that say what is possible; the others would crowd the picture
 SHOWN = ("held_out",)
 
 
 class Judgement(Judged, Drawing):
     """Mean accuracy of every population at its mean distance to training."""
+
+    def frame(self) -> pd.DataFrame:
+        """Returns what is said of every population, and the lines that it is part of.
+
+        Returns:
+            Judged.frame() with a column lines: names of LINES.
+        """
+        data = super().frame()
+        members = {key: getattr(self.sources, key) for key in LINES}
+        data["lines"] = [
+            " ".join(key for key, names in members.items() if name in names)
+            for name in data["population"]
+        ]
+        return data
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a point per population, lines for curves and reconstructions."""
@@ -39,10 +54,12 @@ class Judgement(Judged, Drawing):
             sort=False,
             dropna=False,
         )
-        first = data.groupby("population", sort=False)["reference"].first()
-        on_curves = {name for c in CURVES for name in getattr(self.sources, c)}
-        methods = [n for n in first.index if not (first[n] or n in on_curves)]
-        names = [n for n in SHOWN if n in first.index] + methods
+        known = data.drop_duplicates("population").set_index("population")
+        part_of = known["lines"].astype(object).fillna("").str.split()
+        lines = {key: [n for n in known.index if key in part_of[n]] for key in LINES}
+        on_curves = {name for curve in CURVES for name in lines[curve]}
+        methods = known.index[~known["reference"] & ~known.index.isin(on_curves)]
+        names = [n for n in SHOWN if n in known.index] + list(methods)
         colours = dict.fromkeys(SHOWN, "black") | method_colours(methods)
         looks = {
             name: {"color": colours[name], "marker": MARKERS[k % len(MARKERS)]}
@@ -54,10 +71,10 @@ class Judgement(Judged, Drawing):
             zoos, ["zoo"], height=3.4, title=lambda zoo: display_name(zoo, zoo), **shape
         )
         for axes, part in drawn:
-            known = wide.loc[part["zoo"].iloc[0]]
-            self._draw_lines(axes, known)
-            for name in reversed([name for name in names if name in known.index]):
-                _draw_point(axes, known.loc[[name]], ls="", zorder=3, **looks[name])
+            means = wide.loc[part["zoo"].iloc[0]]
+            _draw_lines(axes, means, lines)
+            for name in reversed([name for name in names if name in means.index]):
+                _draw_point(axes, means.loc[[name]], ls="", zorder=3, **looks[name])
             axes.set_xlim(left=-0.03)
             axes.set_ylim(bottom=0)
             percent(axes.yaxis)
@@ -67,23 +84,22 @@ class Judgement(Judged, Drawing):
             )
         curves = (line(c, color=STYLES[c][0], ls=STYLES[c][1]) for c in CURVES)
         points = (line(shown_name(name), ls="", **looks[name]) for name in names)
-        known_lines = (
-            [line("reconstructions", ls=":")] if self.sources.reconstructions else []
-        )
-        self.legend(figure, *curves, *known_lines, *points, ncols=3)
+        dotted = [line(name, ls=":") for name in LINES[len(CURVES) :] if lines[name]]
+        self.legend(figure, *curves, *dotted, *points, ncols=3)
         return figure
 
-    def _draw_lines(self, axes: Axes, known: pd.DataFrame) -> None:
-        """Draws the curves, and how accurate reconstructions are."""
-        for curve in CURVES:
-            names = [n for n in getattr(self.sources, curve) if n in known.index]
-            points = known.loc[names].sort_values(("value", "distance"))
-            colour, style = STYLES[curve]
-            _draw_point(axes, points, color=colour, ls=style, marker=".")
-        for name in self.sources.reconstructions:
-            if name in known.index:
-                height = known.loc[name, ("value", "accuracy")]
-                axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
+
+def _draw_lines(axes: Axes, means: pd.DataFrame, lines: dict[str, list[str]]) -> None:
+    """Draws the curves, and how accurate reconstructions are."""
+    known = {
+        name: [n for n in part if n in means.index] for name, part in lines.items()
+    }
+    for curve in CURVES:
+        points = means.loc[known[curve]].sort_values(("value", "distance"))
+        colour, style = STYLES[curve]
+        _draw_point(axes, points, color=colour, ls=style, marker=".")
+    for height in means.loc[known["reconstructions"], ("value", "accuracy")]:
+        axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
 
 
 def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:

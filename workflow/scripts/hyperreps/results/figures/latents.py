@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,11 @@ class Latents(OfStage, Drawing):
     """Maps of all networks' latents: PCA and UMAP, coloured by accuracy and epoch."""
 
     def frame(self) -> pd.DataFrame:
-        """Returns both maps of each zoo's networks, by its first variant."""
+        """Returns both maps of each zoo's networks, by its first variant.
+
+        Coordinates are rounded to a thousandth of what they span, or less: with all
+        their digits, the numbers of a zoo of 1000 would be too large to be kept.
+        """
         first: dict[str, Path] = {}
         for path in self.sources.inputs:
             with opened(path, kind="properties") as file:
@@ -38,9 +43,9 @@ class Latents(OfStage, Drawing):
         maps = [(name, key) for name in ("PCA", "UMAP") for key in colours]
         for zoo, line, part in zoos:
             for axes, (name, key) in zip(line, maps, strict=True):
-                rows = part[part["map"] == name]
-                shown = {"c": rows[key], "cmap": colours[key]}
-                points = axes.scatter(rows["x"], rows["y"], s=3, linewidths=0, **shown)
+                shown = {"c": part[key], "cmap": colours[key]}
+                places = part[f"{name}_x"], part[f"{name}_y"]
+                points = axes.scatter(*places, s=3, linewidths=0, **shown)
                 axes.set_title(f"{name}, {key}")
                 axes.set(xticks=[], yticks=[], box_aspect=1)
                 bar = figure.colorbar(
@@ -60,26 +65,29 @@ class Latents(OfStage, Drawing):
 
 
 def _maps(path: Path, seed: int) -> pd.DataFrame:
-    """Returns both maps of the first hyper-representation's latents in long form."""
+    """Returns both maps of the first hyper-representation's latents."""
     arrays, about = read_arrays(path, kind="properties")
     points = arrays["latents"][0]
-    common = {
-        "zoo": about["zoo"],
-        "features": about["features"],
-        "model": arrays["model"],
-        "split": arrays["split"],
-        "epoch": arrays["epoch"],
-        "accuracy": arrays["truth/accuracy"],
-    }
     state = derived_seed("latents", seed, about["zoo"]) % 2**31
     maps = {
         "PCA": PCA(2, random_state=state).fit_transform(points),
         "UMAP": umap(points, seed=state),
     }
-    return pd.concat(
-        pd.DataFrame({**common, "map": name, "x": xy[:, 0], "y": xy[:, 1]})
-        for name, xy in maps.items()
-    )
+    numbers = {
+        "zoo": about["zoo"],
+        "model": arrays["model"],
+        "epoch": arrays["epoch"],
+        "accuracy": arrays["truth/accuracy"].round(4),
+    }
+    for name, places in maps.items():
+        numbers |= dict(zip((f"{name}_x", f"{name}_y"), rounded(places).T, strict=True))
+    return pd.DataFrame(numbers)
+
+
+def rounded(places: Float[np.ndarray, "networks 2"]) -> Float[np.ndarray, "networks 2"]:
+    """Rounds to the power of ten that is just below a thousandth of what is spanned."""
+    span = float(np.ptp(places)) or 1.0
+    return places.astype(np.float64).round(3 - math.floor(math.log10(span)))
 
 
 def umap(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from ..drawing import GREY, PALETTES, Drawing, line, percent, unique
+from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent, unique
 from ..stages import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
@@ -33,7 +33,7 @@ class Reconstruction(OfReconstructions, Drawing):
         r2 = summary.loc[chosen, columns].rename(columns={"mean": "value"})
         others = [_accuracies_and_spreads(path) for path in self.sources.inputs]
         both = pd.concat([r2, *others], ignore_index=True)
-        return both.drop_duplicates(ignore_index=True)
+        return self.with_level(both.drop_duplicates(ignore_index=True))
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the three panels of each zoo."""
@@ -51,7 +51,7 @@ class Reconstruction(OfReconstructions, Drawing):
         self.legend(
             figure,
             *(Patch(color=c, alpha=0.7, label=shown[n]) for n, c in colours.items()),
-            line(f"{self.level} interval", color="black", lw=1),
+            line(f"{level_of(data)} interval", color="black", lw=1),
             ncols=4,
         )
         return figure
