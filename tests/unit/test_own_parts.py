@@ -265,6 +265,7 @@ RESULT = {
         "best.Best",
         "own_results.best.made_by: String should match",
     ),
+    "caption": ("caption", "x", "own_results.best: caption: of a table it stands in"),
     "section": (
         "section",
         "sampler",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hyperreps.audit.significance import detectable_by, detectable_difference
 from hyperreps.files.storage import DataFileError
 from hyperreps.numbers.statistics import Estimate, Part
-from hyperreps.results.report import NOTHING, claims
+from hyperreps.results.report import NOTHING, _figures, claims
 from hyperreps.results.values import latex_values
 
 ACCURACIES = """source,target,method,epoch,n,mean,ci_low,ci_high
@@ -99,6 +100,27 @@ mnist,S_U,False,training_over_unseen,50,2,0.9,0.0,1.8
 mnist,mean_top30,False,training_over_unseen,1,1,0.9,,
 mnist,soup,True,training_over_unseen,1,1,0.9,,
 """
+
+
+def test_a_figure_of_ones_own_has_its_caption(tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    for name in ("spread", "plain", "wrong", "zoo"):
+        Image.new("RGB", (300, 200)).save(folder / f"{name}.png")
+    captions = {"spread": "All *accuracies* & no {{ brace", "wrong": "``x"}
+    own = {name: {"caption": text} for name, text in captions.items()}
+    config = {"own_results": {**own, "plain": {}}}
+    (tmp_path / "figure_zoo.rst").write_text("Ours, seed {{ snakemake.config.seed }}.")
+    found = {
+        part.name: part.caption
+        for part in _figures(tmp_path, tmp_path, {**config, "seed": 3})
+    }
+    assert found["spread"].strip() == (
+        "<p>All <em>accuracies</em> &amp; no {{ brace</p>"
+    )
+    assert found["plain"] == ""
+    assert "Inline literal start-string without end-string" in found["wrong"]
+    assert found["zoo"].strip() == "<p>Ours, seed 3.</p>"
 
 
 class TestClaims:

@@ -228,15 +228,22 @@ def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[
         # where PNG has it
         width = int.from_bytes(data[16:20], "big")
         text = _caption(captions / f"figure_{path.stem}.rst", config)
+        own = config.get("own_results", {}).get(path.stem, {})
+        text = text or _as_html(own.get("caption", ""))
         body = f"data:image/png;base64,{b64encode(data).decode('ascii')}"
         yield Part("figure", path.stem, text, body, width)
 
 
 def _caption(path: Path, config: dict[str, Any]) -> str:
-    """Returns a caption as HTML; none where a figure of one's own has none."""
+    """Returns a caption of ours as HTML; none for a figure of a user's own."""
     if not path.exists():
         return ""
     pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
     about = SimpleNamespace(config=config)
-    text = pages.from_string(read_text(path)).render(snakemake=about)
-    return str(publish_parts(text, writer="html5")["body"])
+    return _as_html(pages.from_string(read_text(path)).render(snakemake=about))
+
+
+def _as_html(text: str) -> str:
+    """Returns reStructuredText as HTML, which says itself where it is none."""
+    quiet = {"report_level": 2, "warning_stream": False}
+    return str(publish_parts(text, writer="html5", settings_overrides=quiet)["body"])

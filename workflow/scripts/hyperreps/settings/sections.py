@@ -343,3 +343,16 @@ class OwnResult(Strict):
     section: Name = Field(
         description="Section whose files and settings it gets, such as novelty."
     )
+    caption: Annotated[str, Field(max_length=5000)] = Field(
+        "",
+        description="What the report says of a figure, as reStructuredText; a table's"
+        " caption is one of its words.",
+    )
+
+    @model_validator(mode="after")
+    def _caption_of_figure(self) -> OwnResult:
+        if self.caption and self.kind == "table":
+            raise ValueError(
+                "caption: of a table it stands in the YAML file beside its class"
+            )
+        return self
