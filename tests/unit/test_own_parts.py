@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from hyperreps.config.config_files import merged, read_over_shipped
@@ -24,12 +26,20 @@ from hyperreps.files import provenance
 from hyperreps.files.fingerprint import _contents, code_fingerprint
 from hyperreps.files.own_parts import own_file
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
-from hyperreps.networks.architectures import build
+from hyperreps.networks.architectures import (
+    ARCHITECTURES,
+    build,
+    layer_data,
+    layer_from,
+)
+from hyperreps.networks.initialisation import initial_weights
+from hyperreps.representation.autoencoder import HyperRepresentation, load, save
 from hyperreps.results.result import find
 from hyperreps.sampling.samplers import draw, needs_generator
 from hyperreps.settings.stages import Dataset, SettingsError
 
 from ..processes import python
+from .small_autoencoder import build_model
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -152,6 +162,36 @@ def test_it_counts_the_same_wherever_it_lies(folder):
     (folder / "b").mkdir()
     (folder / "b" / "parts.py").write_text(PARTS)
     assert fingerprint("parts.py:normal") == fingerprint("b/parts.py:normal")
+
+
+def test_a_model_of_networks_of_ones_own_needs_no_file(folder):
+    """From a folder for the Hub; from a file of a run it says which file it needs."""
+    network = build("parts.py:perceptron", channels=3)
+    model = build_model(network)
+    model.to_folder(folder / "model")
+    save(model, folder / "model.safetensors")
+    digest = hashlib.sha256(PARTS.encode()).hexdigest()
+    config = json.loads((folder / "model" / "config.json").read_text())
+    assert config["own_parts"] == {"parts.py": digest}
+    (folder / "parts.py").unlink()
+    again = HyperRepresentation.from_folder(folder / "model")
+    assert again.architecture == network
+    weights = initial_weights(network, initialization="uniform", seeds=[1, 2])
+    assert torch.equal(again.map("encode", weights), model.eval().encode(weights))
+    with pytest.raises(SettingsError, match=r"^parts.py:perceptron: no file parts.py"):
+        load(folder / "model.safetensors", device=torch.device("cpu"))
+    for old, new in (('"Linear"', '"Conv9"'), ('"features": 6', '"width": 6')):
+        text = json.dumps(config).replace(old, new)
+        (folder / "model" / "config.json").write_text(text)
+        with pytest.raises(DataFileError, match=r"config.json does not describe"):
+            HyperRepresentation.from_folder(folder / "model")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_declaration_goes_through_json(name):
+    layers = build(name, channels=1).layers
+    text = json.dumps([layer_data(layer) for layer in layers])
+    assert tuple(map(layer_from, json.loads(text))) == layers
 
 
 MISTAKES = {

@@ -8,11 +8,11 @@ means: per layer the weight row-major, then the bias. Engines interpret the decl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -78,6 +78,34 @@ class Residual:
 
 
 Layer = Convolution | MaxPool | Activation | Linear | Crop | Subsample | Residual
+KINDS = {kind.__name__: kind for kind in get_args(Layer)}
+
+
+def layer_data(layer: Layer) -> dict[str, Any]:
+    """Returns a layer as JSON has it: its kind, and what it is made with."""
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    return {"kind": type(layer).__name__} | {
+        name: [layer_data(part) for part in value]
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }
+
+
+def layer_from(data: Mapping[str, Any]) -> Layer:
+    """Returns the layer that layer_data() has described.
+
+    Raises:
+        LookupError: If it is of no known kind, or without one.
+        TypeError: If it cannot be made with these values.
+    """
+    values = {
+        name: tuple(map(layer_from, value)) if isinstance(value, list) else value
+        for name, value in data.items()
+        if name != "kind"
+    }
+    found: Layer = KINDS[data["kind"]](**values)
+    return found
 
 
 @dataclass(frozen=True)

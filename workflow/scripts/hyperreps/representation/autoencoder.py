@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..files.own_parts import is_own
 from ..files.storage import DataFileError
 from ..files.tensors import read_tensors, write_tensors
-from ..networks.architectures import Architecture, build
+from ..networks.architectures import Architecture, build, layer_data, layer_from
 from ..numbers.shapes import Float, Int
 from ..settings.stages import HyperRep, Jump
 from ..symmetry.permutations import invariant_mean
@@ -385,6 +386,7 @@ class HyperRepresentation(nn.Module):
         config = {
             "architecture": self.architecture.name,
             "channels": self.architecture.channels,
+            "layers": [layer_data(layer) for layer in self.architecture.layers],
             "settings": self.settings.model_dump(),
             "zoo": self.zoo,
             "seed": self.seed,
@@ -400,12 +402,15 @@ class HyperRepresentation(nn.Module):
     ) -> HyperRepresentation:
         """Reads what to_folder() wrote, ready for use (evaluation mode).
 
+        An architecture of a user's file is read from the folder, without that file.
+
         Raises:
             DataFileError: If a file is missing, damaged or of another model.
         """
         tensors, config = read_folder(Path(folder))
         try:
-            model = _built(tensors, config, HyperRep(**config["settings"]))
+            settings = HyperRep(**config["settings"])
+            model = _built(tensors, config, settings, _described(config))
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataFileError(
@@ -458,15 +463,27 @@ def load(path: Path, *, device: torch.device) -> HyperRepresentation:
     """
     tensors, about = read_tensors(path, kind="hyper_rep")
     settings = HyperRep(**json.loads(about["settings"]))
-    return _built(tensors, about, settings).to(device)
+    architecture = build(about["architecture"], channels=int(about["channels"]))
+    return _built(tensors, about, settings, architecture).to(device)
+
+
+def _described(config: Mapping[str, Any]) -> Architecture:
+    """Returns the architecture that the config of a folder names, or describes."""
+    name, channels = config["architecture"], config["channels"]
+    if not is_own(name):
+        return build(name, channels=channels)
+    return Architecture(name, channels, tuple(map(layer_from, config["layers"])))
 
 
 def _built(
-    tensors: Mapping[str, Tensor], about: Mapping[str, Any], settings: HyperRep
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    settings: HyperRep,
+    architecture: Architecture,
 ) -> HyperRepresentation:
     """Returns a model with these tensors, in evaluation mode."""
     model = HyperRepresentation(
-        build(about["architecture"], channels=int(about["channels"])),
+        architecture,
         settings,
         Normalization(*(tensors[name] for name in Normalization._fields)),
         zoo=about["zoo"],

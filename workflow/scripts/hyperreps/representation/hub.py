@@ -52,6 +52,8 @@ def write_folder(
         "git_commit": code["git_commit"],
         "versions": json.loads(code["versions"]),
     }
+    if "own_parts" in code:
+        about["own_parts"] = json.loads(code["own_parts"])
     text = json.dumps(about, indent=2, allow_nan=False) + "\n"
     with new_folder(folder) as temporary:
         (temporary / MODEL).write_bytes(content)

@@ -5,7 +5,6 @@ docs/own_zoo.md describes the folder. What is made here, folders.py reads again.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ from torch import Tensor
 from ..data.images import SPLITS, Images
 from ..files.provenance import provenance
 from ..files.storage import DataFileError, identity, new_folder, opened
-from ..networks.architectures import IMAGE_SIZE, Architecture, Layer
+from ..networks.architectures import IMAGE_SIZE, Architecture, layer_data
 from ..numbers.shapes import Float, Int
 from ..settings.stages import Recipe, SettingsError, Zoo
 from .folders import POPULATION
@@ -177,7 +176,7 @@ def _about(
             "name": network.name,
             "channels": network.channels,
             "parameters": network.parameters,
-            "layers": [_layer(layer) for layer in network.layers],
+            "layers": [layer_data(layer) for layer in network.layers],
             "tensors": network.shapes(),
         },
     }
@@ -193,15 +192,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("{", "[")):
         return json.loads(value)
     return value.tolist() if isinstance(value, np.generic) else value
-
-
-def _layer(layer: Layer) -> dict[str, Any]:
-    """Returns a layer as JSON has it: its kind, and what it is made with."""
-    values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
-    return {"kind": type(layer).__name__} | {
-        name: [_layer(part) for part in value] if isinstance(value, tuple) else value
-        for name, value in values.items()
-    }
 
 
 class Evaluation(NamedTuple):
