@@ -7,15 +7,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from hyperreps.config.config_files import merged, read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.config.costs import Speeds, Work, estimate
-from hyperreps.config.space import autoencoder_parameters, gigabytes
+from hyperreps.config.space import (
+    autoencoder_parameters,
+    folders,
+    gan_parameters,
+    gigabytes,
+    jump_parameters,
+)
 from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.representation.autoencoder import HyperRepresentation, normalization
-from hyperreps.settings.stages import HyperRep
+from hyperreps.sampling.gan import Generator
+from hyperreps.sampling.jump import Jumper, Leg
+from hyperreps.settings.stages import Gan, HyperRep, Jump
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = Speeds(ROOT / "docs" / "measurements")
@@ -200,6 +209,38 @@ def test_a_hyper_representation_has_as_many_numbers_as_counted(
     saved = sum(values.numel() for values in built.state_dict().values())
     # counters and the single number of a scale are not counted
     assert autoencoder_parameters(network, model) == pytest.approx(saved, abs=8)
+
+
+@pytest.mark.parametrize("noise", [3, 64])
+def test_a_generator_has_as_many_numbers_as_counted(noise: int) -> None:
+    gan = Gan(noise=noise, width=16)
+    built = Generator(gan, torch.zeros(7), torch.ones(7))
+    saved = sum(values.numel() for values in built.state_dict().values())
+    assert gan_parameters(gan, 7) == saved
+
+
+@pytest.mark.parametrize("stations", [(0, 1), (0, 1, 5)])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_jump_has_as_many_numbers_as_counted(
+    architecture: str, stations: tuple[int, ...]
+) -> None:
+    network = build(architecture, channels=1)
+    jump = Jump(width=8, heads=2, feedforward=12, blocks=2, stations=stations)
+    legs = len(stations) - 1
+    statistics = Leg(*torch.ones(6, legs, network.parameters))
+    built = Jumper(
+        network, jump, statistics, initialization="uniform", zoo="toy", seed=1
+    )
+    saved = sum(values.numel() for values in built.state_dict().values())
+    assert jump_parameters(network, jump, legs=legs) == saved
+
+
+def test_generators_and_jumps_are_counted() -> None:
+    found = dict.fromkeys(("generators", "jumps"), 0.0)
+    for folder, size in folders(Work(settings("smoke.yaml"), SPEEDS)):
+        if folder in found:
+            found[folder] += size
+    assert min(found.values()) > 0
 
 
 def test_twice_the_networks_take_twice_the_room() -> None:

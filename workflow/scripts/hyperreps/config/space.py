@@ -9,11 +9,12 @@ import math
 from collections.abc import Iterator
 
 from ..networks.architectures import IMAGE_SIZE, Architecture
-from ..settings.stages import HyperRep
+from ..settings.stages import Gan, HyperRep, Jump
 from . import needs
 from .costs import Number, Work, splits, window
 
 FLOAT, INDEX = 4, 8  # bytes of a weight, and of a source that is named
+CONDITIONS = 4 * 32  # sines and cosines that a jump sees; jump.py imports torch
 
 
 def gigabytes(work: Work) -> Number:
@@ -35,6 +36,15 @@ def folders(work: Work) -> Iterator[tuple[str, Number]]:
         model = settings.variant(variant, zoo=name)
         numbers = autoencoder_parameters(work.network(name), model)
         yield "hyper_reps", FLOAT * numbers * len(model.seeds)
+    for name, method in needs.generators(settings):
+        model = settings.variant(settings.methods[method].hyper_rep, zoo=name)
+        numbers = gan_parameters(settings.gan, model.latent)
+        yield "generators", FLOAT * numbers * len(model.seeds)
+    for name, jump in needs.jumps(settings):
+        wanted = settings.jump_of(jump)
+        legs = len(wanted.stations_of(settings.zoos[name])) - 1
+        numbers = jump_parameters(work.network(name), wanted, legs=legs)
+        yield "jumps", FLOAT * numbers * len(wanted.seeds)
     for name, method in needs.samples(settings):
         latents = FLOAT * _dimensions(work, name, method, weights=0)
         sources = 2 * _sources(work, name, method)
@@ -50,12 +60,10 @@ def folders(work: Work) -> Iterator[tuple[str, Number]]:
 
 def autoencoder_parameters(architecture: Architecture, settings: HyperRep) -> int:
     """Counts the numbers that a hyper-representation is saved as."""
-    width, latent, hidden = settings.width, settings.latent, settings.feedforward
+    width, latent = settings.width, settings.latent
     tokens = sum(item.units for item in architecture.weighted)
     sizes = [item.fan_in + item.layer.bias for item in architecture.weighted]
     by_token = settings.compression == "token"
-    attention, norms = 4 * (width**2 + width), 4 * width
-    block = attention + norms + 2 * width * hidden + width + hidden
     maps = sum(2 * width * size + width + size for size in sizes)
     positions = (2 * tokens + 2 * by_token) * width
     flat = width * tokens
@@ -65,8 +73,41 @@ def autoencoder_parameters(architecture: Architecture, settings: HyperRep) -> in
         head += before * after + 5 * after
         before = after
     head += (before + 5) * settings.projection_size
-    blocks, statistics = 2 * settings.blocks * block, 3 * architecture.parameters
+    blocks = 2 * settings.blocks * _block(width, settings.feedforward)
+    statistics = 3 * architecture.parameters
     return blocks + maps + positions + bottlenecks + head + statistics
+
+
+def _block(width: int, hidden: int) -> int:
+    """Counts the numbers of a transformer block: attention, two norms, an MLP."""
+    attention, norms = 4 * (width**2 + width), 4 * width
+    return attention + norms + 2 * width * hidden + width + hidden
+
+
+def gan_parameters(settings: Gan, points: int) -> int:
+    """Counts the numbers that a generator of so many dimensions is saved as."""
+    width = settings.width
+    layers = (settings.noise + 1) * width + (width + 1) * width + (width + 1) * points
+    return layers + 2 * points
+
+
+def jump_parameters(architecture: Architecture, settings: Jump, *, legs: int) -> int:
+    """Counts the numbers that a jump of so many legs is saved as."""
+    width, items = settings.width, architecture.weighted
+    tokens = sum(item.units for item in items)
+    given = {item.units_axis: 0 for item in items}
+    for item in items:
+        if item.inputs_axis:
+            given[item.inputs_axis] += item.units * item.block
+    maps = 0
+    for item in items:
+        own = item.fan_in + item.layer.bias
+        seen = own + (given[item.units_axis] if item.units_axis else 0)
+        maps += (3 * seen + 1) * width + (width + 1) * own
+    conditions = (CONDITIONS + 1) * width + (width + 1) * width
+    blocks = _block(width, settings.feedforward) + (width + 1) * width
+    rest = (tokens + legs + 2) * width + 6 * legs * architecture.parameters
+    return maps + conditions + settings.blocks * blocks + rest
 
 
 def _zoo(work: Work, name: str) -> Iterator[tuple[str, Number]]:
