@@ -71,6 +71,45 @@ def test_the_command_ends_with_an_error_where_a_declaration_is_wrong(monkeypatch
         command(monkeypatch, "cnn")
 
 
+PLAIN = """
+from torch.nn import *
+
+def network(channels):
+    first = Sequential(Conv2d(channels, 4, 5), BatchNorm2d(4), Tanh(), MaxPool2d(2))
+    last = [Flatten(), Linear(300, 6), LayerNorm(6), Tanh(), Linear(6, 7), Softmax(1)]
+    return Sequential(first, Conv2d(4, 3, 3), Tanh(), *last, Linear(7, 10))
+
+small = Sequential(Flatten(), Linear(784, 5), ReLU(), Linear(5, 10))
+grouped = Sequential(Conv2d(1, 4, 5), Conv2d(4, 4, 3, groups=4), Flatten())
+unequal = Sequential(Flatten(), Linear(784, 6), GLU(), Linear(3, 10))
+wrong = Sequential(Linear(783, 6), Linear(6, 10))
+"""
+
+
+def test_a_plain_network_of_ones_own(monkeypatch, capsys, tmp_path):
+    """Nothing is declared: what holds is what is computed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(PLAIN)
+    command(monkeypatch, "nets.py:network", "--channels", "3")
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [re.sub(r" \(\S+\)", "", line).split() for line in lines] == [
+        ["0.0", "4", "unchanged", "changed"],
+        ["1", "3", "unchanged", "unchanged"],
+        ["4", "6", "unchanged", "changed"],
+        ["7", "7", "unchanged", "changed"],
+    ]
+    command(monkeypatch, "nets.py:small")
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line.split()[:3] == ["1", "5", "unchanged"]
+    for name, message in (
+        ("grouped", "1: does not take the 4 units of 0 alone"),
+        ("unequal", "3: does not take the 6 units of 1 alone"),
+        ("wrong", r"cannot be computed on images \[1, 28, 28\] \(RuntimeError: mat"),
+    ):
+        with pytest.raises(SystemExit, match=f"error: .*{message}"):
+            command(monkeypatch, f"nets.py:{name}")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

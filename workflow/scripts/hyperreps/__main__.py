@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import tyro
 
 from .engines.grouped import ACTIVATIONS
-from .engines.symmetry_check import check_symmetry, refuted
+from .engines.symmetry_check import (
+    AxisCheck,
+    check_sequential,
+    check_symmetry,
+    plain_network,
+    refuted,
+)
 from .networks.architectures import build
 from .running.commands import check_choice, run
 from .settings.stages import SettingsError
@@ -23,14 +31,24 @@ def show_symmetry(
     Ends with an error where one does not that the architecture declares.
 
     Args:
-        architecture: A declared one, such as cnn, or your own, FILE.py:NAME.
+        architecture: A declared one, such as cnn, or your own, FILE.py:NAME: declared,
+            or a torch.nn.Sequential, which declares nothing and has its activations.
         channels: Of its images.
-        activation: Of the network.
+        activation: Of a declared network.
         seed: Of the random networks and images that are compared.
     """
     check_choice("activation", activation, ACTIVATIONS, module="grouped.py")
+    if plain := plain_network(architecture, channels=channels):
+        _show(check_sequential(plain, channels=channels, seed=seed))
+        return
     network = build(architecture, channels=channels)
     checks = check_symmetry(network, activation=activation, seed=seed)
+    _show(checks)
+    if wrong := [*refuted(network, checks, activation=activation)]:
+        raise SettingsError("; ".join(wrong))
+
+
+def _show(checks: Iterable[AxisCheck]) -> None:
     print(f"{'axis':10} {'units':>5}  {'permuted':16} {'flipped in sign':16}")
     for check in checks:
         found = (
@@ -40,10 +58,7 @@ def show_symmetry(
                 (check.flips, check.sign),
             )
         )
-        units = network.symmetric_axes[check.axis]
-        print(f"{check.axis:10} {units:5}  {next(found):16} {next(found):16}")
-    if wrong := [*refuted(network, checks, activation=activation)]:
-        raise SettingsError("; ".join(wrong))
+        print(f"{check.axis:10} {check.units:5}  {next(found):16} {next(found):16}")
 
 
 def main() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..files.own_parts import one_line
+from ..files.own_parts import is_own, one_line, own_part
 from ..networks.architectures import IMAGE_SIZE, Architecture
 from ..settings.stages import SettingsError
 from ..symmetry.permutations import permutation_index, sign_axes
@@ -23,12 +25,14 @@ class AxisCheck(NamedTuple):
 
     Attributes:
         axis: Its name, that of the first layer whose units it orders.
+        units: How many there are.
         permutation: Largest change of a class score when units change places, relative
             to the largest score.
         sign: The same when some units change sign.
     """
 
     axis: str
+    units: int
     permutation: float
     sign: float
 
@@ -74,9 +78,117 @@ def check_symmetry(
         signs[0] = -1
         flipped = weights * _factors(architecture, axis, signs)
         checks.append(
-            AxisCheck(axis, change(weights.gather(1, index)), change(flipped))
+            AxisCheck(axis, units, change(weights.gather(1, index)), change(flipped))
         )
     return checks
+
+
+def plain_network(name: str, *, channels: int) -> nn.Sequential | None:
+    """Returns the plain PyTorch network that a name of a user's file stands for.
+
+    Args:
+        name: FILE.py:NAME, of a Sequential or a function(channels) that returns one;
+            None for whatever else it is.
+        channels: Of the images.
+    """
+    found = own_part(name) if is_own(name) else None
+    if callable(found) and not isinstance(found, nn.Module):
+        try:
+            found = found(channels)
+        except Exception as error:
+            raise SettingsError(
+                f"{name}: function(channels={channels}) fails ({one_line(error)})"
+            ) from error
+    return found if isinstance(found, nn.Sequential) else None
+
+
+def check_sequential(
+    network: nn.Sequential, *, channels: int, seed: int = 0
+) -> list[AxisCheck]:
+    """Computes the same of a plain network, for the units of each hidden layer.
+
+    What lies between a layer and the next one (norms, for instance) moves with its
+    units. The given network stays as it is.
+
+    Args:
+        network: Conv2d and Linear layers without groups, in Sequentials or not.
+        channels: Of the images it takes, which are as large as all here.
+        seed: Of weights, images and changes.
+
+    Raises:
+        SettingsError: If it cannot be computed on such images, or one layer does not
+            take what the one before gives.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    kind: dict[str, Any] = {"generator": rng, "dtype": torch.float64}
+    network = copy.deepcopy(network).double().eval()
+    for name, values in network.state_dict().items():
+        if values.is_floating_point():
+            drawn = 0.3 * torch.randn(values.shape, **kind)
+            values.copy_(drawn.abs() + 0.5 if name.endswith("running_var") else drawn)
+    images = torch.randn(4, channels, IMAGE_SIZE, IMAGE_SIZE, **kind)
+    # without Sequentials, whose layers come behind them
+    parts = [p for p in network.named_modules() if not isinstance(p[1], nn.Sequential)]
+    places = [k for k, p in enumerate(parts) if isinstance(p[1], nn.Conv2d | nn.Linear)]
+    with torch.no_grad():
+        expected = _scores(network, images)
+        return [
+            _checked(network, images, expected, parts[first : last + 1], rng)
+            for first, last in pairwise(places)
+        ]
+
+
+def _checked(
+    network: nn.Sequential,
+    images: Tensor,
+    expected: Tensor,
+    parts: Sequence[tuple[str, nn.Module]],
+    rng: torch.Generator,
+) -> AxisCheck:
+    """Checks the units of the first of some layers, whose last one takes them."""
+    (name, layer), *between, (after, following) = parts
+    weight, taken = layer.state_dict()["weight"], following.state_dict()["weight"]
+    units = len(weight)
+    if taken[0].numel() % units or {getattr(m, "groups", 1) for _, m in parts} != {1}:
+        raise SettingsError(f"{after}: does not take the {units} units of {name} alone")
+    beside = [
+        (k, x) for _, m in (parts[0], *between) for k, x in m.state_dict().items()
+    ]
+    beside = [(k, x) for k, x in beside if x.dim() and len(x) == units]
+    tensors = [
+        taken.view(len(taken), units, -1).transpose(0, 1),
+        *(x for _, x in beside),
+    ]
+    before = [x.clone() for x in tensors]
+
+    def change() -> float:
+        found = (_scores(network, images) - expected).abs().max() / expected.abs().max()
+        for tensor, values in zip(tensors, before, strict=True):
+            tensor.copy_(values)
+        return float(found)
+
+    order = torch.rand(units, generator=rng).argsort()
+    for tensor in tensors:
+        tensor.copy_(tensor[order])
+    permutation = change()
+    signs = 1 - 2 * torch.randint(0, 2, (units,), generator=rng).double()
+    signs[0] = -1
+    # the scale of a norm has no part in it
+    odd = [x for k, x in beside if k in ("bias", "running_mean")]
+    for tensor in (tensors[0], weight, *odd):
+        tensor.mul_(signs.view(-1, *[1] * (tensor.dim() - 1)))
+    return AxisCheck(name, units, permutation, change())
+
+
+def _scores(network: nn.Sequential, images: Tensor) -> Tensor:
+    try:
+        found: Tensor = network(images)
+    except Exception as error:
+        shape = list(images.shape[1:])
+        raise SettingsError(
+            f"the network cannot be computed on images {shape} ({one_line(error)})"
+        ) from error
+    return found
 
 
 def refuted(
