@@ -75,7 +75,7 @@ rule train_jump:
         runtime=longer(12 * 60),
         gpu=gpus(),
     params:
-        code=fingerprint("train_jump.py"),
+        code=fingerprint("train_jump.py", own=lambda w: get_own_start(w.zoo)),
         command=command("train_jump.py"),
         flags=lambda w: flags(
             settings=SETTINGS.jump_of(w.jump).model_copy(update={"seeds": (0,)}),

@@ -19,10 +19,15 @@ def zoo_file(zoo, alignment, *, stage="zoos"):
     return f"<results>/{stage}/{zoo}{suffix}.h5"
 
 
-def get_own_parts(name):
+def get_own_start(zoo):
+    """Returns the name of a zoo's initialisation, which may be a user's."""
+    return [SETTINGS.zoos[zoo].recipe.initialization]
+
+
+def get_own_parts(zoo, name):
     """Returns the names of parts of a method, some of which may be a user's."""
     method = SETTINGS.methods[name]
-    return [method.sampler, method.architecture]
+    return [method.sampler, method.architecture, *get_own_start(zoo)]
 
 
 def get_dataset(zoo):

@@ -28,7 +28,7 @@ rule audit_references:
         mem_mb=growing(8000),
         runtime=longer(4 * 60),
     params:
-        code=fingerprint("audit_references.py"),
+        code=fingerprint("audit_references.py", own=lambda w: get_own_start(w.zoo)),
         command=command("audit_references.py"),
         flags=lambda w: flags(
             settings=SETTINGS.novelty.model_copy(update=dict(zoos=(), methods=())),

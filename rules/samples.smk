@@ -27,7 +27,7 @@ rule sample:
         mem_mb=growing(8000),
         runtime=longer(60),
     params:
-        code=fingerprint("sample.py", own=lambda w: get_own_parts(w.method)),
+        code=fingerprint("sample.py", own=lambda w: get_own_parts(w.zoo, w.method)),
         command=command("sample.py"),
         flags=lambda w: flags(
             method=SETTINGS.methods[w.method],

@@ -26,7 +26,11 @@ rule train_zoo:
         gpu=gpus(),
     params:
         code=fingerprint(
-            "train_zoo.py", own=lambda w: [SETTINGS.zoos[w.zoo].architecture]
+            "train_zoo.py",
+            own=lambda w: [
+                SETTINGS.zoos[w.zoo].architecture,
+                SETTINGS.zoos[w.zoo].recipe_of(int(w.first)).initialization,
+            ],
         ),
         command=command("train_zoo.py"),
         flags=lambda w: flags(

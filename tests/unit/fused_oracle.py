@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hyperreps.data.datasets import load_images, normalization, prepare
 from hyperreps.networks.architectures import Architecture, build
-from hyperreps.settings.stages import Dataset, Recipe
+from hyperreps.settings.stages import INITIALIZATIONS, Dataset, Recipe
 
 from .modules import ordinary
 
@@ -78,11 +78,8 @@ def _recipes() -> dict[str, Recipe]:
         config = yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8"))
         zoos = config["zoos"].items()
         found |= {zoo: Recipe(**entry["recipe"]) for zoo, entry in zoos}
-    names = [
-        get_args(Recipe.model_fields[field].annotation)
-        for field in ("initialization", "activation")
-    ]
-    for initialization, activation in product(*names):
+    activations = get_args(Recipe.model_fields["activation"].annotation)
+    for initialization, activation in product(INITIALIZATIONS, activations):
         changes = {"initialization": initialization, "activation": activation}
         changes |= {"learning_rate": 1e-3, "batch_size": 10}
         found[f"{initialization}-{activation}"] = RECIPE.model_copy(update=changes)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,48 @@ def test_the_network_has_the_name_by_which_it_is_found_again():
     assert build(network.name, channels=3) == network
 
 
+def test_the_initialisation_draws_from_each_network_s_own_seed():
+    network = build("parts.py:perceptron", channels=1)
+    start = partial(initial_weights, network, initialization="parts.py:narrow")
+    weights = start(seeds=range(40))
+    first, second = network.weighted
+    for item in (first, second):
+        spread = weights[:, item.weight].std()
+        assert spread == pytest.approx((2 * item.fan_in) ** -0.5, rel=0.05)
+        assert (weights[:, item.bias] == 0.01).all()
+    assert torch.equal(start(seeds=[7])[0], weights[7])
+    with pytest.raises(SettingsError, match=r"^unknown 'narrow'; settings/stages.py"):
+        initial_weights(network, initialization="narrow", seeds=[1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "torch.empty(shape)",
+            "torch.empty(3)",
+            r"must return a tensor \[6, 784\], not",
+        ),
+        ("return torch.empty", "0 * torch.empty", r"\[6, 784\], not NoneType"),
+        ("normal_(0", "fill_(float('nan')).mul_(0", r"fails \(TypeError"),
+        ("** -0.5", "* float('inf')", r"must return finite weights"),
+        ("2 * fan_in", "1 / 0", r"fails \(ZeroDivisionError: division by zero\)"),
+    ],
+)
+def test_what_an_initialisation_draws_is_checked(folder, old, new, message):
+    assert old in PARTS
+    (folder / "parts.py").write_text(PARTS.replace(old, new))
+    network = build("parts.py:perceptron", channels=1)
+    with pytest.raises(SettingsError, match=f"^parts.py:narrow: .*{message}"):
+        initial_weights(network, initialization="parts.py:narrow", seeds=[1])
+
+
+def test_initialisations_that_are_varied_are_found_too(folder):
+    zoo = {"variations": {"initialization": ["normal", "parts.py:scans"]}}
+    with pytest.raises(SettingsError, match=r"scans: is no initialisation: it"):
+        settings(zoos={"scans": zoo})
+
+
 def test_a_module_is_its_file_in_the_working_directory(folder):
     (folder / "a").mkdir()
     (folder / "a" / "parts.py").write_text(PARTS.replace("Linear(6)", "Linear(7)"))
@@ -210,6 +253,9 @@ def test_a_name_that_leads_nowhere_is_refused(folder, text, name, message):
     (folder / "parts.py").write_text(text)
     changes = {
         "zoos.scans.architecture": {"zoos": {"scans": {"architecture": name}}},
+        "zoos.scans.recipe.initialization": {
+            "zoos": {"scans": {"recipe": {"initialization": name}}}
+        },
         "methods.S_normal30.sampler": {"methods": {"S_normal30": {"sampler": name}}},
         "datasets.scans.source": {"datasets": {"scans": {"source": name}}},
         "own_results.best.made_by": {"own_results": {"best": {"made_by": name}}},
@@ -240,6 +286,10 @@ WRONG = {
     "type": (
         PARTS.replace("shrink: float", "shrink: 'Nothing'"),
         "the types of its options cannot be read (NameError: name 'Nothing'",
+    ),
+    "no initialisation": (
+        PARTS.replace("narrow(shape, *, fan_in", "narrow(shape, *, fan"),
+        "narrow: is no initialisation: it must be a function (shape, *, fan_in, rng)",
     ),
     "no loader": (
         PARTS.replace("scans(file)", "scans(file, b)"),

@@ -58,6 +58,8 @@ def test_a_dataset_and_an_architecture_need_no_rule(sources: Project) -> None:
     zoo, about = arrays(sources.root / RESULTS / "zoos" / "scans.h5")
     assert zoo["weights"].shape == (6, 3, PARAMETERS)
     assert (about["architecture"], about["channels"]) == ("parts.py:perceptron", 3)
+    start = zoo["weights"][:, 0, : 6 * 3 * 28 * 28]
+    np.testing.assert_allclose(start.std(), (2 * 3 * 28 * 28) ** -0.5, rtol=0.05)
     table = sources.root / RESULTS / "tables" / "in_distribution.csv"
     methods = [row.split(",")[2] for row in table.read_text("utf-8").splitlines()[1:]]
     assert set(methods) == {"B_T", "S_KDE30", "mean_top30"}

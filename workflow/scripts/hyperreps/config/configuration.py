@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..files.own_parts import is_own
+from ..files.own_parts import find_initialization, is_own
 from ..files.places import data_folder, expanded
 from ..settings.limits import SHARDS, Listed, Name, Seed, Text, problem_lines
 from ..settings.sections import (
@@ -248,6 +248,11 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
         key = f"zoos.{name}"
         yield from unknown(f"{key}.dataset", zoo.dataset, settings.datasets, "datasets")
         yield from _network_problems(f"{key}.architecture", zoo.architecture)
+        starts = [zoo.recipe.initialization]
+        starts += [recipe.initialization for recipe in zoo.recipes]
+        at = f"{key}.recipe.initialization"
+        for start in dict.fromkeys(starts):
+            yield from _part_problems(at, find_initialization, start)
     for name, method in settings.methods.items():
         key = f"methods.{name}"
         problems = [*_part_problems(f"{key}.sampler", find_sampler, method.sampler)]

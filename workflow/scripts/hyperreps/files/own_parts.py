@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from ..settings.stages import SettingsError
+from ..settings.stages import INITIALIZATIONS, SettingsError
 from .places import expanded
 from .provenance import note_own_file
 
@@ -61,6 +62,25 @@ def find_part(name: str, known: Mapping[str, Any], *, where: str) -> Any:
         there = ", ".join(sorted(known))
         raise SettingsError(f"unknown {name!r}; {where} has {there}")
     return known[name]
+
+
+def find_initialization(name: str) -> Callable[..., Any] | None:
+    """Returns a user's initialisation, or None for one of ours.
+
+    Raises:
+        SettingsError: As find_part(), or if it is no function of these arguments.
+    """
+    known = dict.fromkeys(INITIALIZATIONS)
+    found = find_part(name, known, where="settings/stages.py")
+    if is_own(name):
+        try:
+            signature(found).bind((1, 1), fan_in=1, rng=None)
+        except (TypeError, ValueError):
+            raise SettingsError(
+                f"{name}: is no initialisation: it must be a function (shape, *,"
+                " fan_in, rng) that returns weights"
+            ) from None
+    return cast(Callable[..., Any] | None, found)
 
 
 def own_part(name: str) -> Any:

@@ -87,20 +87,21 @@ class Dataset(Strict):
         return self
 
 
+# what Recipe.initialization can be, beside a user's
+INITIALIZATIONS = (
+    *("uniform", "uniform_fan_in", "normal", "kaiming_uniform", "kaiming_normal"),
+    *("xavier_uniform", "xavier_normal"),
+)
+
+
 class Recipe(Strict):
     """How one population of networks is initialised and trained."""
 
-    initialization: Literal[
-        "uniform",
-        "uniform_fan_in",
-        "normal",
-        "kaiming_uniform",
-        "kaiming_normal",
-        "xavier_uniform",
-        "xavier_normal",
-    ] = Field(
+    initialization: Part = Field(
         description="Distribution of initial weights: uniform is U(0, 1),"
-        " uniform_fan_in U(0, 1/sqrt(fan_in)), normal N(0, 1); biases start at 0.01."
+        " uniform_fan_in U(0, 1/sqrt(fan_in)), normal N(0, 1); kaiming_uniform,"
+        " kaiming_normal, xavier_uniform, xavier_normal, or your FILE.py:NAME. Biases"
+        " start at 0.01."
     )
     activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = (
         Field(description="Activation after every layer but the last.")
