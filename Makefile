@@ -47,6 +47,7 @@ env: $(VENV)/installed
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; try make env PYTHON=python3.11"; exit 1; }
+	@echo "installing what requirements.txt pins into $(VENV): some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements.txt

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from hyperreps.config.config_files import read_config
+
 from .project import CHECKOUT, RESULTS, Project, arrays, edit, job_counts
 
 PAGE = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -63,6 +65,28 @@ def test_a_dataset_and_an_architecture_need_no_rule(sources: Project) -> None:
     table = sources.root / RESULTS / "tables" / "in_distribution.csv"
     methods = [row.split(",")[2] for row in table.read_text("utf-8").splitlines()[1:]]
     assert set(methods) == {"B_T", "S_KDE30", "mean_top30"}
+
+
+def test_a_loss_term_is_a_field_and_a_line(project: Project) -> None:
+    """As on the page: latents' squares are in the loss, and get smaller."""
+    _, page = PAGE.split("## A loss term\n")
+    page, _ = page.split("## A table or a figure\n")
+    field, term = re.findall(r"```python\n(.*?)```", page, re.S)
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    weight = yaml.safe_load(config)["variants"]["small_latents"]
+    before = "    latent: Units = Field("
+    edit(project.module("settings/stages"), before, field + before)
+    before = "        return torch.stack([loss, reconstruction, contrast])\n"
+    edit(project.module("representation/pretraining"), before, term + before)
+    overlay = {"variants": {"normalized": weight}}
+    target = f"{RESULTS}/hyper_reps/digits/normalized_seed1"
+    done = project.smoke(f"{target}.safetensors", "--cores", "1", overlay=overlay)
+    assert done.code == 0, done.output
+    assert job_counts(done.output) == {"pretrain": 1}
+    curve = pd.read_csv(project.root / f"{target}.csv")
+    share = read_config(project.results / "config.yaml")["hyper_rep"]["contrast_weight"]
+    parts = (1 - share) * curve["reconstruction"] + share * curve["contrast"]
+    assert (curve["loss"] > parts + 1e-4).all()
 
 
 def test_a_table_is_a_class_and_a_section_of_the_config(project: Project) -> None:
