@@ -45,7 +45,9 @@ def test_arrays_survive_a_round_trip(tmp_path):
         np.testing.assert_array_equal(found[name], array)
     assert json.loads(attributes["mean"]) == [0.5]
     assert attributes["n"] == 3
-    assert json.loads(attributes["versions"])["torch"] == torch.__version__
+    # a build for GPUs says +cu130 here and not in its package
+    known = json.loads(attributes["versions"])["torch"]
+    assert known in (torch.__version__, torch.__version__.partition("+")[0])
     with h5py.File(path) as plain:
         assert plain["weights"].dtype == np.float32
     only, _ = read_arrays(path, "weights", kind="toy")
