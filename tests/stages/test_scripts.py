@@ -68,6 +68,8 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         script, flags = command.split(maxsplit=1)
         done = call(script, flags, tmp_path)
         assert done.returncode == 0, done.stderr
+        if "--output j.h5" in flags:
+            jumped = done.stderr
     with h5py.File(tmp_path / "zoo.h5") as file:
         assert file["weights"].shape == (6, 3, 2464)
         assert file["seed"][()].tolist() == [1, 2, 3, 4, 5, 6]
@@ -87,6 +89,14 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
     done = call("sample.py", without.removeprefix("sample.py"), tmp_path)
     assert done.returncode == 1
     assert "error: --generators: sampler gan needs 1, got 0" in done.stderr
+    unkept = chain[-3].replace("--seed 3", "--seed 3 --settings.stations 0 7")
+    done = call("train_jump.py", unkept.removeprefix("train_jump.py"), tmp_path)
+    assert done.returncode == 1
+    assert "error: zoo.h5: no epoch 7; wanted are 0, 7, there are 0..2; add them" in (
+        done.stderr
+    )
+    assert "core-seconds a network" in jumped
+    assert "training one for 2 epochs: " in jumped
     with h5py.File(tmp_path / "f.h5") as file:
         np.testing.assert_array_equal(file["weights"][:, 0], sampled)
         assert (file["weights"][:, 1] != sampled).any()

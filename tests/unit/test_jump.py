@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from hyperreps.files.resuming import Pace, run_to_end
 from hyperreps.files.storage import DataFileError
-from hyperreps.networks.architectures import build
+from hyperreps.networks.architectures import Architecture, build
 from hyperreps.networks.initialisation import initial_weights
-from hyperreps.sampling.jump import load, neuron_indices, save
+from hyperreps.sampling.jump import Jumper, _Ends, leg_statistics, load, save
 from hyperreps.sampling.jump_training import JumpTraining, accuracy_ranks
 from hyperreps.settings.stages import Jump, SettingsError
-from hyperreps.symmetry.permutations import permutation_index
+from hyperreps.symmetry.permutations import permutation_index, random_permutations
 
 NETWORK = build("cnn", channels=1)
 SMALL = Jump(
@@ -35,10 +36,14 @@ def zoo(count: int, *, move: float = 1.0, seed: int = 0) -> torch.Tensor:
 
 
 def training(
-    weights: torch.Tensor, *, settings: Jump = SMALL, seed: int = 1
+    weights: torch.Tensor,
+    *,
+    settings: Jump = SMALL,
+    seed: int = 1,
+    held_out: torch.Tensor | None = None,
 ) -> JumpTraining:
     accuracy = torch.linspace(0, 1, len(weights))[:, None].repeat(1, weights.shape[1])
-    held_out = zoo(4, seed=1000)
+    held_out = zoo(4, seed=1000) if held_out is None else held_out
     return JumpTraining(
         weights,
         accuracy,
@@ -108,23 +113,75 @@ def test_the_loss_is_the_error_of_the_velocity_computed_by_hand(finished):
     torch.testing.assert_close(found, errors.square().mean())
 
 
-def test_every_weight_concerns_the_neurons_at_both_its_ends():
-    seen = np.concatenate([index.numpy().ravel() for index in neuron_indices(NETWORK)])
-    times = np.bincount(seen, minlength=NETWORK.parameters)
+def untrained(network: Architecture, *, legs: int = 1, **changes) -> Jumper:
+    """A jump of random networks, as initialised."""
+    settings = SMALL.model_copy(update={"stations": tuple(range(legs + 1)), **changes})
+    weights = torch.randn(8, legs + 1, network.parameters)
+    model = Jumper(
+        network,
+        settings,
+        leg_statistics(weights, network),
+        initialization="uniform",
+        zoo="toy",
+        seed=1,
+    )
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn_res_skip", "cnn_4conv_id_skip"])
+def test_what_permutes_the_neurons_goes_through_a_jump(name):
+    network = build(name, channels=3)
+    model = untrained(network, legs=2, blocks=2).double()
+    rng = torch.Generator().manual_seed(0)
+    start, noise = torch.randn(4, network.parameters), torch.randn(4, 2, 1)
+    start, noise = start.double(), noise.expand(-1, -1, network.parameters).double()
+    noise = noise + start[:, None].flip(2)
+    order = permutation_index(network, random_permutations(network, 4, rng=rng))
+    moved = start.gather(1, order), noise.gather(2, order[:, None].expand_as(noise))
+    options = {"rank": 0.5, "spread": 1.0, "steps": 3}
+    end, moved_end = (model._jump(*x, **options) for x in ((start, noise), moved))
+    assert (moved_end - end).abs().max() > 0.1
+    torch.testing.assert_close(moved_end, end.gather(1, order), rtol=0, atol=1e-10)
+
+
+def test_classes_and_channels_of_images_keep_their_places():
+    position = _Ends(NETWORK).position
+    hidden = sum(NETWORK.symmetric_axes.values())
+    # one for each hidden layer, each class, and the channel of the images
+    assert len(position.unique()) == len(NETWORK.symmetric_axes) + 10 + 1
+    assert len(position) == hidden + 10 + 1
+
+
+def known_moves(count: int, seed: int) -> torch.Tensor:
+    """Networks that moved by ten times their biases, which start at .1 or -.1."""
+    start = zoo(count, seed=seed)[:, 0].clone()
+    rng = torch.Generator().manual_seed(seed)
+    sign = torch.randint(0, 2, (count, 1), generator=rng) * 2.0 - 1
     for item in NETWORK.weighted:
-        # the first layer's inputs are no neurons
-        assert (times[item.weight] == (2 if item.inputs_axis else 1)).all()
-        assert (times[item.bias] == 1).all()
+        start[:, item.bias] = 0.1 * sign
+    return torch.stack([start, start + sign], 1)
 
 
-def test_a_neurons_entries_move_with_it():
-    axes = {a: torch.arange(n)[None] for a, n in NETWORK.symmetric_axes.items()}
-    axis, order = next(iter(axes.items()))
-    swapped = order.clone()
-    swapped[0, [0, 1]] = order[0, [1, 0]]
-    index = permutation_index(NETWORK, {**axes, axis: swapped})[0]
-    entries = neuron_indices(NETWORK)[0]
-    assert set(index[entries[0]].tolist()) == set(entries[1].tolist())
+@pytest.mark.parametrize("known", [True, False])
+def test_a_move_that_the_initialisation_tells_is_found(known):
+    weights, others = known_moves(64, seed=0), known_moves(64, seed=500)
+    if not known:
+        # every network gets the move of another
+        move = weights[:, 1] - weights[:, 0]
+        weights[:, 1] = weights[:, 0] + move.roll(1, 0)
+    settings = SMALL.model_copy(
+        update={"learning_rate": 0.02, "averaging": 0.9, "evaluate_every": 2}
+    )
+    found = training(weights, settings=settings, held_out=others)
+    while found.epoch < settings.epochs:
+        found.run_epoch()
+    start = others[:, 0]
+    end = found.result.jump(
+        start, rank=0.5, spread=1.0, steps=5, rng=torch.Generator().manual_seed(0)
+    )
+    wanted = others[:, 1] - start
+    missed = (end - start - wanted).square().mean() / wanted.var()
+    assert missed < 0.15 if known else missed > 1
 
 
 def test_a_resumed_training_is_the_uninterrupted_one(finished):
@@ -147,6 +204,19 @@ def test_a_sample_does_not_depend_on_what_is_drawn_beside_it(finished):
     )
     torch.testing.assert_close(one, other)
     assert (model.fresh(2, seeds=("here",)) == start[:2]).all()
+
+
+def test_nor_where_a_network_has_an_odd_number_of_weights():
+    network = build("cnn_res_skip", channels=1)
+    assert network.parameters % 16
+    model = untrained(network, legs=3)
+    start = torch.randn(3, network.parameters)
+    options = {"rank": 0.5, "spread": 1.0, "steps": 1}
+    all_three, alone = (
+        model.jump(rows, rng=torch.Generator().manual_seed(1), **options)
+        for rows in (start, start[:1])
+    )
+    torch.testing.assert_close(alone, all_three[:1])
 
 
 def test_several_jumps_in_a_row_reach_the_last_station():
@@ -186,6 +256,34 @@ def test_the_average_with_the_smallest_held_out_loss_is_kept():
     found.run_epoch()
     for one, other in zip(kept, found.best, strict=True):
         assert (one == other).all()
+
+
+def test_it_ends_when_the_held_out_loss_has_not_fallen_for_so_many_looks(tmp_path):
+    settings = SMALL.model_copy(update={"epochs": 9, "patience": 2, "batch_size": 2})
+    found = training(zoo(16), settings=settings)
+    losses = iter([3.0, 2.0, 2.0, 2.5, 1.0, 0.5])
+    found.held_out_loss = lambda: next(losses)
+    kept = []
+    step = found.run_epoch
+
+    def run_epoch():
+        shown = step()
+        kept.append([value.clone() for value in found.average])
+        return shown
+
+    found.run_epoch = run_epoch
+    run_to_end(
+        found,
+        epochs=settings.epochs,
+        state=tmp_path / "x.state",
+        digest="",
+        pace=Pace(),
+        ended=lambda: found.ended,
+    )
+    assert [entry["epoch"] for entry in found.curve] == [1, 2, 3, 4]
+    assert all((a == b).all() for a, b in zip(found.best, kept[1], strict=True))
+    found.settings = settings.model_copy(update={"patience": 0})
+    assert not found.ended
 
 
 def test_ranks_are_shares_of_less_accurate_networks():

@@ -17,6 +17,8 @@ from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order, mix
 from hyperreps.settings.stages import Recipe, SettingsError
+from hyperreps.zoo import launches
+from hyperreps.zoo.launches import training_seconds
 from hyperreps.zoo.population import PopulationTraining
 
 from .conftest import make_images, on_cpu, plain_model
@@ -479,6 +481,24 @@ def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
     assert "out of memory; training 3 models at a time" in caplog.text
     assert (parts.recorded == whole.recorded).all()
     np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])
+
+
+def test_the_cost_of_a_network_is_that_of_all_its_images(monkeypatch):
+    images = on_cpu(make_images(counts=(60, 30, 30)))["train"]
+    network = build("cnn", channels=1)
+    weights = initial_weights(network, initialization="uniform", seeds=range(3))
+    engine = choose_engine(
+        "loop", network, activation="tanh", device=torch.device("cpu")
+    )
+    # the first pass takes a second, the second one four
+    clock = iter([0.0, 1.0, 1.0, 5.0])
+    monkeypatch.setattr(launches.time, "process_time", lambda: next(clock))
+    before = weights.clone()
+    found = training_seconds(
+        weights, images, engine=engine, recipe=RECIPE, epochs=7, count=20
+    )
+    assert found == pytest.approx(4 * 7 * 60 / 20 / 3)
+    assert (weights == before).all()
 
 
 def test_not_even_one_model_fits(monkeypatch):

@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.data.images import read_images
-from hyperreps.engines.interface import evaluate
+from hyperreps.data.images import Images, read_images
+from hyperreps.engines.interface import choose_engine, evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.running.commands import UNPREFIXED, run
@@ -19,7 +19,11 @@ from hyperreps.sampling import gan, jump
 from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
-from hyperreps.zoo.zoos import read_zoo
+from hyperreps.zoo.launches import training_seconds
+from hyperreps.zoo.zoos import ZooData, read_zoo
+
+# networks of which the cost of training is measured
+TIMED = 8
 
 
 def main(
@@ -112,6 +116,29 @@ def main(
             "dataset": data.settings.dataset,
             "core_seconds": core_seconds,
         },
+    )
+    logging.info("%.3f core-seconds a network", core_seconds / len(weights))
+    if method.sampler == "jump":
+        last = trained[0].settings.stations[-1]
+        seconds = _trained_for(data, images["train"], epochs=last, machine=machine)
+        logging.info("training one for %d epochs: %.1f core-seconds", last, seconds)
+
+
+def _trained_for(
+    data: ZooData, images: Images, *, epochs: int, machine: Machine
+) -> float:
+    """Returns the core-seconds that training a network of a zoo takes."""
+    recipe = data.settings.recipe
+    engine = choose_engine(
+        machine.engine,
+        data.architecture,
+        activation=recipe.activation,
+        device=images.labels.device,
+        optimizer=recipe.optimizer,
+    )
+    weights = torch.from_numpy(data.weights[:TIMED, 0])
+    return training_seconds(
+        weights, images, engine=engine, recipe=recipe, epochs=epochs * recipe.passes
     )
 
 

@@ -73,6 +73,7 @@ def main(
             *accuracy.values(),
         ),
         pace=pace,
+        ended=lambda: training.ended,
     )
     write_rows(output.with_suffix(".csv"), training.curve)
     save(training.result, output)

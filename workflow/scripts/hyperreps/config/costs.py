@@ -179,14 +179,17 @@ def autoencoder_multiplications(architecture: Architecture, settings: HyperRep) 
 
 def jump_multiplications(architecture: Architecture, settings: Jump) -> int:
     """Counts fused multiply-adds of a jump's velocity for one network."""
-    items, width = architecture.weighted, settings.width
+    items, width, size = architecture.weighted, settings.width, settings.connection
     tokens = sum(item.units for item in items)
-    # seen three times where they come in, and where they go out; said once
-    entries = sum(item.units * (2 * item.fan_in + item.layer.bias) for item in items)
-    seen, said = 3 * entries, architecture.parameters
+    connections = sum(item.units * item.inputs for item in items)
+    # of every weight, three numbers are read and one written
+    maps = 4 * size * sum(item.units * item.fan_in for item in items)
+    hearing = connections * (size**2 + 2 * tokens * size) + 2 * tokens * width * size
+    telling = connections * (size**2 + 2 * tokens * size) + 2 * tokens * width * size
     per_token = 4 * width**2 + 2 * width * settings.feedforward
     attention = 2 * tokens**2 * width
-    return (seen + said) * width + settings.blocks * (tokens * per_token + attention)
+    block = hearing + telling + tokens * per_token + attention
+    return maps + settings.blocks * block + hearing
 
 
 def probe_products(networks: Number, inputs: int) -> Number:

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -81,6 +81,7 @@ def run_to_end(
     state: Path,
     digest: str,
     pace: Pace,
+    ended: Callable[[], bool] = lambda: False,
 ) -> None:
     """Runs the epochs that are missing, saving the state on the way.
 
@@ -92,12 +93,13 @@ def run_to_end(
         state: File of the state.
         digest: From input_digest().
         pace: Time budget and saving.
+        ended: Tells after an epoch whether no more are needed.
     """
     _resume(training, state, digest)
     started = saved = time.monotonic()
     progress = tqdm(total=epochs, initial=training.epoch, unit="epoch", disable=None)
     with progress:
-        while training.epoch < epochs:
+        while training.epoch < epochs and not ended():
             metrics = training.run_epoch()
             shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             log.info("epoch %d/%d  %s", training.epoch, epochs, shown)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -165,8 +165,9 @@ def attention(
 ) -> Float[Tensor, "batch heads queries size"]:
     """Scaled dot-product attention, written out (Vaswani et al. 2017, Eq. 1)."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    # in float32, which is faster than PyTorch's softmax of bfloat16, too
-    shares = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+    # in float32 at least, which is faster than PyTorch's softmax of bfloat16, too
+    kind = torch.promote_types(q.dtype, torch.float32)
+    shares = scores.softmax(-1, dtype=kind).to(v.dtype)
     return drop(shares, dropout) @ v
 
 
@@ -443,8 +444,29 @@ def _projection_head(settings: HyperRep) -> nn.Sequential:
     return head
 
 
-def save(model: HyperRepresentation, path: Path) -> None:
-    """Writes a hyper-representation with its settings as safetensors metadata."""
+@runtime_checkable
+class Saved(Protocol):
+    """A model of networks, as write_model() keeps it."""
+
+    architecture: Architecture
+    settings: HyperRep | Jump
+    zoo: str
+    seed: int
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns its tensors."""
+        ...
+
+
+def write_model(model: Saved, path: Path, *, kind: str, **more: str) -> None:
+    """Writes a model of networks as safetensors, with what it is as metadata.
+
+    Args:
+        model: To write.
+        path: File to create or replace.
+        kind: Of model.
+        more: What its reader needs besides.
+    """
     about = {
         "architecture": model.architecture.name,
         "channels": str(model.architecture.channels),
@@ -452,7 +474,12 @@ def save(model: HyperRepresentation, path: Path) -> None:
         "zoo": model.zoo,
         "seed": str(model.seed),
     }
-    write_tensors(path, model.state_dict(), kind="hyper_rep", about=about)
+    write_tensors(path, model.state_dict(), kind=kind, about={**about, **more})
+
+
+def save(model: HyperRepresentation, path: Path) -> None:
+    """Writes a hyper-representation with its settings as safetensors metadata."""
+    write_model(model, path, kind="hyper_rep")
 
 
 def load(path: Path, *, device: torch.device) -> HyperRepresentation:

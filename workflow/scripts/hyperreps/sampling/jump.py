@@ -2,9 +2,10 @@
 
 Training maps initial weights to trained ones, and a zoo knows both for every network.
 The flow goes from noise to the displacement (trained minus initial weights), given the
-initialisation: what it makes is new as its initialisation is. A token is a neuron: the
-weights that come in and its bias, and the weights that go out. Source: conditional flow
-matching (Lipman et al. 2023, Eq. 22 with straight paths) for this map [ours].
+initialisation: what it makes is new as its initialisation is. A token is a neuron, and
+neurons hear from the weights between them, so that a permutation of the neurons goes
+through. Source: conditional flow matching (Lipman et al. 2023, Eq. 22 with straight
+paths) for this map [ours].
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..files.tensors import read_tensors, write_tensors
-from ..networks.architectures import Architecture, build
+from ..files.tensors import read_tensors
+from ..networks.architectures import Architecture, Weighted, build
 from ..networks.initialisation import initial_weights
 from ..numbers.seeds import derived_seed
 from ..numbers.shapes import Float, Int
-from ..representation.autoencoder import Block, Detokenizer, normalization
+from ..representation.autoencoder import Block, normalization, write_model
 from ..settings.stages import Jump
 
 # of sines and cosines of a condition in [0, 1]
@@ -68,50 +70,191 @@ def leg_statistics(
     return Leg(*(torch.stack(part) for part in zip(*pieces, strict=True)))
 
 
-class _Neurons(nn.Module):
-    """Weight vectors, seen in several ways at once, to one token per neuron."""
+def end_nodes(item: Weighted) -> tuple[str, str]:
+    """Returns what the units of a layer are called, and what its inputs are.
 
-    def __init__(self, architecture: Architecture, width: int, *, views: int) -> None:
+    Layers that share an axis share its units; what no permutation moves is a layer's.
+    """
+    return item.units_axis or item.name, item.inputs_axis or f"inputs of {item.name}"
+
+
+class _Ends(nn.Module):
+    """Which units the connections of a network join.
+
+    A connection is what one unit gives to another: a kernel, or the weights of the
+    pixels of one channel.
+
+    Attributes:
+        place: Where the tokens of each set of units lie.
+        position: Of each token: one for all units that may change places, one for each
+            that may not.
+    """
+
+    into: Tensor
+    outof: Tensor
+    mean_into: Tensor
+    mean_outof: Tensor
+    position: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.indices = neuron_indices(architecture)
-        for k, index in enumerate(self.indices):
-            self.register_buffer(f"index{k}", index, persistent=False)
-        self.maps = nn.ModuleList(
-            nn.Linear(views * index.shape[1], width) for index in self.indices
+        self.place: dict[str, slice] = {}
+        position: list[int] = []
+        connections = sum(item.units * item.inputs for item in architecture.weighted)
+        for item in architecture.weighted:
+            names, sizes = end_nodes(item), (item.units, item.inputs)
+            for name, size in zip(names, sizes, strict=True):
+                if name in self.place:
+                    continue
+                begin, number = len(position), max(position, default=-1) + 1
+                self.place[name] = slice(begin, begin + size)
+                alike = name in architecture.symmetric_axes
+                position += [number + (0 if alike else k) for k in range(size)]
+        into, outof = torch.zeros(2, connections, len(position))
+        row = 0
+        for item in architecture.weighted:
+            units, inputs = (self.place[name].start for name in end_nodes(item))
+            for unit in range(item.units):
+                for k in range(item.inputs):
+                    into[row, units + unit] = outof[row, inputs + k] = 1
+                    row += 1
+        for name, ends in (("into", into), ("outof", outof)):
+            self.register_buffer(name, ends, persistent=False)
+            mean = ends.T / ends.sum(0).clamp(min=1)[:, None]
+            self.register_buffer(f"mean_{name}", mean, persistent=False)
+        self.register_buffer("position", torch.tensor(position), persistent=False)
+
+
+class _Reading(nn.Module):
+    """Weight vectors, seen in several ways at once, to connections and units."""
+
+    def __init__(
+        self, architecture: Architecture, ends: _Ends, settings: Jump, *, views: int
+    ) -> None:
+        super().__init__()
+        self.items, self.place = architecture.weighted, ends.place
+        self.position = nn.Parameter(
+            0.02 * torch.randn(int(ends.position.max()) + 1, settings.width)
+        )
+        self.weights = nn.ModuleList(
+            nn.Linear(views * item.block, settings.connection) for item in self.items
+        )
+        self.biases = nn.ModuleList(
+            nn.Linear(views, settings.width) if item.layer.bias else nn.Identity()
+            for item in self.items
         )
 
     def forward(
-        self, views: Float[Tensor, "batch views parameters"]
-    ) -> Float[Tensor, "batch tokens width"]:
+        self, views: Float[Tensor, "batch views parameters"], position: Tensor
+    ) -> tuple[
+        Float[Tensor, "batch connections size"], Float[Tensor, "batch tokens width"]
+    ]:
         parts = []
-        for k, layer in enumerate(self.maps):
-            seen = views[:, :, getattr(self, f"index{k}")]
-            parts.append(layer(seen.transpose(1, 2).flatten(2)))
-        return torch.cat(parts, dim=1)
+        tokens = self.position[position].expand(len(views), -1, -1).clone()
+        for item, weight, bias in zip(
+            self.items, self.weights, self.biases, strict=True
+        ):
+            seen = views[:, :, item.weight].unflatten(2, (-1, item.block))
+            parts.append(weight(seen.transpose(1, 2).flatten(2)))
+            if item.layer.bias:
+                own = bias(views[:, :, item.bias].transpose(1, 2))
+                tokens[:, self.place[end_nodes(item)[0]]] += own
+        return torch.cat(parts, 1), tokens
 
 
-def neuron_indices(architecture: Architecture) -> list[Int[Tensor, "units entries"]]:
-    """Returns, by layer, which entries of the vector concern each of its neurons.
+class _Hearing(nn.Module):
+    """What connections hear from the units at their ends."""
 
-    Its incoming weights, its bias, and what it gives to every layer that follows.
-    """
-    found = []
-    for item in architecture.weighted:
-        entries = torch.arange(item.weight.start, item.weight.stop)
-        columns = [entries.view(item.units, -1)]
-        if item.layer.bias:
-            columns.append(torch.arange(item.bias.start, item.bias.stop)[:, None])
-        for other in architecture.weighted:
-            if item.units_axis and other.inputs_axis == item.units_axis:
-                entries = torch.arange(other.weight.start, other.weight.stop)
-                given = entries.view(other.units, other.inputs, other.block)
-                columns.append(given.transpose(0, 1).flatten(1))
-        found.append(torch.cat(columns, dim=1))
-    return found
+    def __init__(self, settings: Jump) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(settings.width)
+        self.ends = nn.Linear(settings.width, 2 * settings.connection)
+        self.own = nn.Linear(settings.connection, settings.connection)
+
+    def forward(
+        self,
+        connections: Float[Tensor, "batch connections size"],
+        tokens: Float[Tensor, "batch tokens width"],
+        ends: _Ends,
+    ) -> Float[Tensor, "batch connections size"]:
+        own = self.own(connections)
+        into, outof = self.ends(self.norm(tokens)).chunk(2, dim=-1)
+        kind = own.dtype
+        return F.silu(own + ends.into.to(kind) @ into + ends.outof.to(kind) @ outof)
+
+
+class _Messages(nn.Module):
+    """What connections and the units at their ends tell one another."""
+
+    def __init__(self, settings: Jump) -> None:
+        super().__init__()
+        size = settings.connection
+        self.hearing = _Hearing(settings)
+        self.units = nn.Linear(2 * size, settings.width)
+        self.connections = nn.Linear(size, size)
+
+    def forward(
+        self,
+        connections: Float[Tensor, "batch connections size"],
+        tokens: Float[Tensor, "batch tokens width"],
+        ends: _Ends,
+    ) -> tuple[
+        Float[Tensor, "batch connections size"], Float[Tensor, "batch tokens width"]
+    ]:
+        heard = self.hearing(connections, tokens, ends)
+        kind = heard.dtype
+        means = [m.to(kind) @ heard for m in (ends.mean_into, ends.mean_outof)]
+        told = self.units(torch.cat(means, dim=-1))
+        return connections + self.connections(heard), tokens + told
+
+
+class _Writing(nn.Module):
+    """Connections and units to a weight vector."""
+
+    def __init__(self, architecture: Architecture, ends: _Ends, settings: Jump) -> None:
+        super().__init__()
+        self.items, self.place = architecture.weighted, ends.place
+        self.lengths = [item.units * item.inputs for item in self.items]
+        self.hearing = _Hearing(settings)
+        self.norm = nn.LayerNorm(settings.width)
+        self.weights = nn.ModuleList(
+            nn.Linear(settings.connection, item.block) for item in self.items
+        )
+        self.biases = nn.ModuleList(
+            nn.Linear(settings.width, 1) if item.layer.bias else nn.Identity()
+            for item in self.items
+        )
+
+    def forward(
+        self,
+        connections: Float[Tensor, "batch connections size"],
+        tokens: Float[Tensor, "batch tokens width"],
+        ends: _Ends,
+    ) -> Float[Tensor, "batch parameters"]:
+        heard = self.hearing(connections, tokens, ends)
+        tokens = self.norm(tokens)
+        pieces = []
+        for item, seen, weight, bias in zip(
+            self.items,
+            heard.split(self.lengths, dim=1),
+            self.weights,
+            self.biases,
+            strict=True,
+        ):
+            pieces.append(weight(seen).flatten(1))
+            if item.layer.bias:
+                own = tokens[:, self.place[end_nodes(item)[0]]]
+                pieces.append(bias(own).flatten(1))
+        return torch.cat(pieces, dim=1)
 
 
 class Velocity(nn.Module):
-    """A transformer on neurons: the direction in which the flow goes on."""
+    """A transformer on units that hear from their connections: where the flow goes on.
+
+    Whatever permutes the units of its input permutes its output (as in Kofinas et al.
+    2024, "Graph neural networks for learning equivariant representations of neural
+    networks"; the layout is ours).
+    """
 
     waves: Tensor
 
@@ -119,17 +262,17 @@ class Velocity(nn.Module):
         """Builds an untrained network."""
         super().__init__()
         width, legs = settings.width, len(settings.stations) - 1
-        tokens = sum(item.units for item in architecture.weighted)
-        self.neurons = _Neurons(architecture, width, views=3)
-        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.ends = _Ends(architecture)
+        self.reading = _Reading(architecture, self.ends, settings, views=3)
         self.leg = nn.Embedding(legs, width)
         self.condition = nn.Sequential(
             nn.Linear(4 * WAVES, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.blocks))
-        self.into = nn.ModuleList(nn.Linear(width, width) for _ in self.blocks)
-        self.norm = nn.LayerNorm(width)
-        self.detokenizer = Detokenizer(architecture, width)
+        blocks = range(settings.blocks)
+        self.messages = nn.ModuleList(_Messages(settings) for _ in blocks)
+        self.blocks = nn.ModuleList(Block(settings) for _ in blocks)
+        self.into = nn.ModuleList(nn.Linear(width, width) for _ in blocks)
+        self.writing = _Writing(architecture, self.ends, settings)
         waves = torch.exp(torch.linspace(0, math.log(1000), WAVES))
         self.register_buffer("waves", waves, persistent=False)
 
@@ -152,10 +295,13 @@ class Velocity(nn.Module):
         angles = torch.stack([time, rank], 1)[:, :, None] * self.waves
         seen = torch.cat([angles.sin(), angles.cos()], 2).flatten(1)
         code = self.condition(seen.to(views.dtype)) + self.leg(leg)
-        x = self.neurons(views) + self.position + code[:, None]
-        for block, into in zip(self.blocks, self.into, strict=True):
-            x = block(x + into(code)[:, None])
-        return self.detokenizer(self.norm(x))
+        connections, x = self.reading(views, self.ends.position)
+        for messages, block, into in zip(
+            self.messages, self.blocks, self.into, strict=True
+        ):
+            connections, x = messages(connections, x + into(code)[:, None], self.ends)
+            x = block(x)
+        return self.writing(connections, x, self.ends)
 
 
 class Jumper(nn.Module):
@@ -238,8 +384,9 @@ class Jumper(nn.Module):
                 batch, nor on how many are taken after it.
             batch: Networks at a time.
         """
-        models, parameters = start.shape
-        noise = torch.randn(models, len(self.start_mean), parameters, generator=rng)
+        shape = (len(self.start_mean), start.shape[1])
+        # one by one: the last numbers of a draw depend on its length
+        noise = torch.stack([torch.randn(shape, generator=rng) for _ in start])
         parts = zip(start.split(batch), noise.split(batch), strict=True)
         move = partial(self._jump, rank=rank, spread=spread, steps=steps)
         return torch.cat([move(*part) for part in parts])
@@ -301,20 +448,12 @@ class Jumper(nn.Module):
 
 
 def save(model: Jumper, path: Path) -> None:
-    """Writes a jumper as safetensors, its settings and what it is as metadata."""
-    about = {
-        "architecture": model.architecture.name,
-        "channels": str(model.architecture.channels),
-        "settings": model.settings.model_dump_json(),
-        "initialization": model.initialization,
-        "zoo": model.zoo,
-        "seed": str(model.seed),
-    }
-    write_tensors(path, model.state_dict(), kind="jump", about=about)
+    """Writes a jumper with its settings as safetensors metadata."""
+    write_model(model, path, kind="jump", initialization=model.initialization)
 
 
 def load(path: Path, *, device: torch.device) -> Jumper:
-    """Reads a jumper, ready for use.
+    """Reads a jumper, ready for use (evaluation mode).
 
     Raises:
         DataFileError: If the file is missing, damaged or of another kind.
@@ -329,4 +468,4 @@ def load(path: Path, *, device: torch.device) -> Jumper:
         seed=int(about["seed"]),
     )
     model.load_state_dict(tensors)
-    return model.to(device).eval()
+    return model.eval().to(device)

@@ -127,6 +127,14 @@ class JumpTraining:
                 parameter.copy_(kept)
         return self.model
 
+    @property
+    def ended(self) -> bool:
+        """Whether the loss of held-out networks falls no more, by the patience."""
+        seen = [e["loss_held_out"] for e in self.curve if "loss_held_out" in e]
+        if not seen or not self.settings.patience:
+            return False
+        return len(seen) - 1 - seen.index(min(seen)) >= self.settings.patience
+
     def run_epoch(self) -> dict[str, float]:
         """Trains for one epoch and returns its losses.
 

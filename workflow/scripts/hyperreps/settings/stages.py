@@ -529,6 +529,9 @@ class Jump(Strict):
         "first", description="Which of them, where not all are taken."
     )
     width: Units = Field(128, description="Size of a token; heads divide it.")
+    connection: Units = Field(
+        32, description="Size of what is known of a connection between two neurons."
+    )
     heads: Units = Field(4, description="Attention heads.")
     blocks: Count = Field(4, description="Transformer blocks.")
     feedforward: Units = Field(256, description="Hidden width of a block's MLP.")
@@ -550,6 +553,9 @@ class Jump(Strict):
     evaluate_every: Count = Field(
         3,
         description="Epochs between looks at held-out networks; the best one is kept.",
+    )
+    patience: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        5, description="Looks in a row without a better one that end it, 0: none do."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic inside; auto: the faster one of this machine."

@@ -137,7 +137,12 @@ def read_zoo(path: Path, *, epochs: Sequence[int] = ()) -> ZooData:
     first, last = settings.window
     epochs = list(epochs or range(first, last + 1))
     with opened(path, kind="zoo") as file:
-        columns = epoch_columns(path, arrays["epochs"].tolist(), wanted=epochs)
+        columns = epoch_columns(
+            path,
+            arrays["epochs"].tolist(),
+            wanted=epochs,
+            remedy=f"; add them to zoos.{attributes['zoo']}.keep and run again",
+        )
         weights = file["weights"][:, columns]
     if lost := int((arrays["split"] == DIVERGED).sum()):
         total = len(arrays["split"])
@@ -173,7 +178,11 @@ def read_settings(path: Path) -> Zoo:
 
 
 def epoch_columns(
-    where: Path | str, recorded: Sequence[int], *, wanted: Sequence[int]
+    where: Path | str,
+    recorded: Sequence[int],
+    *,
+    wanted: Sequence[int],
+    remedy: str = "",
 ) -> list[int]:
     """Returns the columns in which weights of some epochs lie.
 
@@ -183,6 +192,7 @@ def epoch_columns(
         where: File or zoo, for the error.
         recorded: Epoch of each column, increasing.
         wanted: Epochs, some perhaps more than once.
+        remedy: Behind the error.
 
     Raises:
         DataFileError: If an epoch is not there.
@@ -191,7 +201,7 @@ def epoch_columns(
     if missing := set(wanted) - column.keys():
         raise DataFileError(
             f"{where}: no epoch {_listed(missing)}; wanted are {_listed(wanted)}, there"
-            f" are {_listed(column)}"
+            f" are {_listed(column)}{remedy}"
         )
     return [column[epoch] for epoch in wanted]
 
