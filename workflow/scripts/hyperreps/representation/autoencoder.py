@@ -449,9 +449,13 @@ class Saved(Protocol):
     """A model of networks, as write_model() keeps it."""
 
     architecture: Architecture
-    settings: HyperRep | Jump
     zoo: str
     seed: int
+
+    @property
+    def settings(self) -> Any:
+        """Of its shape and training, a pydantic model."""
+        ...
 
     def state_dict(self) -> dict[str, Any]:
         """Returns its tensors."""
