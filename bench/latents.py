@@ -49,6 +49,12 @@ LATENT: dict[str, dict[str, Any]] = {
     "reconstruction": {"sampler": "identity", "split": "test", "epochs": "last"},
 }
 BEST_OF, CHOSEN = 10, ", best of ten"
+# of what the best of ten is judged, too
+TWINS = (
+    *("flow", "flow, spread .7", "gaussian"),
+    *("noise 1.0", "noise 1.5"),
+    *("soup 16, noise 0.25", "soup 16, noise 0.5", "soup 16, noise 1.0"),
+)
 
 
 def mixture(
@@ -66,7 +72,7 @@ def mixture(
 
 
 def curve_points() -> Iterator[tuple[tuple[str, ...], str, Method]]:
-    """Yields the curves it is a point of, name and method of what is made of weights."""
+    """Yields its curves, name and method of what is made in weight space."""
     yield ("noise", "soup"), "pool", Method(sampler="identity", **POOL)
     for sigma in NOISE:
         options: dict[str, Any] = {"sigma": sigma, "unit": "pool"}
@@ -95,8 +101,9 @@ def main(
     dataset: Path,
     hyper_reps: tuple[Path, ...],
     output: Path,
-    count: int = 30,
+    count: int = 16,
     images: int = 2000,
+    steps: int = 1500,
 ) -> None:
     """Writes a line per population.
 
@@ -107,6 +114,7 @@ def main(
         output: CSV file.
         count: Networks of each population.
         images: That they are judged by.
+        steps: Of the training of a flow, at most.
     """
     torch.set_num_threads(1)
     known = {True: read_zoo(zoo)}
@@ -130,7 +138,7 @@ def main(
     def judge(name: str, rows: np.ndarray, **more: float) -> None:
         """Notes accuracy and distance of networks, and of the best tenth of many."""
         populations = {name: rows[:count]}
-        if len(rows) > count:
+        if name.split(": ")[-1] in TWINS:
             best = np.argsort(-scores(rows, "val"), kind="stable")
             populations[name + CHOSEN] = rows[best[: len(rows) // BEST_OF]]
         for key, own in populations.items():
@@ -157,7 +165,7 @@ def main(
         }
         begun = time.process_time()
         pool = Method(sampler="flow", hyper_rep="any")
-        flow = _fit_flow(data, pool, model, copies=12, steps=1500, seed=model.seed)
+        flow = _fit_flow(data, pool, model, copies=12, steps=steps, seed=model.seed)
         more["core_seconds"] = time.process_time() - begun
         for name, keys in LATENT.items():
             key = f"{path.stem}: {name}"
