@@ -42,7 +42,7 @@ NOISE = (0.125, 0.25, 0.5, 1.0, 1.5)
 SOUPS = ((2, 0.0), (4, 0.0), (8, 0.0), (16, 0.0), (16, 0.25), (16, 0.5), (16, 1.0))
 LATENT: dict[str, dict[str, Any]] = {
     "flow": {"spread": 1.0},
-    "flow, spread .7": {"spread": 0.7},
+    "flow at .7": {"spread": 0.7},
     "gaussian": {"sampler": "gaussian", "top": 0.3},
     "mixture of 4": {"sampler": f"{__file__}:mixture", "top": 0.3},
     "local_gaussian": {"sampler": "local_gaussian", "top": 0.3, "epochs": "last"},
@@ -51,9 +51,9 @@ LATENT: dict[str, dict[str, Any]] = {
 BEST_OF, CHOSEN = 10, ", best of ten"
 # of what the best of ten is judged, too
 TWINS = (
-    *("flow", "flow, spread .7", "gaussian"),
+    *("flow", "flow at .7", "gaussian"),
     *("noise 1.0", "noise 1.5"),
-    *("soup 16, noise 0.25", "soup 16, noise 0.5", "soup 16, noise 1.0"),
+    *("soup 16 + 0.25", "soup 16 + 0.5", "soup 16 + 1.0"),
 )
 
 
@@ -81,7 +81,7 @@ def curve_points() -> Iterator[tuple[tuple[str, ...], str, Method]]:
     for members, sigma in SOUPS:
         options = {"members": members, "sigma": sigma}
         method = Method(sampler="soup", options=options, **POOL)
-        yield ("soup",), f"soup {members}, noise {sigma}", method
+        yield ("soup",), f"soup {members} + {sigma}", method
     keys = {**POOL, "top": 1, "split": "test"}
     yield (), "held out", Method(sampler="identity", **keys)
 
@@ -182,7 +182,10 @@ def main(
         frame["distance"] /= unit
     lines = []
     for name, frame in found.items():
-        line = {"population": name, **about[name], "n": len(frame)}
+        *hyper_rep, own = name.removesuffix(CHOSEN).split(": ")
+        best_of = BEST_OF if name.endswith(CHOSEN) else 1
+        line = {"hyper_rep": "".join(hyper_rep), "population": own, "best_of": best_of}
+        line |= {**about[name], "n": len(frame)}
         for measure in ("accuracy", "distance"):
             mean = grouped_mean(frame[measure].to_numpy(np.float64), frame["group"])
             ends = mean_interval(mean, confidence=0.95, limits=(0.0, np.inf))
