@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from itertools import zip_longest
 
 import numpy as np
@@ -17,8 +16,7 @@ from ..numbers.shapes import Float, Int
 from ..representation.autoencoder import HyperRepresentation
 from ..representation.latents import pool_points
 from ..settings.stages import Method
-from ..zoo.zoos import ZooData, select_for
-from .flow import LatentFlow, fit_flow
+from ..zoo.zoos import ZooData
 from .gan import Generator
 from .jump import Jumper
 from .samplers import draw
@@ -87,7 +85,6 @@ def _draw(
         rng=derived_rng("sample", *seeds, seed),
         options=method.options,
         generator=generator,
-        fit=partial(_fit_flow, zoo, method, model) if model else None,
     )
     arrays = {
         "source_model": np.where(drawn.rows < 0, -1, pool.model[drawn.rows]),
@@ -100,35 +97,6 @@ def _draw(
         arrays["latents"] = drawn.points
         arrays["weights"] = model.map("decode", latents).cpu().numpy()
     return arrays
-
-
-def _fit_flow(
-    zoo: ZooData,
-    method: Method,
-    model: HyperRepresentation,
-    *,
-    copies: int,
-    steps: int,
-    seed: int,
-) -> LatentFlow:
-    """Fits a flow on a method's pool; networks of split val tell when to stop."""
-
-    def networks(split: str) -> tuple[np.ndarray, np.ndarray]:
-        wanted = method.model_copy(update={"split": split})
-        threshold = model.settings.weight_threshold
-        pool = select_for(zoo, wanted, weight_threshold=threshold)
-        columns = np.searchsorted(zoo.epochs, pool.epoch)
-        accuracy = zoo.accuracy[method.select_on]
-        return pool.weights, accuracy[pool.model, columns]
-
-    return fit_flow(
-        model,
-        *networks(method.split),
-        *networks("val"),
-        copies=copies,
-        steps=steps,
-        seed=seed,
-    )
 
 
 def best(

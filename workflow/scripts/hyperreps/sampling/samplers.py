@@ -76,25 +76,6 @@ class Jumper(Protocol):
         ...
 
 
-@runtime_checkable
-class Fitted(Protocol):
-    """A model that is fitted on a pool where it is sampled: flow.LatentFlow."""
-
-    def points(
-        self,
-        count: int,
-        *,
-        rank: float,
-        spread: float,
-        steps: int,
-        rng: np.random.Generator,
-    ) -> Float[np.ndarray, "count dimensions"]:
-        """Returns latents, one per row."""
-        ...
-
-
-# fits one, given the options of a method that concern its training
-Fit = Callable[..., Fitted]
 Sampler = Callable[..., Drawn]
 SAMPLERS: dict[str, Sampler] = {}
 
@@ -113,7 +94,6 @@ def draw(
     rng: np.random.Generator,
     options: dict[str, Any],
     generator: Any = None,
-    fit: Fit | None = None,
 ) -> Drawn:
     """Runs a sampler.
 
@@ -124,7 +104,6 @@ def draw(
         rng: Source of all randomness.
         options: Keyword arguments of the sampler.
         generator: Trained model, for a sampler that needs one.
-        fit: Fits a model on the pool, for a sampler that asks for it.
 
     Raises:
         SettingsError: If the options are not those of the sampler, do not fit the
@@ -140,8 +119,6 @@ def draw(
     }
     if needs_generator(name):
         given["generator"] = generator
-    if needs_fit(name):
-        given["fit"] = fit
     drawn = function(points, count=count, rng=rng, **given)
     if is_own(name):
         _check_drawn(drawn, name, points)
@@ -171,13 +148,7 @@ def _check_own(function: Any, name: str) -> None:
         ) from None
     try:
         types = get_type_hints(function, include_extras=True)
-        for key in {*_parameters(function)} - {
-            "points",
-            "count",
-            "rng",
-            "generator",
-            "fit",
-        }:
+        for key in {*_parameters(function)} - {"points", "count", "rng", "generator"}:
             TypeAdapter(types.get(key, Any))
     except Exception as error:
         raise SettingsError(
@@ -217,16 +188,10 @@ def needs_generator(name: str) -> bool:
     return "generator" in _parameters(find_sampler(name))
 
 
-def needs_fit(name: str) -> bool:
-    """Tells whether a sampler fits a model on its pool, which needs a latent space."""
-    return "fit" in _parameters(find_sampler(name))
-
-
 def option_problems(name: str, options: dict[str, Any]) -> Iterable[str]:
     """Yields what is wrong with the options of a sampler: names, types and ranges."""
     function = find_sampler(name)
-    trained: dict[str, Any] = {"generator": None} if needs_generator(name) else {}
-    trained |= {"fit": None} if needs_fit(name) else {}
+    trained = {"generator": None} if needs_generator(name) else {}
     try:
         inspect.signature(function).bind((), count=1, rng=None, **trained, **options)
     except TypeError as error:
@@ -565,35 +530,4 @@ def jump(
         steps: Of Euler's method.
     """
     drawn = generator.points(count, rank=rank, spread=spread, steps=steps, rng=rng)
-    return Drawn(drawn, np.full(count, -1))
-
-
-@sampler
-def flow(
-    points: Float[np.ndarray, "pool dimensions"],
-    *,
-    count: int,
-    rng: np.random.Generator,
-    fit: Fit,
-    copies: Count = 12,
-    training: Count = 1500,
-    rank: Fraction = 0.9,
-    spread: NotNegative = 1.0,
-    steps: Count = 40,
-) -> Drawn:
-    """A flow from noise to latents of the pool in all permutations (flow.py).
-
-    Args:
-        points: Of no account: their networks are encoded in other permutations.
-        count: Samples.
-        rng: Source of all randomness.
-        fit: Fits it.
-        copies: Permutations of each network of the pool.
-        training: Steps of its training, at most.
-        rank: Accuracy that is asked for: the share of networks of the pool below it.
-        spread: Standard deviation of the noise that a flow starts from.
-        steps: Of Euler's method.
-    """
-    model = fit(copies=copies, steps=training, seed=int(rng.integers(2**62)))
-    drawn = model.points(count, rank=rank, spread=spread, steps=steps, rng=rng)
     return Drawn(drawn, np.full(count, -1))
