@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from hyperreps.data.images import Images, read_images
 from hyperreps.engines.grouped import forward
 from hyperreps.engines.interface import evaluate
-from hyperreps.numbers.statistics import grouped_mean, mean_interval
+from hyperreps.numbers.statistics import Ends, grouped_mean, mean_interval
 from hyperreps.representation.autoencoder import load
 from hyperreps.sampling.networks import draw_networks
 from hyperreps.settings.stages import Method
@@ -35,7 +35,17 @@ from hyperreps.symmetry.matching import Matcher, aligned_distances
 from hyperreps.zoo.zoos import read_zoo
 
 BATCH = 50
-RATES = {"finetuned": (1e-3, 3e-3, 1e-2), "refined": (0.03, 0.1, 0.3)}
+RATES = {
+    "finetuned": (0.001, 0.003, 0.01, 0.03, 0.1),
+    "refined": (0.01, 0.03, 0.1, 0.3),
+}
+
+
+def with_interval(name: str, values: np.ndarray, limits: Ends) -> dict[str, float]:
+    """Returns a mean over networks, with its interval of 95 %."""
+    mean = grouped_mean(values, np.arange(len(values)))
+    low, high = mean_interval(mean, confidence=0.95, limits=limits)
+    return {name: mean.value, f"{name}_low": low, f"{name}_high": high}
 
 
 class Beside:
@@ -121,12 +131,16 @@ class Beside:
                 good = {r: self.right(runs[r][k][0], val).mean() for r in runs}
                 rate = max(good, key=lambda r: good[r])
                 found.append((arm, number, rate, *runs[rate][k]))
+        finetuned: dict[int, np.ndarray] = {}
         for arm, number, rate, weights, spent in found:
             accuracy = self.right(weights, test)
-            mean = grouped_mean(accuracy, np.arange(len(accuracy)))
-            low, high = mean_interval(mean, confidence=0.95)
-            line = {"arm": arm, "images": number, "rate": rate, "accuracy": mean.value}
-            line |= {"accuracy_low": low, "accuracy_high": high}
+            line: dict[str, object] = {"arm": arm, "images": number, "rate": rate}
+            line |= with_interval("accuracy", accuracy, (0.0, 1.0))
+            if arm == "finetuned":
+                finetuned[number] = accuracy
+            elif number:
+                # network by network: both started as the same
+                line |= with_interval("lead", accuracy - finetuned[number], (-1.0, 1.0))
             line |= {"distance": self.near(weights.numpy()).mean() / self.unit}
             yield about | line | {"core_seconds": spent / len(weights)}
 
