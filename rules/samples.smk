@@ -7,6 +7,16 @@ rule samples:
         files_of("samples", needs.samples(SETTINGS)),
 
 
+def get_learning(zoo, name):
+    """Returns the training curves of what a method draws from; sampler gan has none."""
+    method = SETTINGS.methods[name]
+    jumps = get_jumps(zoo, method.jump) if method.jump else []
+    return [
+        *get_curves(zoo, method.hyper_rep),
+        *(f"{Path(jump).with_suffix('.csv')}" for jump in jumps),
+    ]
+
+
 rule sample:
     """Draws networks by one method and evaluates them untrained."""
     input:
@@ -14,6 +24,7 @@ rule sample:
         dataset=lambda w: get_dataset(w.zoo),
         hyper_reps=lambda w: get_hyper_reps(w.zoo, SETTINGS.methods[w.method].hyper_rep),
         generators=lambda w: get_generators(w.zoo, w.method),
+        curves=lambda w: get_learning(w.zoo, w.method),
     output:
         "<results>/samples/{zoo}/{method}.h5",
     log:
@@ -45,6 +56,7 @@ rule sample:
             --dataset {input.dataset:q} \
             --hyper-reps {input.hyper_reps:q} \
             --generators {input.generators:q} \
+            --curves {input.curves:q} \
             {params.flags} \
             --output {output:q} \
             {params.where} \

@@ -378,7 +378,8 @@ class TestFigure:
         summary = pd.read_csv(table[0]).set_index(keys)
         both = summary.index.intersection(shown.index)
         assert len(both) == 18
-        pd.testing.assert_frame_equal(summary.loc[both], shown.loc[both])
+        told = shown.loc[both, summary.columns]
+        pd.testing.assert_frame_equal(summary.loc[both], told)
 
     def test_epoch_zero_shows_every_network(self, figures, inputs):
         data = figures["epoch_zero"].set_index(["source", "method", "statistic"])

@@ -38,6 +38,7 @@ def finetuned_file(folder: Path, accuracy: list, **changes: object) -> Path:
         "target": changes.get("target", "mnist"),
         "method": changes.get("method", "S_KDE30"),
         "settings": json.dumps(settings),
+        **changes.get("attributes", {}),
     }
     path = folder / attributes["target"] / f"{attributes['method']}.h5"
     write_arrays(path, arrays, attributes=attributes)

@@ -1,4 +1,4 @@
-"""Ensembles, reconstructions, probes and an ablation after a finished smoke run."""
+"""Further tables after a finished smoke run: ensembles, reconstructions and others."""
 
 from __future__ import annotations
 
@@ -15,8 +15,23 @@ ON = {
     "reconstruction": {"zoos": ["digits"]},
     "properties": {"zoos": ["digits"], "variants": ["normalized"]},
     "ablation": {"zoos": ["digits"], "variants": ["normalized", "baseline"]},
+    "equal_compute": {
+        "zoos": ["digits"],
+        "methods": ["S_KDE30", "B_F30"],
+        "epochs": [0, 1],
+    },
+    "judgement": {
+        "zoos": ["digits"],
+        # any audited populations are a curve
+        "noise": ["mean_top30", "S_KDE30"],
+        "soup": ["mean_top30", "S_KDE30_released"],
+    },
 }
-TABLES = ("ensembles", "reconstruction", "properties", "ablation")
+TABLES = tuple(ON)
+FIGURES = (
+    *("ensembles", "calibration", "reconstruction", "latents", "ablation"),
+    "judgement",
+)
 JOBS = {
     "ensemble": 4,  # two of the zoo, two methods
     "reconstruct": 2,
@@ -24,8 +39,7 @@ JOBS = {
     "probe": 4,  # weights, aligned weights, statistics, latents
     **{f"table_{name}": 1 for name in TABLES},
     "values": 1,
-    **{f"figure_{name}": 1 for name in ("ensembles", "calibration")},
-    **{f"figure_{name}": 1 for name in ("reconstruction", "latents", "ablation")},
+    **{f"figure_{name}": 1 for name in FIGURES},
 }
 
 
@@ -36,7 +50,7 @@ def test_experiments_join_a_finished_run(project: Project) -> None:
     for name in TABLES:
         for suffix in ("csv", "tex", "html"):
             assert (project.results / "tables" / f"{name}.{suffix}").stat().st_size
-    for name in ("ensembles", "calibration", "reconstruction", "latents", "ablation"):
+    for name in FIGURES:
         for suffix in ("pdf", "png", "csv"):
             assert (project.results / "figures" / f"{name}.{suffix}").stat().st_size
     assert project.planned(overlay=ON) == {}

@@ -13,6 +13,7 @@ from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
 from hyperreps.zoo.divergence import all_diverged
+from hyperreps.zoo.members import TIMES
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import read_architecture
 
@@ -97,6 +98,7 @@ def main(
                 key: origin[key]
                 for key in ("source", "method", "settings", "architecture", "channels")
             },
+            **{key: origin[key] for key in TIMES if key in origin},
             "recipe": recipe.model_dump(),
         },
     )

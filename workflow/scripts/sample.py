@@ -1,6 +1,7 @@
 """Draws new networks by one method and evaluates them untrained."""
 
 import logging
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.data.images import Images, read_images
+from hyperreps.data.images import read_images
 from hyperreps.engines.interface import choose_engine, evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
+from hyperreps.representation.curves import core_seconds_of
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.sampling import gan, jump
@@ -20,10 +22,8 @@ from hyperreps.sampling.networks import best, draw_networks, in_architecture
 from hyperreps.sampling.samplers import needs_generator
 from hyperreps.settings.stages import Method, SettingsError
 from hyperreps.zoo.launches import training_seconds
-from hyperreps.zoo.zoos import ZooData, read_zoo
-
-# networks of which the cost of training is measured
-TIMED = 8
+from hyperreps.zoo.members import TIMES
+from hyperreps.zoo.zoos import read_zoo
 
 
 def main(
@@ -32,6 +32,7 @@ def main(
     dataset: Path,
     hyper_reps: tuple[Path, ...] = (),
     generators: tuple[Path, ...] = (),
+    curves: tuple[Path, ...] = (),
     method: Method,
     name: str,
     output: Path,
@@ -47,6 +48,8 @@ def main(
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
         generators: Files of train_gan.py for sampler gan, one per hyper-representation;
             for sampler jump those of train_jump.py, any number.
+        curves: Training curves of what is drawn from, which say what learning it took;
+            of a GAN that is not known.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
@@ -90,7 +93,7 @@ def main(
         kept = best(arrays["hyper_rep_seed"], accuracy, best_of=method.best_of)
         arrays = {key: values[kept] for key, values in arrays.items()}
         weights = weights[kept]
-    core_seconds = time.process_time() - started
+    drawing = time.process_time() - started
     for split in ("val", "test"):
         arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = scores(
             weights, images[split]
@@ -103,6 +106,22 @@ def main(
         accuracy.mean(),
         accuracy.std(),
     )
+    recipe = data.settings.recipe
+    engine = choose_engine(
+        machine.engine,
+        network,
+        activation=recipe.activation,
+        device=place,
+        optimizer=recipe.optimizer,
+    )
+    epoch = training_seconds(weights, images["train"], engine=engine, recipe=recipe)
+    learning = math.nan if method.sampler == "gan" else core_seconds_of(curves)
+    logging.info(
+        "core-seconds a network: drawing %.3f, learning %.3f, training an epoch %.3f",
+        drawing / len(weights),
+        learning / len(weights),
+        epoch,
+    )
     write_arrays(
         output,
         arrays,
@@ -114,31 +133,8 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
-            "core_seconds": core_seconds,
+            **dict(zip(TIMES, (drawing, learning, epoch), strict=True)),
         },
-    )
-    logging.info("%.3f core-seconds a network", core_seconds / len(weights))
-    if method.sampler == "jump":
-        last = trained[0].settings.stations[-1]
-        seconds = _trained_for(data, images["train"], epochs=last, machine=machine)
-        logging.info("training one for %d epochs: %.1f core-seconds", last, seconds)
-
-
-def _trained_for(
-    data: ZooData, images: Images, *, epochs: int, machine: Machine
-) -> float:
-    """Returns the core-seconds that training a network of a zoo takes."""
-    recipe = data.settings.recipe
-    engine = choose_engine(
-        machine.engine,
-        data.architecture,
-        activation=recipe.activation,
-        device=images.labels.device,
-        optimizer=recipe.optimizer,
-    )
-    weights = torch.from_numpy(data.weights[:TIMED, 0])
-    return training_seconds(
-        weights, images, engine=engine, recipe=recipe, epochs=epochs * recipe.passes
     )
 
 

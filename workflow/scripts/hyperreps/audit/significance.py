@@ -15,14 +15,20 @@ import scipy.special
 import scipy.stats
 
 from ..numbers.shapes import Float
-from ..numbers.statistics import Ends, Estimate, Mean, Part, grouped_mean, mean_interval
+from ..numbers.statistics import (
+    DIFFERENCE,
+    Ends,
+    Estimate,
+    Mean,
+    Part,
+    grouped_mean,
+    mean_interval,
+)
 from ..settings.stages import SettingsError, Statistics
 from .verdicts import nearer
 
 # probability of being called different that a detectable difference has
 POWER = 0.8
-# what a difference of two accuracies can be
-DIFFERENCE = (-1.0, 1.0)
 DIFFERENT = "different"
 EQUIVALENT = "equivalent within the margin"
 UNDECIDED = "undecided"
@@ -146,7 +152,7 @@ def _pair(
     confidence, margin = statistics.confidence, statistics.equivalence_margin
     pair = (one, two)
     values = [rows["accuracy"].to_numpy(np.float64) for rows in pair]
-    means = [_mean(rows, side) for rows, side in zip(pair, "ab", strict=True)]
+    means = [accuracy_of(rows, side) for rows, side in zip(pair, "ab", strict=True)]
     difference = mean_difference(*means)
     ends = difference_interval(*means, confidence=confidence)
     single = any(rows["group"].nunique() == 1 for rows in pair)
@@ -172,8 +178,13 @@ def _pair(
     }
 
 
-def _mean(rows: pd.DataFrame, side: str) -> Mean:
-    """Returns a method's mean; groups that only it can have are named by its side."""
+def accuracy_of(rows: pd.DataFrame, side: str) -> Mean:
+    """Returns a method's mean accuracy, to be compared with another one's.
+
+    Args:
+        rows: Its networks, as accuracies.collect() returns them, at one epoch.
+        side: Letter that names groups which only this method can have.
+    """
     groups = rows["group"].astype(str)
     # samples are numbered anew in every file, and a single group is no observation
     own = groups.str.startswith("sample ") | (groups.nunique() == 1)

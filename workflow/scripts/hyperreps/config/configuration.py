@@ -22,6 +22,7 @@ from ..settings.sections import (
     Architectures,
     Capacity,
     Ensembles,
+    EqualCompute,
     Figures,
     InDistribution,
     Judgement,
@@ -101,6 +102,9 @@ class Settings(Strict):
     transfer: Transfer = Field(Transfer(), description="The table transfer.")
     architectures: Architectures = Field(
         Architectures(), description="The table architectures."
+    )
+    equal_compute: EqualCompute = Field(
+        EqualCompute(), description="The table equal_compute."
     )
     ensembles: Ensembles = Field(Ensembles(), description="The table ensembles.")
     reconstruction: Reconstruction = Field(

@@ -14,7 +14,8 @@ from . import needs
 from .costs import Number, Work, splits, window
 
 FLOAT, INDEX = 4, 8  # bytes of a weight, and of a source that is named
-CONDITIONS = 4 * 32  # sines and cosines that a jump sees; jump.py imports torch
+# what a jump sees: sines and cosines, weight vectors; jump.py imports torch
+CONDITIONS, VIEWS = 4 * 32, 3
 
 
 def gigabytes(work: Work) -> Number:
@@ -93,21 +94,24 @@ def gan_parameters(settings: Gan, points: int) -> int:
 
 def jump_parameters(architecture: Architecture, settings: Jump, *, legs: int) -> int:
     """Counts the numbers that a jump of so many legs is saved as."""
-    width, items = settings.width, architecture.weighted
-    tokens = sum(item.units for item in items)
-    given = {item.units_axis: 0 for item in items}
-    for item in items:
-        if item.inputs_axis:
-            given[item.inputs_axis] += item.units * item.block
-    maps = 0
-    for item in items:
-        own = item.fan_in + item.layer.bias
-        seen = own + (given[item.units_axis] if item.units_axis else 0)
-        maps += (3 * seen + 1) * width + (width + 1) * own
-    conditions = (CONDITIONS + 1) * width + (width + 1) * width
-    blocks = _block(width, settings.feedforward) + (width + 1) * width
-    rest = (tokens + legs + 2) * width + 6 * legs * architecture.parameters
-    return maps + conditions + settings.blocks * blocks + rest
+    width, size = settings.width, settings.connection
+    items = architecture.weighted
+    biased = sum(item.layer.bias for item in items)
+    units = {
+        name: 1 if name in architecture.symmetric_axes else count
+        for item in items
+        for name, count in zip(item.ends, (item.units, item.inputs), strict=True)
+    }
+    hearing = 2 * width + (width + 1) * 2 * size + (size + 1) * size
+    reading = sum(units.values()) * width + biased * (VIEWS + 1) * width
+    reading += sum((VIEWS * item.block + 1) * size for item in items)
+    writing = hearing + 2 * width + biased * (width + 1)
+    writing += sum((size + 1) * item.block for item in items)
+    messages = hearing + (2 * size + 1) * width + (size + 1) * size
+    block = messages + _block(width, settings.feedforward) + (width + 1) * width
+    conditions = (CONDITIONS + 1) * width + (width + 1) * width + legs * width
+    statistics = 6 * legs * architecture.parameters
+    return reading + conditions + settings.blocks * block + writing + statistics
 
 
 def _zoo(work: Work, name: str) -> Iterator[tuple[str, Number]]:

@@ -146,6 +146,17 @@ class Weighted:
         return self.name.startswith(SHORTCUT)
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """What its units are called, and its inputs, among all of a network.
+
+        Layers that share an axis share its units; what no permutation moves is its own.
+        """
+        return (
+            self.units_axis or self.name,
+            self.inputs_axis or f"inputs of {self.name}",
+        )
+
+    @property
     def fan_in(self) -> int:
         """Entries of the weight per unit."""
         return self.inputs * self.block

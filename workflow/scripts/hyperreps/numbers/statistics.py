@@ -30,8 +30,9 @@ NO_SPREAD = 1e-9
 
 Ends = tuple[float, float]
 UNKNOWN: Ends = (math.nan, math.nan)
-# what an accuracy, a share or a probability can be, and what others can be
+# what an accuracy, a share or a probability can be, a difference of two, and others
 SHARE: Ends = (0.0, 1.0)
+DIFFERENCE: Ends = (-1.0, 1.0)
 NOT_NEGATIVE: Ends = (0.0, math.inf)
 R_SQUARED: Ends = (-math.inf, 1.0)
 

@@ -1,4 +1,4 @@
-"""Training curves of hyper-representations, as pretrain.py writes them."""
+"""Training curves, as pretrain.py and train_jump.py write them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from ..files.storage import DataFileError, reading_from
 R2_TRAINING, R2_HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
 
 
-def read_curve(path: Path) -> pd.DataFrame:
+def read_curve(
+    path: Path, *, needed: Sequence[str] = (R2_TRAINING, R2_HELD_OUT)
+) -> pd.DataFrame:
     """Reads a training curve.
+
+    Args:
+        path: CSV file.
+        needed: Columns of numbers that it must have.
 
     Returns:
         One row per epoch; R2 is known at some, and at the last.
@@ -26,10 +32,8 @@ def read_curve(path: Path) -> pd.DataFrame:
     with reading_from(path):
         content = path.read_bytes()
     try:
-        curve = pd.read_csv(
-            BytesIO(content), dtype={R2_TRAINING: float, R2_HELD_OUT: float}
-        )
-        curve[R2_HELD_OUT].iloc[-1]
+        curve = pd.read_csv(BytesIO(content), dtype=dict.fromkeys(needed, float))
+        curve[[*needed]].iloc[-1]
     except (LookupError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataFileError(
@@ -61,3 +65,13 @@ def read_curves(paths: Sequence[Path]) -> pd.DataFrame:
         curve.insert(0, "zoo", path.parent.name)
         frames.append(curve)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def core_seconds_of(paths: Sequence[Path]) -> float:
+    """Returns the CPU time of trainings, in seconds: of all epochs of all curves.
+
+    Raises:
+        DataFileError: If a file is missing or damaged.
+    """
+    name = "core_seconds"
+    return float(sum(read_curve(path, needed=(name,))[name].sum() for path in paths))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..numbers.shapes import Float
 from ..numbers.statistics import (
+    DIFFERENCE,
     NOT_NEGATIVE,
     UNKNOWN,
     Ends,
@@ -26,8 +27,6 @@ from .audits import PANEL, OfAudits
 CURVES = ("noise", "soup")
 # taken over from novelty_summary()
 KNOWN = ("accuracy", "new_and_good", "r2_held_out")
-# what a difference of two accuracies can be
-DIFFERENCE: Ends = (-1.0, 1.0)
 ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
 
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..files.tensors import read_tensors
-from ..networks.architectures import Architecture, Weighted, build
+from ..networks.architectures import Architecture, build
 from ..networks.initialisation import initial_weights
 from ..numbers.seeds import derived_seed
 from ..numbers.shapes import Float, Int
@@ -70,14 +70,6 @@ def leg_statistics(
     return Leg(*(torch.stack(part) for part in zip(*pieces, strict=True)))
 
 
-def end_nodes(item: Weighted) -> tuple[str, str]:
-    """Returns what the units of a layer are called, and what its inputs are.
-
-    Layers that share an axis share its units; what no permutation moves is a layer's.
-    """
-    return item.units_axis or item.name, item.inputs_axis or f"inputs of {item.name}"
-
-
 class _Ends(nn.Module):
     """Which units the connections of a network join.
 
@@ -102,7 +94,7 @@ class _Ends(nn.Module):
         position: list[int] = []
         connections = sum(item.units * item.inputs for item in architecture.weighted)
         for item in architecture.weighted:
-            names, sizes = end_nodes(item), (item.units, item.inputs)
+            names, sizes = item.ends, (item.units, item.inputs)
             for name, size in zip(names, sizes, strict=True):
                 if name in self.place:
                     continue
@@ -113,7 +105,7 @@ class _Ends(nn.Module):
         into, outof = torch.zeros(2, connections, len(position))
         row = 0
         for item in architecture.weighted:
-            units, inputs = (self.place[name].start for name in end_nodes(item))
+            units, inputs = (self.place[name].start for name in item.ends)
             for unit in range(item.units):
                 for k in range(item.inputs):
                     into[row, units + unit] = outof[row, inputs + k] = 1
@@ -158,7 +150,7 @@ class _Reading(nn.Module):
             parts.append(weight(seen.transpose(1, 2).flatten(2)))
             if item.layer.bias:
                 own = bias(views[:, :, item.bias].transpose(1, 2))
-                tokens[:, self.place[end_nodes(item)[0]]] += own
+                tokens[:, self.place[item.ends[0]]] += own
         return torch.cat(parts, 1), tokens
 
 
@@ -243,7 +235,7 @@ class _Writing(nn.Module):
         ):
             pieces.append(weight(seen).flatten(1))
             if item.layer.bias:
-                own = tokens[:, self.place[end_nodes(item)[0]]]
+                own = tokens[:, self.place[item.ends[0]]]
                 pieces.append(bias(own).flatten(1))
         return torch.cat(pieces, dim=1)
 

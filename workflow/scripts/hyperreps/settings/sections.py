@@ -136,6 +136,16 @@ class Architectures(WithinZoos):
     )
 
 
+class EqualCompute(WithinZoos):
+    """Finetuned networks beside B_T, trained from scratch with as much compute."""
+
+    tables: ClassVar = {"equal_compute": "compute.EqualCompute"}
+    reads: ClassVar = {"compute.EqualCompute": ("zoos", "finetuned")}
+    epochs: Increasing[Epoch] = Field(
+        (0, 1, 25), min_length=1, description="Finetuning epochs in the table."
+    )
+
+
 class Transfer(Comparison):
     """Networks of one zoo finetuned on the images of another."""
 

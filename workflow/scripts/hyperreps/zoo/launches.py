@@ -23,6 +23,9 @@ from ..settings.stages import Recipe, SettingsError
 
 log = logging.getLogger(__name__)
 
+# networks and images of which the cost of training is measured
+TIMED = (8, 1000)
+
 
 class Launch(NamedTuple):
     """Models that are trained together: their weights and the optimiser of these.
@@ -263,28 +266,24 @@ def training_seconds(
     *,
     engine: Engine,
     recipe: Recipe,
-    epochs: int,
-    count: int = 1000,
 ) -> float:
-    """Returns the CPU time of training one network for so many epochs.
+    """Returns the CPU time of training one network for an epoch.
 
-    Measured on a part of the images, after a first pass that starts the engine.
+    Measured on a few networks and images, after a first round that starts the engine.
 
     Args:
-        weights: Networks that are trained together; not changed.
+        weights: Networks, of which the first are trained together; not changed.
         images: What is trained on.
         engine: What trains them.
         recipe: Of their training.
-        epochs: Of it.
-        count: Images of the part.
     """
-    part = images.first(count)
+    networks, part = weights[: TIMED[0]], images.first(TIMED[1])
     device = part.labels.device
-    trained = Launches(weights, engine=engine, recipe=recipe, device=device)
-    seeds = torch.arange(len(weights), device=device)
+    trained = Launches(networks, engine=engine, recipe=recipe, device=device)
+    seeds = torch.arange(len(networks), device=device)
     for epoch in (1, 2):
         begun = time.process_time()
         for _ in trained.train_epoch(part, seeds=seeds, epoch=epoch):
             pass
         spent = time.process_time() - begun
-    return spent * epochs * len(images.labels) / len(part.labels) / len(weights)
+    return spent * len(images.labels) / len(part.labels) / len(networks)

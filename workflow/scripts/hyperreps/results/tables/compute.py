@@ -1,0 +1,156 @@
+"""The table of finetuned networks beside training from scratch, at equal compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from ...audit.significance import (
+    accuracy_of,
+    detectable_difference,
+    difference_interval,
+    mean_difference,
+)
+from ...files.storage import read_arrays
+from ...numbers.statistics import UNKNOWN, Ends, mean_interval
+from ...settings.stages import SettingsError
+from ...zoo.members import TIMES
+from ..accuracies import BASELINE, OfAccuracies, display_name
+from ..layout import Column, Layout, LongTable, Row
+
+KEYS = ["source", "epoch", "method"]
+
+
+class EqualCompute(OfAccuracies, LongTable):
+    """Accuracies after finetuning, and of B_T after as much compute in all."""
+
+    needs: ClassVar = ("zoos", "finetuned")
+    words: ClassVar = "compute.yaml"
+    columns: ClassVar = (
+        Column("accuracy", "accuracy", ".1%"),
+        Column("scratch", "scratch", ".1%"),
+        Column("as long", "as_long", ".1%"),
+        Column("ahead", "ahead", "+.1%"),
+        Column("would see", "detectable", ".1%", interval=False),
+        Column("drawing", "drawing", interval=False),
+        Column("learning", "learning", interval=False),
+        Column("as epochs", "epochs", ".1f", interval=False),
+    )
+
+    def frame(self) -> pd.DataFrame:
+        """Returns what is said of every method at every epoch.
+
+        Returns:
+            One row per source, epoch, method and measure: trivial, n and groups (of
+            the method's networks), value, ci_low, ci_high. Measures are:
+
+            - accuracy;
+            - scratch and as_long: that of B_T after as many epochs, and after as much
+              compute; NaN where the zoo's networks were not trained for so long;
+            - ahead: accuracy less as_long, and detectable, the difference that would
+              have been seen (see significance.detectable_difference());
+            - those of costs_of().
+
+        Raises:
+            SettingsError: If no network has one of the epochs.
+        """
+        costs = {
+            (source, method): cost
+            for source, method, cost in map(costs_of, self.sources.finetuned)
+        }
+        known = dict(tuple(self.networks.groupby(KEYS, sort=False)))
+        rows: list[dict[str, Any]] = []
+        for (source, epoch, method), members in known.items():
+            if method == BASELINE or epoch not in self.sources.epochs:
+                continue
+            cost = costs[source, method]
+            total = epoch + cost["epochs"]
+            as_long = math.ceil(total) if math.isfinite(total) else None
+            about = {"source": source, "epoch": epoch, "method": method}
+            about["trivial"] = members["trivial"].iloc[0]
+            about |= {"n": len(members), "groups": members["group"].nunique()}
+            found = _beside(
+                members,
+                scratch=known.get((source, epoch, BASELINE)),
+                as_long=known.get((source, as_long, BASELINE)),
+                confidence=self.sources.statistics.confidence,
+            )
+            found |= {name: (value, UNKNOWN) for name, value in cost.items()}
+            for measure, (value, ends) in found.items():
+                low, high = ends
+                numbers = {"value": value, "ci_low": low, "ci_high": high}
+                rows.append({**about, "measure": measure, **numbers})
+        if not rows:
+            raise SettingsError(
+                f"epochs: no network has one of {list(self.sources.epochs)}"
+            )
+        return pd.DataFrame(rows).sort_values(
+            ["source", "epoch"], kind="stable", ignore_index=True
+        )
+
+    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
+        """Yields a row per method, a block per zoo and epoch."""
+        key: Any
+        for key, part in frame.groupby(KEYS, sort=False):
+            source, epoch, method = key
+            first = part.iloc[0]
+            name = layout.name(method) + layout.trivial * bool(first["trivial"])
+            numbers = {row.measure: row for row in part.itertuples()}
+            texts = {
+                "n (groups)": f"{first['n']} ({first['groups']})",
+                **self.measured(numbers, layout),
+            }
+            title = f"{display_name(source)}, epoch {epoch}"
+            yield layout.heading(title), name, texts
+
+
+def costs_of(path: Path) -> tuple[str, str, dict[str, float]]:
+    """Reads what the networks of a file took before they were finetuned.
+
+    Args:
+        path: File of kind "finetuned".
+
+    Returns:
+        Source and method; seconds of CPU time of one network: drawing it, and its share
+        of learning what it was drawn from; epochs: both, in epochs of training one.
+        NaN where it is not known.
+    """
+    arrays, attributes = read_arrays(path, "accuracy/test", kind="finetuned")
+    *made, epoch = (float(attributes.get(name, math.nan)) for name in TIMES)
+    drawing, learning = (time / len(arrays["accuracy/test"]) for time in made)
+    cost = {"drawing": drawing, "learning": learning}
+    cost["epochs"] = (drawing + learning) / epoch
+    return str(attributes["source"]), str(attributes["method"]), cost
+
+
+def _beside(
+    members: pd.DataFrame,
+    *,
+    scratch: pd.DataFrame | None,
+    as_long: pd.DataFrame | None,
+    confidence: float,
+) -> dict[str, tuple[float, Ends]]:
+    """Returns the measures of accuracy: values, and the ends of their intervals."""
+    found: dict[str, tuple[float, Ends]] = {}
+    means = {}
+    for name, rows in (
+        ("accuracy", members),
+        ("scratch", scratch),
+        ("as_long", as_long),
+    ):
+        found[name] = math.nan, UNKNOWN
+        if rows is not None:
+            means[name] = mean = accuracy_of(rows, "a" if rows is members else "b")
+            found[name] = mean.value, mean_interval(mean, confidence=confidence)
+    found["ahead"] = found["detectable"] = math.nan, UNKNOWN
+    if "as_long" in means:
+        pair = means["accuracy"], means["as_long"]
+        ahead = mean_difference(*pair)
+        ends = difference_interval(*pair, confidence=confidence)
+        seen = detectable_difference(ahead, confidence=confidence)
+        found["ahead"], found["detectable"] = (ahead.value, ends), (seen, UNKNOWN)
+    return found
