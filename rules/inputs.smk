@@ -91,6 +91,16 @@ def get_jumps(zoo, name):
     ]
 
 
+def get_learning(zoo, name):
+    """Returns the training curves of what a method draws from; sampler gan has none."""
+    method = SETTINGS.methods[name]
+    jumps = get_jumps(zoo, method.jump) if method.jump else []
+    return [
+        *get_curves(zoo, method.hyper_rep),
+        *(f"{Path(jump).with_suffix('.csv')}" for jump in jumps),
+    ]
+
+
 def get_pool(wildcards, *, stage="zoos"):
     """Returns the zoo a method draws from, in its variant's or its own coordinates."""
     zoo = wildcards.zoo

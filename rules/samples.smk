@@ -7,16 +7,6 @@ rule samples:
         files_of("samples", needs.samples(SETTINGS)),
 
 
-def get_learning(zoo, name):
-    """Returns the training curves of what a method draws from; sampler gan has none."""
-    method = SETTINGS.methods[name]
-    jumps = get_jumps(zoo, method.jump) if method.jump else []
-    return [
-        *get_curves(zoo, method.hyper_rep),
-        *(f"{Path(jump).with_suffix('.csv')}" for jump in jumps),
-    ]
-
-
 rule sample:
     """Draws networks by one method and evaluates them untrained."""
     input:
