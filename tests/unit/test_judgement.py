@@ -153,6 +153,10 @@ def test_table(audits):
     assert cells["under", "verdict"] == "below"
     assert cells["near", "verdict"] == "curve"
     assert cells["over", "core-seconds"] == "0.250"
+    # networks of other runs are no others; what is nearer and worse is
+    assert float(cells["leave_one_out", "joint p"]) > 0.05
+    assert float(cells["under", "joint p"]) < 0.05
+    assert float(cells["under", "would see"]) > 0
     assert "verdict" in shown.page(frame)
     assert r"\toprule" in shown.latex(frame)
 

@@ -26,7 +26,7 @@ from .audits import PANEL, OfAudits
 
 CURVES = ("noise", "soup")
 # taken over from novelty_summary()
-KNOWN = ("accuracy", "new_and_good", "r2_held_out")
+KNOWN = ("accuracy", "new_and_good", "r2_held_out", "joint", "detectable")
 ABOVE, BELOW, UNDECIDED = "above", "below", "undecided"
 
 
@@ -40,7 +40,7 @@ class Judged(OfAudits):
             One row per zoo, population and measure: reference, n, groups (as in
             audits.novelty_summary()), value, ci_low, ci_high. Measures are:
 
-            - accuracy, new_and_good and r2_held_out, as there;
+            - those of KNOWN, as there;
             - distance: mean, aligned, to the nearest training network, divided by the
               median of held-out networks;
             - disagreement: of two networks of it, divided by that of two held-out ones;

@@ -23,6 +23,8 @@ class Judgement(Judged, Populations):
         Column("new and good", "new_and_good", ".0%"),
         Column("disagreement", "disagreement"),
         Column("ten vote", "ensemble", ".1%", interval=False),
+        Column("joint p", "joint", ".3f", interval=False),
+        Column("would see", "detectable", ".1%", interval=False),
         Column("R2", "r2_held_out", interval=False),
         Column("core-seconds", "core_seconds", ".3f", interval=False),
     )
