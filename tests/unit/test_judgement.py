@@ -19,7 +19,10 @@ from hyperreps.results.tables import judgement as table
 from hyperreps.settings.stages import SettingsError
 
 FILES = {"references": (Path("r.h5"),), "audits": (Path("a.h5"),)}
-CURVES = {"noise": ("pool", "near", "far"), "soup": ("pool", "soup")}
+CURVES = {
+    "noise": ("pool", "near", "far", "chosen_near", "chosen_far"),
+    "soup": ("pool", "soup"),
+}
 RUN = 20.0  # distance of held-out networks
 
 
@@ -118,12 +121,17 @@ def audits() -> pd.DataFrame:
         "over": (0.75, 0.8, False),
         "between": (0.75, 0.4, False),
         "under": (0.75, 0.1, False),
+        # the best of ten, and two such points of a curve
+        "chosen_near": (0.5, 0.9, False),
+        "chosen_far": (1.0, 0.7, False),
+        "chosen": (0.75, 0.75, False),
     }
     frames = []
     for seed, (name, (distance, accuracy, reference)) in enumerate(places.items()):
         rows = networks(distance, accuracy, seed=seed)
         about = {"zoo": "toy", "coordinates": "none", "population": name}
         about |= {"form": "", "reference": reference, "sample": range(30)}
+        about["best_of"] = 10 if name.startswith("chosen") else 1
         numbers = dict.fromkeys([*COLUMNS, *LEARNED, *JUDGED], 0.5)
         numbers |= {"unseen_run": 0, "unseen_runs": 2, "training_runs": 4}
         numbers |= {"accuracy": rows["accuracy"], "group": rows["group"]}
@@ -147,7 +155,12 @@ def test_table(audits):
     assert found["over", "disagreement"] == pytest.approx(0.5 / 0.8)
     # noise at 0.75 is half way between 0.5 and 0.1
     assert found["over", "above_noise"] == pytest.approx(0.8 - 0.3)
+    # the best of ten by those that are so, too: half way between 0.9 and 0.7
+    assert found["chosen", "above_noise"] == pytest.approx(0.75 - 0.8)
+    assert ("chosen", "above_soup") not in found
     cells = shown.cells(frame, TEXT).set_index(["name", "heading"])["text"]
+    assert cells["chosen", "verdict"] == ""
+    assert cells["chosen_far", "verdict"] == "curve"
     assert cells["over", "verdict"] == "above"
     assert cells["between", "verdict"] == "below"
     assert cells["under", "verdict"] == "below"
@@ -177,13 +190,15 @@ def test_figure(audits):
     drawn.networks = audits
     picture = drawn.draw(drawn.frame())
     (axes,) = picture.axes
-    noise, soup = (
+    noise, chosen, soup = (
         np.array(c.lines[0].get_data(), dtype=float)
         for c in axes.containers
         if len(c.lines[0].get_xdata()) > 1
     )
     np.testing.assert_allclose(noise, [[0, 0.5, 1], [0.9, 0.5, 0.1]], atol=0.01)
+    np.testing.assert_allclose(chosen, [[0.5, 1], [0.9, 0.7]], atol=0.01)
     np.testing.assert_allclose(soup, [[0, 0.8], [0.9, 0.5]], atol=0.01)
     words = {text.get_text() for text in picture.legends[0].get_texts()}
-    assert {"noise", "soup", "reconstructions", "over", "held out"} <= words
+    assert {"noise", "noise, best of 10", "soup", "reconstructions"} <= words
+    assert {"over", "held out", "chosen"} <= words
     assert "near" not in words

@@ -68,7 +68,7 @@ def main(
     seeds = sampled["hyper_rep_seed"]
     group = sample_groups(seeds, models).astype(str)
     learned = _learned(hyper_reps, curves, seeds=seeds)
-    options = json.loads(origin["settings"])["options"]
+    settings = json.loads(origin["settings"])
     write_arrays(
         output,
         {**audit.arrays(), "group": group, **learned},
@@ -77,7 +77,8 @@ def main(
             "zoo": data.name,
             "method": str(origin["method"]),
             "coordinates": str(about["coordinates"]),
-            "form": str(options.get("draws", "")),
+            "form": str(settings["options"].get("draws", "")),
+            "best_of": settings["best_of"],
             "core_seconds": origin.get("core_seconds", math.nan),
         },
     )

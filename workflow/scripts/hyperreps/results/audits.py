@@ -84,8 +84,9 @@ def read_audits(references: Sequence[Path], audits: Sequence[Path]) -> pd.DataFr
     Returns:
         One row per network: COLUMNS, see audit.auditor.Audit; LEARNED, NaN where no
         hyper-representation made it, and JUDGED, NaN where it is not known; zoo,
-        coordinates, form (how the sampler draws), population, reference, sample, and
-        core_seconds, the CPU time of its drawing, NaN where it is not known.
+        coordinates, form (how the sampler draws), population, reference, sample,
+        best_of (of how many it was the best one), and core_seconds, the CPU time of its
+        drawing, NaN where it is not known.
 
     Raises:
         DataFileError: If a file is damaged, or a method has no references.
@@ -119,6 +120,7 @@ def _frames(path: Path, kind: str) -> Iterator[pd.DataFrame]:
         about = {name: str(file.attrs[name]) for name in PANEL}
         about["form"] = str(file.attrs.get("form", ""))
         took = file.attrs.get("core_seconds", math.nan)
+        chosen = int(file.attrs.get("best_of", 1))
         for name, found in populations(file).items():
             networks: dict[str, Any] = {key: plain(found[key][()]) for key in COLUMNS}
             for key in (*LEARNED, *JUDGED):
@@ -129,6 +131,7 @@ def _frames(path: Path, kind: str) -> Iterator[pd.DataFrame]:
                 population=name,
                 reference=kind == "novelty_references",
                 sample=frame.index,
+                best_of=chosen,
                 core_seconds=took / len(frame),
             )
 

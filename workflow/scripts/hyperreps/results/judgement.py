@@ -38,7 +38,7 @@ class Judged(OfAudits):
 
         Returns:
             One row per zoo, population and measure: reference, n, groups (as in
-            audits.novelty_summary()), value, ci_low, ci_high. Measures are:
+            audits.novelty_summary()), best_of, value, ci_low, ci_high. Measures are:
 
             - those of KNOWN, as there;
             - distance: mean, aligned, to the nearest training network, divided by the
@@ -47,7 +47,8 @@ class Judged(OfAudits):
             - ensemble: accuracy of ten that vote;
             - core_seconds: CPU time of drawing one;
             - above_noise and above_soup: its accuracy less that of the curve at its
-              distance; see above_curve().
+              distance; see above_curve(). The points of its curve are chosen as it is,
+              of as many: where there are not two of them, there is no such row.
 
         Raises:
             SettingsError: If a curve has too few points, or one that is not audited.
@@ -67,6 +68,8 @@ class Judged(OfAudits):
             own = own.drop_duplicates(["population", "measure"])
             parts.append(pd.concat([own, pd.DataFrame(rows).assign(zoo=zoo)]))
         found = pd.concat(parts, ignore_index=True)
+        chosen = known.groupby("population")["best_of"].first()
+        found["best_of"] = found["population"].map(chosen)
         order = pd.Index(known["population"].unique())
         return found.sort_values(
             "population", key=order.get_indexer, kind="stable", ignore_index=True
@@ -77,6 +80,7 @@ class Judged(OfAudits):
         level = self.sources.statistics.confidence
         members = dict(tuple(networks.groupby("population", sort=False)))
         curves = {name: self._points(name, members) for name in CURVES}
+        chosen = {name: part["best_of"].iloc[0] for name, part in members.items()}
         apart = members["held_out"]["pair_disagreement"].mean()
         for name, part in members.items():
             count, groups = len(part), part["group"].to_numpy()
@@ -96,9 +100,10 @@ class Judged(OfAudits):
             for measure in ("ensemble", "core_seconds"):
                 yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
             for curve, points in curves.items():
-                if name in points:
+                alike = [points[x] for x in points if chosen[x] == chosen[name]]
+                if name in points or len(alike) < 2:
                     continue
-                lead = above_curve(part, list(points.values()))
+                lead = above_curve(part, alike)
                 ends = mean_interval(lead, confidence=level, limits=DIFFERENCE)
                 yield about | _numbers(f"above_{curve}", lead.value, ends)
 
@@ -108,7 +113,10 @@ class Judged(OfAudits):
         """Returns the populations that are points of a curve, by their names."""
         names = getattr(self.sources, curve)
         missing = [name for name in names if name not in members]
-        if missing or len(names) < 2:
+        single = [
+            x for x in names if not missing and members[x]["best_of"].iloc[0] == 1
+        ]
+        if len(single) < 2:
             problem = f"no audit of {missing[0]}" if missing else "no curve"
             raise SettingsError(
                 f"--{curve}: {problem}; name two audited methods or more"

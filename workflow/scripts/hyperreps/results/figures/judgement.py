@@ -72,7 +72,7 @@ class Judgement(Judged, Drawing):
         )
         for axes, part in drawn:
             means = wide.loc[part["zoo"].iloc[0]]
-            _draw_lines(axes, means, lines)
+            _draw_lines(axes, means, known, lines)
             for name in reversed([name for name in names if name in means.index]):
                 _draw_point(axes, means.loc[[name]], ls="", zorder=3, **looks[name])
             axes.set_xlim(left=-0.03)
@@ -82,23 +82,43 @@ class Judgement(Judged, Drawing):
                 xlabel="distance to training / that of held-out networks",
                 ylabel="test accuracy",
             )
-        curves = (line(c, color=STYLES[c][0], ls=STYLES[c][1]) for c in CURVES)
+        curves = [
+            line(c if of == 1 else f"{c}, best of {of}", **_style(c, of))
+            for c, of in _curves(known, lines)
+        ]
         points = (line(shown_name(name), ls="", **looks[name]) for name in names)
         dotted = [line(name, ls=":") for name in LINES[len(CURVES) :] if lines[name]]
         self.legend(figure, *curves, *dotted, *points, ncols=3)
         return figure
 
 
-def _draw_lines(axes: Axes, means: pd.DataFrame, lines: dict[str, list[str]]) -> None:
+def _curves(known: pd.DataFrame, lines: dict[str, list[str]]) -> list[tuple[str, int]]:
+    """Returns the curves, and of how many draws the best ones are their points."""
+    return [
+        (curve, int(of))
+        for curve in CURVES
+        for of in sorted(set(known.loc[lines[curve], "best_of"]))
+    ]
+
+
+def _style(curve: str, best_of: int) -> dict[str, Any]:
+    """Returns how a curve is drawn."""
+    colour, style = STYLES[curve]
+    thin = {} if best_of == 1 else {"linewidth": 0.8, "marker": "x"}
+    return {"color": colour, "ls": style, "marker": ".", **thin}
+
+
+def _draw_lines(
+    axes: Axes, means: pd.DataFrame, known: pd.DataFrame, lines: dict[str, list[str]]
+) -> None:
     """Draws the curves, and how accurate reconstructions are."""
-    known = {
-        name: [n for n in part if n in means.index] for name, part in lines.items()
-    }
-    for curve in CURVES:
-        points = means.loc[known[curve]].sort_values(("value", "distance"))
-        colour, style = STYLES[curve]
-        _draw_point(axes, points, color=colour, ls=style, marker=".")
-    for height in means.loc[known["reconstructions"], ("value", "accuracy")]:
+    here = known.loc[known.index.isin(means.index)]
+    for curve, of in _curves(known, lines):
+        names = [n for n in lines[curve] if n in here.index[here["best_of"] == of]]
+        points = means.loc[names].sort_values(("value", "distance"))
+        _draw_point(axes, points, **_style(curve, of))
+    names = [name for name in lines["reconstructions"] if name in here.index]
+    for height in means.loc[names, ("value", "accuracy")]:
         axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
 
 

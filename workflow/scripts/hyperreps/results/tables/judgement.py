@@ -34,5 +34,8 @@ class Judgement(Judged, Populations):
         texts = super().measured(numbers, layout)
         known = [numbers.get(f"above_{curve}") for curve in CURVES]
         leads = [(row.ci_low, row.ci_high) for row in known if row is not None]
-        texts["verdict"] = verdict(leads) if len(leads) == len(CURVES) else "curve"
+        name = numbers["accuracy"].population
+        on_curve = any(name in getattr(self.sources, curve) for curve in CURVES)
+        known_all = len(leads) == len(CURVES)
+        texts["verdict"] = "curve" if on_curve else verdict(leads if known_all else ())
         return texts
