@@ -487,15 +487,12 @@ def test_the_cost_of_a_network_is_that_of_all_its_images(monkeypatch):
     images = on_cpu(make_images(counts=(60, 30, 30)))["train"]
     network = build("cnn", channels=1)
     weights = initial_weights(network, initialization="uniform", seeds=range(3))
-    engine = choose_engine(
-        "loop", network, activation="tanh", device=torch.device("cpu")
-    )
     # the first pass takes a second, the second one four
     clock = iter([0.0, 1.0, 1.0, 5.0])
     monkeypatch.setattr(launches.time, "process_time", lambda: next(clock))
     before = weights.clone()
     monkeypatch.setattr(launches, "TIMED", (2, 20))
-    found = training_seconds(weights, images, engine=engine, recipe=RECIPE)
+    found = training_seconds(weights, network, images, recipe=RECIPE, engine="loop")
     assert found == pytest.approx(4 * 60 / 20 / 2)
     assert (weights == before).all()
 

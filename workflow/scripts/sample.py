@@ -11,16 +11,19 @@ import numpy as np
 import torch
 
 from hyperreps.data.images import read_images
-from hyperreps.engines.interface import choose_engine, evaluate
+from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.representation.curves import core_seconds_of
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling import gan, jump
-from hyperreps.sampling.networks import best, draw_networks, in_architecture
-from hyperreps.sampling.samplers import needs_generator
-from hyperreps.settings.stages import Method, SettingsError
+from hyperreps.sampling.networks import (
+    best,
+    draw_networks,
+    in_architecture,
+    read_generators,
+)
+from hyperreps.settings.stages import Method
 from hyperreps.zoo.launches import training_seconds
 from hyperreps.zoo.members import TIMES
 from hyperreps.zoo.zoos import read_zoo
@@ -59,17 +62,9 @@ def main(
         machine: Where it computes.
     """
     place = machine.prepare()
-    data = read_zoo(zoo)
+    data, images = read_zoo(zoo), read_images(dataset).on(place)
     models = [load(path, device=place) for path in hyper_reps]
-    read = jump.load if method.sampler == "jump" else gan.load
-    trained = [read(path, device=place) for path in generators]
-    needed = needs_generator(method.sampler) * max(1, len(models))
-    if method.sampler == "jump":
-        needed = max(1, len(trained))
-    if len(trained) != needed:
-        raise SettingsError(
-            f"--generators: sampler {method.sampler} needs {needed}, got {len(trained)}"
-        )
+    trained = read_generators(generators, method, spaces=len(models), device=place)
     started = time.process_time()
     arrays = draw_networks(
         data,
@@ -80,7 +75,6 @@ def main(
         seeds=(seed, data.name, name),
     )
     network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
-    images = read_images(dataset).on(place)
     scores = partial(
         evaluate,
         network,
@@ -106,15 +100,13 @@ def main(
         accuracy.mean(),
         accuracy.std(),
     )
-    recipe = data.settings.recipe
-    engine = choose_engine(
-        machine.engine,
+    epoch = training_seconds(
+        weights,
         network,
-        activation=recipe.activation,
-        device=place,
-        optimizer=recipe.optimizer,
+        images["train"],
+        recipe=data.settings.recipe,
+        engine=machine.engine,
     )
-    epoch = training_seconds(weights, images["train"], engine=engine, recipe=recipe)
     learning = math.nan if method.sampler == "gan" else core_seconds_of(curves)
     logging.info(
         "core-seconds a network: drawing %.3f, learning %.3f, training an epoch %.3f",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,13 +16,39 @@ from ..numbers.seeds import derived_rng, derived_seed
 from ..numbers.shapes import Float, Int
 from ..representation.autoencoder import HyperRepresentation
 from ..representation.latents import pool_points
-from ..settings.stages import Method
+from ..settings.stages import Method, SettingsError
 from ..zoo.zoos import ZooData
+from . import gan, jump
 from .gan import Generator
 from .jump import Jumper
-from .samplers import draw
+from .samplers import draw, needs_generator
 
 Arrays = dict[str, np.ndarray]
+
+
+def read_generators(
+    paths: Sequence[Path], method: Method, *, spaces: int, device: torch.device
+) -> list[Generator | Jumper]:
+    """Reads what a method draws from, beside hyper-representations.
+
+    Args:
+        paths: Files of train_gan.py, one per hyper-representation, or of train_jump.py.
+        method: Its sampler says which.
+        spaces: Hyper-representations.
+        device: Where to.
+
+    Raises:
+        SettingsError: If there are not as many as the sampler needs.
+        DataFileError: If a file is missing, damaged or of another kind.
+    """
+    jumps = method.sampler == "jump"
+    read: Callable[..., Generator | Jumper] = jump.load if jumps else gan.load
+    wanted = max(1, len(paths) if jumps else spaces) * needs_generator(method.sampler)
+    if len(paths) != wanted:
+        raise SettingsError(
+            f"--generators: sampler {method.sampler} needs {wanted}, got {len(paths)}"
+        )
+    return [read(path, device=device) for path in paths]
 
 
 def draw_networks(

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from ..data.images import Images
-from ..engines.interface import Engine, Sums, padded
+from ..engines.interface import Engine, Sums, choose_engine, padded
+from ..networks.architectures import Architecture
 from ..numbers.randomness import batch_order
 from ..numbers.shapes import Bool, Float, Int
+from ..settings.stages import Engine as EngineName
 from ..settings.stages import Recipe, SettingsError
 
 log = logging.getLogger(__name__)
@@ -262,10 +264,11 @@ def _joined(states: list[dict[str, Any]]) -> dict[str, Any]:
 
 def training_seconds(
     weights: Float[Tensor, "models parameters"],
+    architecture: Architecture,
     images: Images,
     *,
-    engine: Engine,
     recipe: Recipe,
+    engine: EngineName,
 ) -> float:
     """Returns the CPU time of training one network for an epoch.
 
@@ -273,13 +276,21 @@ def training_seconds(
 
     Args:
         weights: Networks, of which the first are trained together; not changed.
+        architecture: Of them.
         images: What is trained on.
-        engine: What trains them.
         recipe: Of their training.
+        engine: A name that choose_engine knows.
     """
     networks, part = weights[: TIMED[0]], images.first(TIMED[1])
     device = part.labels.device
-    trained = Launches(networks, engine=engine, recipe=recipe, device=device)
+    chosen = choose_engine(
+        engine,
+        architecture,
+        activation=recipe.activation,
+        device=device,
+        optimizer=recipe.optimizer,
+    )
+    trained = Launches(networks, engine=chosen, recipe=recipe, device=device)
     seeds = torch.arange(len(networks), device=device)
     for epoch in (1, 2):
         begun = time.process_time()
