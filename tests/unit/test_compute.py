@@ -66,19 +66,27 @@ def test_the_lead_has_the_errors_of_both(tmp_path):
     assert reach < found.loc["detectable", "value"] < 2 * reach
 
 
-def test_what_was_not_trained_so_long_or_is_not_known_is_a_dash(tmp_path):
-    for times in ((8, 20, 1), (8, math.nan, 3), ()):
-        table = EqualCompute(sources(tmp_path, times=times))
-        found = measured(table, 1)
-        assert math.isnan(found.loc["as_long", "value"])
-        assert math.isnan(found.loc["ahead", "value"])
-        assert found.loc["accuracy", "value"] > 0
-        (line,) = (
-            row
-            for row in table.text(table.frame()).split("\n\n")[1].splitlines()
-            if "S_KDE30" in row
-        )
-        assert "—" in line
+def test_what_was_not_trained_so_long_has_its_last_epoch_and_says_so(tmp_path):
+    table = EqualCompute(sources(tmp_path, times=(8, 20, 1)))
+    value = measured(table, 1)["value"]
+    assert value["trained"] == 4
+    assert value["as_long"] == pytest.approx(SCRATCH[:, 4].mean())
+    assert "(4 of 8)" in table.text(table.frame())
+
+
+@pytest.mark.parametrize("times", [(8, math.nan, 3), ()])
+def test_what_networks_took_is_not_known(tmp_path, times):
+    table = EqualCompute(sources(tmp_path, times=times))
+    value = measured(table, 1)["value"]
+    assert value[["as_long", "ahead", "trained", "detectable"]].isna().all()
+    assert value["accuracy"] > 0
+    (line,) = (
+        row
+        for row in table.text(table.frame()).split("\n\n")[1].splitlines()
+        if "S_KDE30" in row
+    )
+    assert "—" in line
+    assert " of " not in line
 
 
 def test_every_form_of_the_table_has_it(tmp_path):

@@ -50,7 +50,8 @@ class EqualCompute(OfAccuracies, LongTable):
 
             - accuracy;
             - scratch and as_long: that of B_T after as many epochs, and after as much
-              compute; NaN where the zoo's networks were not trained for so long;
+              compute, or at its last epoch where that is earlier; trained, the epochs
+              of the latter;
             - ahead: accuracy less as_long, and detectable, the difference that would
               have been seen (see significance.detectable_difference());
             - those of costs_of().
@@ -63,23 +64,28 @@ class EqualCompute(OfAccuracies, LongTable):
             for source, method, cost in map(costs_of, self.sources.finetuned)
         }
         known = dict(tuple(self.networks.groupby(KEYS, sort=False)))
+        scratch = self.networks[self.networks["method"].eq(BASELINE)]
+        last = scratch.groupby("source")["epoch"].max()
         rows: list[dict[str, Any]] = []
         for (source, epoch, method), members in known.items():
             if method == BASELINE or epoch not in self.sources.epochs:
                 continue
             cost = costs[source, method]
-            total = epoch + cost["epochs"]
-            as_long = math.ceil(total) if math.isfinite(total) else None
+            needed = epoch + cost["epochs"]
+            trained = math.nan
+            if math.isfinite(needed):
+                trained = min(math.ceil(needed), int(last[source]))
             about = {"source": source, "epoch": epoch, "method": method}
             about["trivial"] = members["trivial"].iloc[0]
             about |= {"n": len(members), "groups": members["group"].nunique()}
             found = _beside(
                 members,
                 scratch=known.get((source, epoch, BASELINE)),
-                as_long=known.get((source, as_long, BASELINE)),
+                as_long=known.get((source, trained, BASELINE)),
                 confidence=self.sources.statistics.confidence,
             )
-            found |= {name: (value, UNKNOWN) for name, value in cost.items()}
+            counted = {"trained": float(trained), **cost}
+            found |= {name: (value, UNKNOWN) for name, value in counted.items()}
             for measure, (value, ends) in found.items():
                 low, high = ends
                 numbers = {"value": value, "ci_low": low, "ci_high": high}
@@ -104,6 +110,9 @@ class EqualCompute(OfAccuracies, LongTable):
                 "n (groups)": f"{first['n']} ({first['groups']})",
                 **self.measured(numbers, layout),
             }
+            needed, trained = (numbers[key].value for key in ("epochs", "trained"))
+            if epoch + needed > trained:
+                texts["as long"] += f" ({trained:.0f} of {math.ceil(epoch + needed)})"
             title = f"{display_name(source)}, epoch {epoch}"
             yield layout.heading(title), name, texts
 
