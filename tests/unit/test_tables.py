@@ -321,3 +321,20 @@ def test_a_number_with_its_interval(value, low, form, text):
     """None is a dash, whatever its interval; percent have no sign of their own."""
     row = SimpleNamespace(ci_low=low, ci_high=0.95)
     assert with_interval(value, row, form, TEXT) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "html", "latex"),
+    [
+        ("B_T", "B<sub>T</sub>", r"$B_{\mathrm{T}}$"),
+        (
+            "A_gaussian30_0.7",
+            "A<sub>gaussian30_0.7</sub>",
+            r"$A_{\mathrm{gaussian30\_0.7}}$",
+        ),
+        ("noise_top30_0.1", "noise_top30_0.1", r"noise\_top30\_0.1"),
+    ],
+)
+def test_letters_have_subscripts(name, html, latex):
+    assert HTML.name(name) == html
+    assert LATEX.name(name) == latex

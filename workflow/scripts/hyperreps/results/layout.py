@@ -52,7 +52,7 @@ class Layout(NamedTuple):
 
 def with_subscript(pattern: str) -> Callable[[str], str]:
     """Returns what fills pattern with letter and subscript of names like S_KDE30."""
-    return lambda name: re.sub(r"^([A-Z])_(\w+)$", pattern, name)
+    return lambda name: re.sub(r"^([A-Z])_([\w.]+)$", pattern, name)
 
 
 TEXT = Layout()
