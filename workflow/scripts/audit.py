@@ -100,7 +100,7 @@ def _learned(
     for path, curve in zip(hyper_reps, curves, strict=True):
         _, about = read_tensors(path, kind="hyper_rep")
         settings = json.loads(about["settings"])
-        last = read_curve(curve).iloc[-1]
+        last = read_curve(curve, needed=(R2_TRAINING, R2_HELD_OUT)).iloc[-1]
         sizes = settings["latent"], settings["epochs"]
         values = last[R2_TRAINING], last[R2_HELD_OUT], *sizes
         own = seeds == int(about["seed"])

@@ -14,9 +14,7 @@ from ..files.storage import DataFileError, reading_from
 R2_TRAINING, R2_HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
 
 
-def read_curve(
-    path: Path, *, needed: Sequence[str] = (R2_TRAINING, R2_HELD_OUT)
-) -> pd.DataFrame:
+def read_curve(path: Path, *, needed: Sequence[str] = (R2_HELD_OUT,)) -> pd.DataFrame:
     """Reads a training curve.
 
     Args:
