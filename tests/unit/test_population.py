@@ -17,7 +17,7 @@ from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order, mix
 from hyperreps.settings.stages import Recipe, SettingsError
-from hyperreps.zoo import launches
+from hyperreps.zoo import launches, population
 from hyperreps.zoo.launches import training_seconds
 from hyperreps.zoo.population import PopulationTraining
 
@@ -495,6 +495,14 @@ def test_the_cost_of_a_network_is_that_of_all_its_images(monkeypatch):
     found = training_seconds(weights, network, images, recipe=RECIPE, engine="loop")
     assert found == pytest.approx(4 * 60 / 20 / 2)
     assert (weights == before).all()
+
+
+def test_what_an_epoch_takes_is_the_mean_over_networks_and_epochs(monkeypatch):
+    assert math.isnan(train([1, 2], until=0).core_seconds)
+    # six seconds of the first epoch and two of the second, of two networks
+    clock = iter([0.0, 6.0, 10.0, 12.0])
+    monkeypatch.setattr(population.time, "process_time", lambda: next(clock))
+    assert train([1, 2], until=2).core_seconds == 2
 
 
 def test_not_even_one_model_fits(monkeypatch):

@@ -13,7 +13,7 @@ from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
 from hyperreps.zoo.divergence import all_diverged
-from hyperreps.zoo.members import TIMES
+from hyperreps.zoo.members import EPOCH_TIME, TIMES
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import read_architecture
 
@@ -99,6 +99,7 @@ def main(
                 for key in ("source", "method", "settings", "architecture", "channels")
             },
             **{key: origin[key] for key in TIMES if key in origin},
+            EPOCH_TIME: training.core_seconds,
             "recipe": recipe.model_dump(),
         },
     )

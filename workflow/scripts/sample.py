@@ -100,20 +100,18 @@ def main(
         accuracy.mean(),
         accuracy.std(),
     )
-    epoch = training_seconds(
-        weights,
-        network,
-        images["train"],
-        recipe=data.settings.recipe,
-        engine=machine.engine,
-    )
     learning = math.nan if method.sampler == "gan" else core_seconds_of(curves)
     logging.info(
-        "core-seconds a network: drawing %.3f, learning %.3f, training an epoch %.3f",
+        "core-seconds a network: drawing %.3f, learning %.3f",
         drawing / len(weights),
         learning / len(weights),
-        epoch,
     )
+    if method.sampler == "jump":
+        recipe, last = data.settings.recipe, trained[0].settings.stations[-1]
+        epoch = training_seconds(
+            weights, network, images["train"], recipe=recipe, engine=machine.engine
+        )
+        logging.info("training one for %d epochs: %.1f", last, last * epoch)
     write_arrays(
         output,
         arrays,
@@ -125,7 +123,7 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
-            **dict(zip(TIMES, (drawing, learning, epoch), strict=True)),
+            **dict(zip(TIMES, (drawing, learning), strict=True)),
         },
     )
 

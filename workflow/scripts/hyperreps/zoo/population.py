@@ -6,6 +6,8 @@ epoch alone, so that it does not matter which models are trained together.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +39,8 @@ class PopulationTraining:
             last epoch.
         launches: The networks and their optimisers.
         divergence: Which have diverged, and when.
+        core_seconds: CPU time of training one network for an epoch, evaluation aside:
+            the mean of the epochs of this process; NaN before the first.
         recorder: Metrics of every epoch, weights of those asked for. On the training
             images metrics are running means over the epoch, as in the release; at
             epoch 0 they are evaluated.
@@ -72,6 +76,7 @@ class PopulationTraining:
         self.images = images
         device = images["train"].labels.device
         self.epoch = 0
+        self._spent: list[float] = []
         self.seeds = torch.tensor(list(seeds), device=device)
         self.engine: Engine = choose_engine(
             engine,
@@ -93,6 +98,11 @@ class PopulationTraining:
         self._evaluate(*SPLITS)
         loss = torch.from_numpy(self.recorder.loss["train"][:, 0])
         self.divergence.judge(self.weights, loss, epoch=0)
+
+    @property
+    def core_seconds(self) -> float:
+        """CPU time of training one network for an epoch; see the class."""
+        return float(np.mean(self._spent)) if self._spent else math.nan
 
     @property
     def weights(self) -> Float[Tensor, "models parameters"]:
@@ -138,10 +148,12 @@ class PopulationTraining:
             self.recorder.repeat(self.epoch, models=self.models)
             self.recorder.keep(self.weights, epoch=self.epoch, models=self.models)
             return self._summary()
+        begun = time.process_time()
         for trained in self.launches.train_epoch(
             self.images["train"], seeds=self.seeds[self.models], epoch=self.epoch
         ):
             self._take(trained)
+        self._spent.append((time.process_time() - begun) / len(self.models))
         self._evaluate("val", "test")
         return self._summary()
 

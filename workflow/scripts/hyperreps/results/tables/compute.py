@@ -18,7 +18,7 @@ from ...audit.significance import (
 from ...files.storage import read_arrays
 from ...numbers.statistics import UNKNOWN, Ends, mean_interval
 from ...settings.stages import SettingsError
-from ...zoo.members import TIMES
+from ...zoo.members import EPOCH_TIME, TIMES
 from ..accuracies import BASELINE, OfAccuracies, display_name
 from ..layout import Column, Layout, LongTable, Row
 
@@ -129,7 +129,9 @@ def costs_of(path: Path) -> tuple[str, str, dict[str, float]]:
         NaN where it is not known.
     """
     arrays, attributes = read_arrays(path, "accuracy/test", kind="finetuned")
-    *made, epoch = (float(attributes.get(name, math.nan)) for name in TIMES)
+    *made, epoch = (
+        float(attributes.get(name, math.nan)) for name in (*TIMES, EPOCH_TIME)
+    )
     drawing, learning = (time / len(arrays["accuracy/test"]) for time in made)
     cost = {"drawing": drawing, "learning": learning}
     cost["epochs"] = (drawing + learning) / epoch
