@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from hyperreps.files.resuming import EXIT_UNFINISHED
 
-from ..workflow.project import RESULTS, Project, arrays, with_flags
+from ..workflow.project import RESULTS, Project, arrays, lasting, with_flags
 
 FORMATS = (".h5", ".safetensors")
 
@@ -84,7 +84,7 @@ def content(path: Path) -> object:
     """Returns all that a zoo or a model holds."""
     if path.suffix == ".h5":
         values, attributes = arrays(path)
-        return {k: v.tobytes() for k, v in values.items()}, attributes
+        return {k: v.tobytes() for k, v in values.items()}, lasting(attributes)
     return {name: x.tobytes() for name, x in load_file(path).items()}
 
 
