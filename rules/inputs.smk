@@ -66,7 +66,11 @@ def get_hyper_reps(zoo, variant):
 
 def get_curves(zoo, variant):
     """Returns the training curves of a variant, one per seed."""
-    models = get_hyper_reps(zoo, variant)
+    return beside(get_hyper_reps(zoo, variant))
+
+
+def beside(models):
+    """Returns the training curves of models, which lie beside them."""
     return [f"{Path(model).with_suffix('.csv')}" for model in models]
 
 
@@ -95,10 +99,7 @@ def get_learning(zoo, name):
     """Returns the training curves of what a method draws from; sampler gan has none."""
     method = SETTINGS.methods[name]
     jumps = get_jumps(zoo, method.jump) if method.jump else []
-    return [
-        *get_curves(zoo, method.hyper_rep),
-        *(f"{Path(jump).with_suffix('.csv')}" for jump in jumps),
-    ]
+    return beside([*get_hyper_reps(zoo, method.hyper_rep), *jumps])
 
 
 def get_pool(wildcards, *, stage="zoos"):

@@ -10,7 +10,7 @@ from hyperreps.representation.curves import core_seconds_of
 from hyperreps.results.result import Sources
 from hyperreps.results.tables.compute import EqualCompute
 from hyperreps.settings.stages import SettingsError
-from hyperreps.zoo.members import EPOCH_TIME, TIMES
+from hyperreps.zoo.members import DRAWING_TIME, EPOCH_TIME, LEARNING_TIME
 
 from .result_files import finetuned_file
 
@@ -26,7 +26,7 @@ def sources(folder: Path, *, times: tuple[float, ...], **changes) -> Sources:
     zoo = folder / "mnist.h5"
     arrays = {"accuracy/test": SCRATCH, "split": np.array(["test"] * 3, "S")}
     write_arrays(zoo, arrays, attributes={"kind": "zoo", "zoo": "mnist"})
-    told = dict(zip((*TIMES, EPOCH_TIME), times, strict=False))
+    told = dict(zip((DRAWING_TIME, LEARNING_TIME, EPOCH_TIME), times, strict=False))
     finetuned = finetuned_file(folder, SAMPLED.tolist(), attributes=told, **changes)
     return Sources(zoos=(zoo,), finetuned=(finetuned,), epochs=(0, 1))
 

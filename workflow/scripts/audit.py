@@ -14,7 +14,7 @@ from hyperreps.files.tensors import read_tensors
 from hyperreps.representation.curves import R2_HELD_OUT, R2_TRAINING, read_curve
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.zoo.members import sample_groups
+from hyperreps.zoo.members import DRAWING_TIME, sample_groups
 from hyperreps.zoo.zoos import read_zoo
 
 
@@ -79,7 +79,7 @@ def main(
             "coordinates": str(about["coordinates"]),
             "form": str(settings["options"].get("draws", "")),
             "best_of": settings["best_of"],
-            "core_seconds": origin.get("core_seconds", math.nan),
+            DRAWING_TIME: origin.get(DRAWING_TIME, math.nan),
         },
     )
 

@@ -13,7 +13,7 @@ from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
 from hyperreps.zoo.divergence import all_diverged
-from hyperreps.zoo.members import EPOCH_TIME, TIMES
+from hyperreps.zoo.members import DRAWING_TIME, EPOCH_TIME, LEARNING_TIME
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import read_architecture
 
@@ -98,7 +98,11 @@ def main(
                 key: origin[key]
                 for key in ("source", "method", "settings", "architecture", "channels")
             },
-            **{key: origin[key] for key in TIMES if key in origin},
+            **{
+                key: origin[key]
+                for key in (DRAWING_TIME, LEARNING_TIME)
+                if key in origin
+            },
             EPOCH_TIME: training.core_seconds,
             "recipe": recipe.model_dump(),
         },

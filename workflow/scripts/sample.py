@@ -25,7 +25,7 @@ from hyperreps.sampling.networks import (
 )
 from hyperreps.settings.stages import Method
 from hyperreps.zoo.launches import training_seconds
-from hyperreps.zoo.members import TIMES
+from hyperreps.zoo.members import DRAWING_TIME, LEARNING_TIME
 from hyperreps.zoo.zoos import read_zoo
 
 
@@ -123,7 +123,8 @@ def main(
             "architecture": network.name,
             "channels": network.channels,
             "dataset": data.settings.dataset,
-            **dict(zip(TIMES, (drawing, learning), strict=True)),
+            DRAWING_TIME: drawing,
+            LEARNING_TIME: learning,
         },
     )
 

@@ -33,6 +33,7 @@ from ..numbers.statistics import (
     share_interval,
 )
 from ..settings.stages import Statistics
+from ..zoo.members import DRAWING_TIME
 from .accuracies import display_name
 from .result import Result
 
@@ -119,7 +120,7 @@ def _frames(path: Path, kind: str) -> Iterator[pd.DataFrame]:
     with opened(path, kind=kind) as file:
         about = {name: str(file.attrs[name]) for name in PANEL}
         about["form"] = str(file.attrs.get("form", ""))
-        took = file.attrs.get("core_seconds", math.nan)
+        took = file.attrs.get(DRAWING_TIME, math.nan)
         chosen = int(file.attrs.get("best_of", 1))
         for name, found in populations(file).items():
             networks: dict[str, Any] = {key: plain(found[key][()]) for key in COLUMNS}

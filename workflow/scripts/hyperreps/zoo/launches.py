@@ -26,7 +26,7 @@ from ..settings.stages import Recipe, SettingsError
 log = logging.getLogger(__name__)
 
 # networks and images of which the cost of training is measured
-TIMED = (8, 1000)
+TIMED_NETWORKS, TIMED_IMAGES = 8, 1000
 
 
 class Launch(NamedTuple):
@@ -281,7 +281,7 @@ def training_seconds(
         recipe: Of their training.
         engine: A name that choose_engine knows.
     """
-    networks, part = weights[: TIMED[0]], images.first(TIMED[1])
+    networks, part = weights[:TIMED_NETWORKS], images.first(TIMED_IMAGES)
     device = part.labels.device
     chosen = choose_engine(
         engine,

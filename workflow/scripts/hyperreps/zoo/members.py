@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 ZOO_POPULATIONS = {"B_T": ("test", 1.0), "B_T30": ("train", 0.3)}
 # attributes of samples, also where these are finetuned: seconds of CPU time for drawing
 # all of them, and for learning what they are drawn from
-TIMES = ("core_seconds", "core_seconds_learning")
+DRAWING_TIME, LEARNING_TIME = "core_seconds", "core_seconds_learning"
 # of finetuned ones: for training one for an epoch
 EPOCH_TIME = "core_seconds_epoch"
 

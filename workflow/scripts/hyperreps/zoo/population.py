@@ -39,8 +39,6 @@ class PopulationTraining:
             last epoch.
         launches: The networks and their optimisers.
         divergence: Which have diverged, and when.
-        core_seconds: CPU time of training one network for an epoch, evaluation aside:
-            the mean of the epochs of this process; NaN before the first.
         recorder: Metrics of every epoch, weights of those asked for. On the training
             images metrics are running means over the epoch, as in the release; at
             epoch 0 they are evaluated.
@@ -101,7 +99,10 @@ class PopulationTraining:
 
     @property
     def core_seconds(self) -> float:
-        """CPU time of training one network for an epoch; see the class."""
+        """CPU time of training one network for an epoch, evaluation aside.
+
+        The mean of the epochs of this process; NaN before the first.
+        """
         return float(np.mean(self._spent)) if self._spent else math.nan
 
     @property

@@ -18,7 +18,7 @@ from ...audit.significance import (
 from ...files.storage import read_arrays
 from ...numbers.statistics import UNKNOWN, Ends, mean_interval
 from ...settings.stages import SettingsError
-from ...zoo.members import EPOCH_TIME, TIMES
+from ...zoo.members import DRAWING_TIME, EPOCH_TIME, LEARNING_TIME
 from ..accuracies import BASELINE, OfAccuracies, display_name
 from ..layout import Column, Layout, LongTable, Row
 
@@ -130,7 +130,8 @@ def costs_of(path: Path) -> tuple[str, str, dict[str, float]]:
     """
     arrays, attributes = read_arrays(path, "accuracy/test", kind="finetuned")
     *made, epoch = (
-        float(attributes.get(name, math.nan)) for name in (*TIMES, EPOCH_TIME)
+        float(attributes.get(name, math.nan))
+        for name in (DRAWING_TIME, LEARNING_TIME, EPOCH_TIME)
     )
     drawing, learning = (time / len(arrays["accuracy/test"]) for time in made)
     cost = {"drawing": drawing, "learning": learning}
