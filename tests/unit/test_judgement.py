@@ -198,7 +198,39 @@ def test_figure(audits):
     np.testing.assert_allclose(noise, [[0, 0.5, 1], [0.9, 0.5, 0.1]], atol=0.01)
     np.testing.assert_allclose(chosen, [[0.5, 1], [0.9, 0.7]], atol=0.01)
     np.testing.assert_allclose(soup, [[0, 0.8], [0.9, 0.5]], atol=0.01)
-    words = {text.get_text() for text in picture.legends[0].get_texts()}
-    assert {"noise", "noise, best of 10", "soup", "reconstructions"} <= words
-    assert {"over", "held out", "chosen"} <= words
-    assert "near" not in words
+    explained, named = (
+        {text.get_text() for text in texts}
+        for texts in (picture.legends[0].get_texts(), axes.texts)
+    )
+    assert explained == {"noise", "noise, best of 10", "soup", "reconstructions"} | {
+        "of a method, best of 10"
+    }
+    assert named == {"held out", "over", "between", "under", "chosen"}
+
+
+def test_the_best_of_draws_is_joined_with_what_it_is_drawn_from(audits):
+    twin = audits[audits["population"] == "chosen"].assign(population="over_best10")
+    drawn = figure.Judgement(Sources(**FILES, **CURVES))
+    drawn.networks = pd.concat([audits, twin], ignore_index=True)
+    (axes,) = drawn.draw(drawn.frame()).axes
+    named = {text.get_text() for text in axes.texts}
+    assert {"over", "chosen"} <= named
+    assert "over best10" not in named
+    greys = [colour for colour, _ in figure.STYLES.values()]
+    joined = [
+        axis_line.get_xydata()
+        for axis_line in axes.get_lines()
+        if len(axis_line.get_xydata()) == 2 and axis_line.get_color() not in greys
+    ]
+    at = 0.75 * RUN / audits.loc[audits["population"] == "held_out", "aligned"].median()
+    np.testing.assert_allclose(joined, [[[at, 0.8], [at, 0.75]]])
+
+
+def test_a_panel_names_the_populations_of_its_zoo(audits):
+    other = audits[audits["population"] != "under"].assign(zoo="other")
+    drawn = figure.Judgement(Sources(**FILES, **CURVES))
+    drawn.networks = pd.concat([audits, other], ignore_index=True)
+    picture = drawn.draw(drawn.frame())
+    toy, fewer = ({text.get_text() for text in x.texts} for x in picture.axes)
+    assert toy - fewer == {"under"}
+    assert "between" in fewer

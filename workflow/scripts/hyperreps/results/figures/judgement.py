@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..accuracies import display_name
-from ..drawing import (
-    GREY,
-    LIGHT_GREY,
-    Drawing,
-    line,
-    method_colours,
-    percent,
-    shown_name,
-)
+from ..drawing import GREY, LIGHT_GREY, Drawing, line, method_colours, percent
 from ..judgement import CURVES, Judged
+from ..naming import name_points
 from .novelty import MARKERS
 
 STYLES = {"noise": (GREY, "-"), "soup": (LIGHT_GREY, "--")}
 LINES = (*CURVES, "reconstructions")
 # references that say what is possible; the others would crowd the picture
 SHOWN = ("held_out",)
+
+
+class Look(NamedTuple):
+    """How a population is drawn: the best of several draws as they, but hollow."""
+
+    drawn_from: str
+    colour: str
+    marker: str
+    best_of: int
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """Colour and marker for lines."""
+        face = self.colour if self.best_of == 1 else "white"
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face}
 
 
 class Judgement(Judged, Drawing):
@@ -46,7 +53,7 @@ class Judgement(Judged, Drawing):
         return data
 
     def draw(self, data: pd.DataFrame) -> Figure:
-        """Draws a point per population, lines for curves and reconstructions."""
+        """Draws a named point per population, lines for curves and reconstructions."""
         wide = data.pivot_table(
             index=["zoo", "population"],
             columns="measure",
@@ -57,39 +64,54 @@ class Judgement(Judged, Drawing):
         known = data.drop_duplicates("population").set_index("population")
         part_of = known["lines"].astype(object).fillna("").str.split()
         lines = {key: [n for n in known.index if key in part_of[n]] for key in LINES}
-        on_curves = {name for curve in CURVES for name in lines[curve]}
-        methods = known.index[~known["reference"] & ~known.index.isin(on_curves)]
-        names = [n for n in SHOWN if n in known.index] + list(methods)
-        colours = dict.fromkeys(SHOWN, "black") | method_colours(methods)
-        looks = {
-            name: {"color": colours[name], "marker": MARKERS[k % len(MARKERS)]}
-            for k, name in enumerate(names)
-        }
-        zoos = wide.index.to_frame(index=False)
-        shape: dict[str, Any] = {"wide": True, "legend": (0.9, 1.6)}
-        figure, drawn = self.panels(
-            zoos, ["zoo"], height=3.4, title=lambda zoo: display_name(zoo, zoo), **shape
-        )
-        for axes, part in drawn:
-            means = wide.loc[part["zoo"].iloc[0]]
+        looks = _looks(known, lines)
+        # a line of panels holds one: names need the width
+        figure, drawn = self.zoo_rows(data, 1, height=3.6)
+        panels = []
+        for title, (axes,), part in drawn:
+            means = wide.loc[part["zoo"].iloc[0]].loc[part["population"].unique()]
             _draw_lines(axes, means, known, lines)
-            for name in reversed([name for name in names if name in means.index]):
-                _draw_point(axes, means.loc[[name]], ls="", zorder=3, **looks[name])
+            _draw_points(axes, means, looks)
             axes.set_xlim(left=-0.03)
             axes.set_ylim(bottom=0)
             percent(axes.yaxis)
             axes.set(
+                title=title,
                 xlabel="distance to training / that of held-out networks",
                 ylabel="test accuracy",
             )
+            panels.append((axes, means))
         curves = [
             line(c if of == 1 else f"{c}, best of {of}", **_style(c, of))
             for c, of in _curves(known, lines)
         ]
-        points = (line(shown_name(name), ls="", **looks[name]) for name in names)
         dotted = [line(name, ls=":") for name in LINES[len(CURVES) :] if lines[name]]
-        self.legend(figure, *curves, *dotted, *points, ncols=3)
+        hollow: dict[str, Any] = {"lw": 0.7, "marker": "o", "markerfacecolor": "white"}
+        chosen = sorted({look.best_of for look in looks.values()} - {1})
+        several = [line(f"of a method, best of {of}", **hollow) for of in chosen]
+        self.legend(figure, *curves, *dotted, *several, ncols=4)
+        # only now is known where there is room
+        for axes, means in panels:
+            _name_points(axes, means, looks)
         return figure
+
+
+def _looks(known: pd.DataFrame, lines: dict[str, list[str]]) -> dict[str, Look]:
+    """Returns how all populations are drawn that are points and on no curve."""
+    on_curves = {name for curve in CURVES for name in lines[curve]}
+    methods = known.index[~known["reference"] & ~known.index.isin(on_curves)]
+    names = [n for n in SHOWN if n in known.index] + list(methods)
+    best_of = known["best_of"].astype(int)
+    sources = {n: n.removesuffix(f"_best{best_of[n]}") for n in names}
+    sources = {n: source if source in names else n for n, source in sources.items()}
+    own = list(dict.fromkeys(sources.values()))
+    colours = method_colours(own[len(names) - len(methods) :])
+    colours |= dict.fromkeys(SHOWN, "black")
+    markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(own)}
+    return {
+        n: Look(source, colours[source], markers[source], best_of[n])
+        for n, source in sources.items()
+    }
 
 
 def _curves(known: pd.DataFrame, lines: dict[str, list[str]]) -> list[tuple[str, int]]:
@@ -122,6 +144,16 @@ def _draw_lines(
         axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
 
 
+def _draw_points(axes: Axes, means: pd.DataFrame, looks: dict[str, Look]) -> None:
+    """Draws populations, and what is the best of several draws joined with these."""
+    for name in reversed([name for name in looks if name in means.index]):
+        look = looks[name]
+        _draw_point(axes, means.loc[[name]], ls="", zorder=3, **look.marks)
+        if look.drawn_from != name:
+            both = means.loc[[look.drawn_from, name], "value"]
+            axes.plot(both["distance"], both["accuracy"], color=look.colour, lw=0.7)
+
+
 def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
     """Draws populations with the intervals of both means."""
     spans = {}
@@ -129,11 +161,27 @@ def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
         value = rows["value", measure]
         ends = [value - rows["ci_low", measure], rows["ci_high", measure] - value]
         spans[axis] = np.nan_to_num(np.stack(ends))
-    axes.errorbar(
+    _, _, bars = axes.errorbar(
         rows["value", "distance"],
         rows["value", "accuracy"],
         elinewidth=0.7,
         markersize=4.5,
         **spans,
         **look,
+    )
+    for bar in bars:
+        bar.set_alpha(0.4)
+
+
+def _name_points(axes: Axes, means: pd.DataFrame, looks: dict[str, Look]) -> None:
+    """Names the populations that are not joined with another."""
+    places = means["value"][["distance", "accuracy"]]
+    shown = [name for name in looks if name in means.index]
+    own = [name for name in shown if looks[name].drawn_from == name]
+    name_points(
+        axes,
+        [name.replace("_", " ") for name in own],
+        places.loc[own].to_numpy(),
+        markers=places.loc[shown].to_numpy(),
+        fontsize="small",
     )
