@@ -6,7 +6,8 @@ zoo or of a method's samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +20,13 @@ from ..files.storage import DataFileError, read_arrays
 from ..numbers.shapes import Float
 from ..numbers.statistics import summarise
 from ..settings.stages import Method
-from ..zoo.members import sample_groups, sound_networks
+from ..zoo.members import (
+    DRAWING_TIME,
+    EPOCH_TIME,
+    LEARNING_TIME,
+    sample_groups,
+    sound_networks,
+)
 from .published import load_published
 from .result import Result
 
@@ -127,7 +134,8 @@ def collect(
         hyper-representation, else the zoo's model the sample was made from, else the
         sample itself), epoch, accuracy, published (method it is compared with),
         reference (True for those of references), trivial (True for sampled networks
-        that no hyper-representation has made), settings (of the method; none of B_T).
+        that no hyper-representation has made), settings (of the method) and cost (see
+        costs_of()), both none of B_T.
 
     Raises:
         DataFileError: If a file is missing, damaged, or given twice, or a method's
@@ -199,9 +207,31 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
         "published": settings.published or about["method"],
         "trivial": not settings.hyper_rep,
         "settings": [settings] * accuracy.size,
+        "cost": [costs_of(attributes, len(accuracy))] * accuracy.size,
     }
     sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
+
+
+def costs_of(attributes: Mapping[str, Any], networks: int) -> dict[str, float]:
+    """Returns what a sampled network took before it was finetuned.
+
+    Args:
+        attributes: Of its file.
+        networks: In it.
+
+    Returns:
+        Seconds of CPU time of one network: drawing it, and its share of learning what
+        it was drawn from; epochs: both, in epochs of training one. NaN where it is not
+        known.
+    """
+    *made, epoch = (
+        float(attributes.get(name, math.nan))
+        for name in (DRAWING_TIME, LEARNING_TIME, EPOCH_TIME)
+    )
+    drawing, learning = (time / networks for time in made)
+    epochs = (drawing + learning) / epoch
+    return {"drawing": drawing, "learning": learning, "epochs": epochs}
 
 
 def _checked_accuracy(

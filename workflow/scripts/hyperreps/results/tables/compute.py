@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -15,10 +14,8 @@ from ...audit.significance import (
     difference_interval,
     mean_difference,
 )
-from ...files.storage import read_arrays
 from ...numbers.statistics import UNKNOWN, Ends, mean_interval
 from ...settings.stages import SettingsError
-from ...zoo.members import DRAWING_TIME, EPOCH_TIME, LEARNING_TIME
 from ..accuracies import BASELINE, OfAccuracies, display_name
 from ..layout import Column, Layout, LongTable, Row
 
@@ -54,15 +51,11 @@ class EqualCompute(OfAccuracies, LongTable):
               of the latter;
             - ahead: accuracy less as_long, and detectable, the difference that would
               have been seen (see significance.detectable_difference());
-            - those of costs_of().
+            - those of accuracies.costs_of().
 
         Raises:
             SettingsError: If no network has one of the epochs.
         """
-        costs = {
-            (source, method): cost
-            for source, method, cost in map(costs_of, self.sources.finetuned)
-        }
         known = dict(tuple(self.networks.groupby(KEYS, sort=False)))
         scratch = self.networks[self.networks["method"].eq(BASELINE)]
         last = scratch.groupby("source")["epoch"].max()
@@ -70,7 +63,7 @@ class EqualCompute(OfAccuracies, LongTable):
         for (source, epoch, method), members in known.items():
             if method == BASELINE or epoch not in self.sources.epochs:
                 continue
-            cost = costs[source, method]
+            cost = members["cost"].iloc[0]
             needed = epoch + cost["epochs"]
             trained = math.nan
             if math.isfinite(needed):
@@ -115,28 +108,6 @@ class EqualCompute(OfAccuracies, LongTable):
                 texts["as long"] += f" ({trained:.0f} of {math.ceil(epoch + needed)})"
             title = f"{display_name(source)}, epoch {epoch}"
             yield layout.heading(title), name, texts
-
-
-def costs_of(path: Path) -> tuple[str, str, dict[str, float]]:
-    """Reads what the networks of a file took before they were finetuned.
-
-    Args:
-        path: File of kind "finetuned".
-
-    Returns:
-        Source and method; seconds of CPU time of one network: drawing it, and its share
-        of learning what it was drawn from; epochs: both, in epochs of training one.
-        NaN where it is not known.
-    """
-    arrays, attributes = read_arrays(path, "accuracy/test", kind="finetuned")
-    *made, epoch = (
-        float(attributes.get(name, math.nan))
-        for name in (DRAWING_TIME, LEARNING_TIME, EPOCH_TIME)
-    )
-    drawing, learning = (time / len(arrays["accuracy/test"]) for time in made)
-    cost = {"drawing": drawing, "learning": learning}
-    cost["epochs"] = (drawing + learning) / epoch
-    return str(attributes["source"]), str(attributes["method"]), cost
 
 
 def _beside(
