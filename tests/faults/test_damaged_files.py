@@ -24,6 +24,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hyperreps.files.resuming import EXIT_UNFINISHED
+from hyperreps.sampling import jump_training
 
 from ..workflow.project import RESULTS, Project, arrays, lasting, with_flags
 
@@ -198,6 +199,8 @@ def test_damaged_states_are_not_used(
     script: str,
     tried: Counter[str],
 ) -> None:
+    # a state is whole or damaged after few steps as after many
+    monkeypatch.setattr(jump_training, "STEPS_PER_EPOCH", 10)
     root = damaged_project.root
     rng = np.random.default_rng(0)
     longer, other = TRAININGS[script]

@@ -94,7 +94,7 @@ def test_the_loss_is_the_error_of_the_velocity_computed_by_hand(finished):
         rank=rank,
         time=time,
         noise=noise,
-        weights=finished.masters,
+        velocity=finished.model.velocity,
     )
     move = (end - start - model.move_mean[0]) / model.move_std[0]
     state = torch.stack(

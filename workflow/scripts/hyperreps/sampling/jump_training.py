@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 
 from ..networks.architectures import Architecture
@@ -19,7 +19,7 @@ from ..representation.losses import require_finite
 from ..running.devices import fastest_precision
 from ..settings.stages import Jump, SettingsError
 from ..symmetry.permutations import permutation_index, random_permutations
-from .jump import Jumper, leg_statistics
+from .jump import Jumper, Velocity, leg_statistics
 
 STEPS_PER_EPOCH = 100
 # of the flow's time at which the loss of held-out networks is measured
@@ -91,12 +91,13 @@ class JumpTraining:
                 seed=seed,
             )
         self.model.to(self.device)
-        network = self.model.velocity
-        self.names, masters = zip(*network.named_parameters(), strict=True)
-        self.masters: list[Tensor] = list(masters)
-        kind = getattr(torch, settings.precision)
+        self.masters: list[Tensor] = list(self.model.velocity.parameters())
         # what is computed with; the masters are stepped
-        self.working = [m.detach().to(kind).requires_grad_() for m in self.masters]
+        self.velocity = deepcopy(self.model.velocity)
+        self.working: list[Tensor] = list(self.velocity.parameters())
+        self.kind = getattr(torch, settings.precision)
+        for working, master in zip(self.working, self.masters, strict=True):
+            working.data = master.data.to(self.kind)
         self.average = [m.detach().clone() for m in self.masters]
         self.best = [m.detach().clone() for m in self.masters]
         self.least = math.inf
@@ -191,7 +192,7 @@ class JumpTraining:
             rank=self.ranks[rows, leg + 1],
             time=(TIME_SPREAD * times).sigmoid(),
             noise=noise,
-            weights=self.working,
+            velocity=self.velocity,
         )
         gradients = torch.autograd.grad(loss, self.working)
         for master, gradient in zip(self.masters, gradients, strict=True):
@@ -216,25 +217,22 @@ class JumpTraining:
         rank: Tensor,
         time: Tensor,
         noise: Tensor,
-        weights: list[Tensor],
+        velocity: Velocity,
     ) -> Tensor:
         """Returns the mean squared error of the velocity: flow matching's loss."""
         model = self.model
         move = (end - start - model.move_mean[leg]) / model.move_std[leg]
         state = (1 - time[:, None]) * noise + time[:, None] * move
-        views = model.views(state, start, leg).to(weights[0].dtype)
-        velocity = functional_call(
-            model.velocity,
-            dict(zip(self.names, weights, strict=True)),
-            (views, time, rank, leg),
-        )
-        return (velocity.float() - (move - noise)).square().mean()
+        views = model.views(state, start, leg).to(self.kind)
+        found = velocity(views, time, rank, leg)
+        return (found.float() - (move - noise)).square().mean()
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Returns the loss of the averaged model on held-out networks; fixed noise."""
         rng = torch.Generator(self.device).manual_seed(derived_seed("held out"))
-        low = [value.to(self.working[0].dtype) for value in self.average]
+        averaged = deepcopy(self.velocity)
+        torch._foreach_copy_(list(averaged.parameters()), self.average)
         losses = []
         for number in range(self.held_out.shape[1] - 1):
             start, end = self.held_out[:, number], self.held_out[:, number + 1]
@@ -249,7 +247,7 @@ class JumpTraining:
                         rank=self.held_out_ranks[:, number + 1],
                         time=torch.full((len(start),), moment, device=self.device),
                         noise=noise,
-                        weights=low,
+                        velocity=averaged,
                     )
                 )
         return float(torch.stack(losses).mean())
