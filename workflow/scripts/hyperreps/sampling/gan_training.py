@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -62,6 +63,12 @@ class GanTraining:
             )
             for part in (critic, generator)
         ]
+
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        scale = self.generator.mean, self.generator.std
+        arrays = [part.cpu().numpy() for part in (self.points, *scale)]
+        return {**self.settings.model_dump(), "seed": self.seed}, arrays
 
     @property
     def result(self) -> Generator:
