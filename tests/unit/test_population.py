@@ -344,7 +344,10 @@ def test_models_may_end_before_others(engine, changes):
         for row, epochs in enumerate(last + 1):
             for values, wanted in (
                 (found.recorded, whole.recorded),
-                *((found.recorder.metrics()[k], whole.recorder.metrics()[k]) for k in found.recorder.metrics()),
+                *(
+                    (found.recorder.metrics()[k], whole.recorder.metrics()[k])
+                    for k in found.recorder.metrics()
+                ),
             ):
                 assert (values[row, :epochs] == wanted[row, :epochs]).all()
                 assert np.isnan(values[row, epochs:]).all()
