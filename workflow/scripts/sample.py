@@ -1,6 +1,5 @@
 """Draws new networks by one method and evaluates them untrained."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +37,7 @@ def main(
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
         generators: Files of train_gan.py for sampler gan, one per hyper-representation;
             for sampler jump those of train_jump.py, any number.
-        curves: Training curves of what is drawn from, which say what learning it took;
-            of a GAN that is not known.
+        curves: Training curves of what is drawn from, which say what learning it took.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
@@ -62,7 +60,7 @@ def main(
         seeds=(seed, data.name, name),
         engine=machine.engine,
     )
-    learning = math.nan if method.sampler == "gan" else core_seconds_of(curves)
+    learning = core_seconds_of(curves)
     log_samples(
         samples,
         name,

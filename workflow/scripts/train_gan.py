@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 
 from hyperreps.files.resuming import Pace, trained
+from hyperreps.files.storage import write_rows
 from hyperreps.numbers.seeds import derived_seed
 from hyperreps.representation.autoencoder import load
 from hyperreps.representation.latents import pool_points
@@ -38,8 +39,8 @@ def main(
         method: Its pool.
         name: Of the method.
         settings: Of the generator and its training.
-        output: Safetensors file to write; the state of an interrupted run lies beside
-            it as .state.
+        output: Safetensors file to write; the training curve lies beside it as .csv,
+            the state of an interrupted run as .state.
         seed: Base seed of the training.
         machine: Where it computes.
         pace: Time budget and saving.
@@ -55,6 +56,7 @@ def main(
     )
     with trained(training, epochs=settings.epochs, output=output, pace=pace):
         about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
+        write_rows(output.with_suffix(".csv"), training.curve)
         save(training.result, output, about=about)
 
 
