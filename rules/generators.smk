@@ -1,6 +1,6 @@
-"""Latents -> <results>/generators/{zoo}/{method}_seed{seed}.safetensors.
+"""Latents -> <results>/generators/{zoo}/{method}_seed{seed}.safetensors and .csv.
 
-Zoo -> <results>/jumps/{zoo}/{jump}_seed{seed}.safetensors.
+Zoo -> <results>/jumps/{zoo}/{jump}_seed{seed}.safetensors and .csv.
 """
 
 
@@ -20,7 +20,8 @@ rule train_gan:
             f"{SETTINGS.methods[w.method].hyper_rep}_seed{w.seed}.safetensors"
         ),
     output:
-        "<results>/generators/{zoo}/{method}_seed{seed}.safetensors",
+        model="<results>/generators/{zoo}/{method}_seed{seed}.safetensors",
+        curve="<results>/generators/{zoo}/{method}_seed{seed}.csv",
     log:
         "<logs>/generators/{zoo}/{method}_seed{seed}.log",
     benchmark:
@@ -50,7 +51,7 @@ rule train_gan:
             --zoo {input.zoo:q} \
             --hyper-rep {input.hyper_rep:q} \
             {params.flags} \
-            --output {output:q} \
+            --output {output.model:q} \
             {params.where} \
             >{log:q} 2>&1
         """

@@ -96,10 +96,9 @@ def get_jumps(zoo, name):
 
 
 def get_learning(zoo, name):
-    """Returns the training curves of what a method draws from; sampler gan has none."""
-    method = SETTINGS.methods[name]
-    jumps = get_jumps(zoo, method.jump) if method.jump else []
-    return beside([*get_hyper_reps(zoo, method.hyper_rep), *jumps])
+    """Returns the training curves of all that a method draws from."""
+    hyper_reps = get_hyper_reps(zoo, SETTINGS.methods[name].hyper_rep)
+    return beside([*hyper_reps, *get_generators(zoo, name)])
 
 
 def get_pool(wildcards, *, stage="zoos"):

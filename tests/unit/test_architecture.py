@@ -45,6 +45,11 @@ def test_no_module_imports_itself_through_others():
     assert [*TopologicalSorter(GRAPH).static_order()]  # a CycleError names the circle
 
 
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda p: p.stem)
+def test_a_script_reads_calls_and_writes_within_80_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 80
+
+
 def test_settings_import_no_torch():
     lines = [
         *("import sys", "import hyperreps.settings.sections"),

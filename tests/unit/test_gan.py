@@ -57,6 +57,19 @@ def test_result_is_a_function_of_the_seed():
     assert not same(one, other)
 
 
+def test_the_curve_has_every_epoch_also_of_a_resumed_training():
+    points = mixture(50)
+    whole = trained(points, SMALL)
+    first, second = (GanTraining(points, settings=SMALL, seed=1) for _ in range(2))
+    first.run_epoch()
+    second.load_state_dict(first.state_dict())
+    second.run_epoch()
+    for curve in (whole.curve, second.curve):
+        assert all(row.pop("core_seconds") > 0 for row in curve)
+    assert [row["epoch"] for row in whole.curve] == [1, 2]
+    assert second.curve == whole.curve
+
+
 def test_the_average_is_kept_and_not_the_last_generator():
     training = trained(mixture(50), SMALL)
     last = [p.detach().clone() for p in training.generator.parameters()]

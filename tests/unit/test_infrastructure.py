@@ -18,7 +18,13 @@ import torch
 import seal
 from hyperreps.data.npz import read_npz
 from hyperreps.data.official_files import File, unpack
-from hyperreps.files.resuming import EXIT_UNFINISHED, Pace, input_digest, run_to_end
+from hyperreps.files.resuming import (
+    EXIT_UNFINISHED,
+    Pace,
+    input_digest,
+    run_to_end,
+    trained,
+)
 from hyperreps.files.storage import (
     DataFileError,
     opened,
@@ -337,8 +343,11 @@ def test_every_flipped_bit_of_a_model_is_named(tmp_path):
 class Counting:
     """A training whose state is a running sum."""
 
-    def __init__(self):
-        self.epoch, self.total = 0, 0
+    def __init__(self, of=()):
+        self.epoch, self.total, self.of = 0, 0, of
+
+    def inputs(self):
+        return {}, [np.array(self.of)]
 
     def run_epoch(self):
         self.epoch += 1
@@ -352,12 +361,11 @@ class Counting:
         self.epoch, self.total = state["epoch"], state["total"]
 
 
-def run(training, state, digest="d", epochs=4, minutes=None):
+def run(training, state, epochs=4, minutes=None):
     run_to_end(
         training,
         epochs=epochs,
         state=state,
-        digest=digest,
         pace=Pace(save_every=0.0, minutes=minutes),
     )
 
@@ -373,7 +381,7 @@ def test_time_budget_saves_and_the_next_call_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["other digest", "garbage", "truncated", "flipped bit"]
+    "damage", ["other inputs", "garbage", "truncated", "flipped bit"]
 )
 def test_a_state_that_does_not_fit_is_not_used(tmp_path, damage, caplog):
     state = tmp_path / "x.state"
@@ -389,11 +397,31 @@ def test_a_state_that_does_not_fit_is_not_used(tmp_path, damage, caplog):
         content = bytearray(state.read_bytes())
         content[content.index(b"total") + 8] ^= 4
         state.write_bytes(content)
-    again = Counting()
+    again = Counting(of=[1.0] if damage == "other inputs" else ())
     with caplog.at_level("INFO"):
-        run(again, state, digest="e" if damage == "other digest" else "d")
+        run(again, state)
     assert again.total == 10
     assert "x.state" in caplog.text
+
+
+def test_a_state_goes_when_the_result_is_written_and_not_before(tmp_path):
+    output = tmp_path / "x.h5"
+    state = tmp_path / "x.state"
+
+    def attempt(pace, training):
+        with trained(training, epochs=4, output=output, pace=pace):
+            raise OSError("the disk is full")
+
+    slow, fast = Pace(save_every=0.0, minutes=0.0), Pace(save_every=0.0)
+    with pytest.raises(SystemExit):
+        attempt(slow, Counting())
+    with pytest.raises(OSError, match="full"):
+        attempt(fast, Counting())
+    assert state.exists()
+    again = Counting()
+    with trained(again, epochs=4, output=output, pace=fast):
+        assert (again.epoch, again.total) == (4, 10)
+    assert not state.exists()
 
 
 def test_digest_sees_settings_and_data():

@@ -276,7 +276,6 @@ def test_it_ends_when_the_held_out_loss_has_not_fallen_for_so_many_looks(tmp_pat
         found,
         epochs=settings.epochs,
         state=tmp_path / "x.state",
-        digest="",
         pace=Pace(),
         ended=lambda: found.ended,
     )

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import keep_results
 from hyperreps.config.config_files import read_over_shipped
+from hyperreps.config.needs import missing_results
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
 from hyperreps.results import history
 from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
@@ -231,12 +231,12 @@ def test_of_probes_only_held_out_networks_are_kept(tmp_path: Path) -> None:
 
 def test_settings_of_another_version_are_no_reason_not_to_keep(tmp_path: Path) -> None:
     config = read_over_shipped(SCRIPT.parents[2] / "config")
-    wanted = keep_results.missing(tmp_path, config)
+    wanted = missing_results(tmp_path, config)
     assert "tables/in_distribution" in wanted
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/in_distribution.csv").touch()
-    assert "tables/in_distribution" not in keep_results.missing(tmp_path, config)
-    said = keep_results.missing(tmp_path, {**config, "gone": 1})
+    assert "tables/in_distribution" not in missing_results(tmp_path, config)
+    said = missing_results(tmp_path, {**config, "gone": 1})
     assert said.startswith("not known")
 
 

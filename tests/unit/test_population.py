@@ -266,8 +266,8 @@ def test_a_model_gets_the_same_bits_alone_and_in_company(engine):
     half = train(range(10, 23), engine=engine)
     assert (company.recorded[17] == alone.recorded[0]).all()
     assert (company.recorded[10:23] == half.recorded).all()
-    for name, values in company.metrics().items():
-        np.testing.assert_array_equal(values[10:23], half.metrics()[name])
+    for name, values in company.recorder.metrics().items():
+        np.testing.assert_array_equal(values[10:23], half.recorder.metrics()[name])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -291,8 +291,8 @@ def test_resumed_training_is_bitwise_equal(engine):
     again.load_state_dict(half.state_dict())
     again.run_epoch()
     assert (again.recorded == whole.recorded).all()
-    for name, values in whole.metrics().items():
-        np.testing.assert_array_equal(values, again.metrics()[name])
+    for name, values in whole.recorder.metrics().items():
+        np.testing.assert_array_equal(values, again.recorder.metrics()[name])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -344,7 +344,10 @@ def test_models_may_end_before_others(engine, changes):
         for row, epochs in enumerate(last + 1):
             for values, wanted in (
                 (found.recorded, whole.recorded),
-                *((found.metrics()[k], whole.metrics()[k]) for k in found.metrics()),
+                *(
+                    (found.recorder.metrics()[k], whole.recorder.metrics()[k])
+                    for k in found.recorder.metrics()
+                ),
             ):
                 assert (values[row, :epochs] == wanted[row, :epochs]).all()
                 assert np.isnan(values[row, epochs:]).all()
@@ -457,7 +460,7 @@ def test_where_all_models_diverged_nothing_is_trained_any_more(monkeypatch):
     training = train(range(2), recipe=recipe)
     assert training.diverged.tolist() == [0, 0]
     assert (training.recorded == training.recorded[:, :1]).all()
-    for values in training.metrics().values():
+    for values in training.recorder.metrics().values():
         assert (values == values[:, :1]).all()
 
 

@@ -147,9 +147,7 @@ def test_weights_that_are_not_finite_stop_and_the_last_good_state_is_kept(
 
     monkeypatch.setattr(training, "_step", destroying)
     with pytest.raises(DivergedError, match=r"epoch 2: its weights are not finite"):
-        run_to_end(
-            training, epochs=3, state=state, digest="d", pace=Pace(save_every=0.0)
-        )
+        run_to_end(training, epochs=3, state=state, pace=Pace(save_every=0.0))
     assert all(losses.isfinite().all() for losses in steps)
     saved = torch.load(state, weights_only=True)["training"]
     assert saved["epoch"] == 1

@@ -296,14 +296,14 @@ def assert_same_results(
             assert_same_arrays(*paths)
         elif name.endswith(".safetensors"):
             assert_same_tensors(*paths)
-        elif name.startswith("hyper_reps/"):
+        elif name.startswith(("hyper_reps/", "generators/", "jumps/")):
             assert_same_curve(*paths)
         elif name.endswith((".csv", ".tex")):
             assert paths[0].read_bytes() == paths[1].read_bytes(), name
 
 
 def assert_same_curve(path: Path, expected: Path) -> None:
-    """Compares two curves of pretraining, but for the time that their runs took."""
+    """Compares two training curves, but for the time that their runs took."""
     ours, wanted = (pd.read_csv(file, dtype=str) for file in (path, expected))
     assert (ours.pop("core_seconds").astype(float) > 0).all()
     del wanted["core_seconds"]

@@ -75,9 +75,9 @@ OTHERS = {
     "config.yaml",
     *(f"hyper_reps/digits/{name}.safetensors" for name in TRAINED),
     *(f"hyper_reps/digits/{name}.csv" for name in TRAINED),
-    *(f"generators/digits/S_GAN30_seed{seed}.safetensors" for seed in "12"),
     *(
-        f"jumps/digits/jump_seed{n}.{end}"
+        f"{name}_seed{n}.{end}"
+        for name in ("generators/digits/S_GAN30", "jumps/digits/jump")
         for n in "12"
         for end in ("safetensors", "csv")
     ),

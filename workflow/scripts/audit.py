@@ -1,17 +1,13 @@
 """Audits the samples of one method: how far they are from the training networks."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
-
-import numpy as np
 
 from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
-from hyperreps.files.tensors import read_tensors
-from hyperreps.representation.curves import R2_HELD_OUT, R2_TRAINING, read_curve
+from hyperreps.representation.curves import learned
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.members import DRAWING_TIME, sample_groups
@@ -58,20 +54,16 @@ def main(
         auditor = auditor_for(data, images, answers=answers)
     except ValueError as error:
         raise DataFileError(f"{references}: {error}; run the stage again") from error
-    weights, models = sampled["weights"], sampled["source_model"]
-    if not np.isfinite(weights).all():
-        row = int(np.argmax(~np.isfinite(weights).all(1)))
-        raise DataFileError(f"{samples}: network {row} has weights that are not finite")
-    sources = models.reshape(len(models), -1)
-    audit = auditor(Candidates(weights, sources))
+    audit = auditor(Candidates.of_samples(sampled, samples))
     audit.log(str(origin["method"]))
-    seeds = sampled["hyper_rep_seed"]
-    group = sample_groups(seeds, models).astype(str)
-    learned = _learned(hyper_reps, curves, seeds=seeds)
-    settings = json.loads(origin["settings"])
+    seeds, settings = sampled["hyper_rep_seed"], json.loads(origin["settings"])
     write_arrays(
         output,
-        {**audit.arrays(), "group": group, **learned},
+        {
+            **audit.arrays(),
+            "group": sample_groups(seeds, sampled["source_model"]).astype(str),
+            **learned(hyper_reps, curves, seeds=seeds),
+        },
         attributes={
             "kind": "novelty",
             "zoo": data.name,
@@ -79,34 +71,9 @@ def main(
             "coordinates": str(about["coordinates"]),
             "form": str(settings["options"].get("draws", "")),
             "best_of": settings["best_of"],
-            DRAWING_TIME: origin.get(DRAWING_TIME, math.nan),
+            DRAWING_TIME: origin[DRAWING_TIME],
         },
     )
-
-
-def _learned(
-    hyper_reps: tuple[Path, ...],
-    curves: tuple[Path, ...],
-    *,
-    seeds: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Returns what each network's hyper-representation has learned, NaN without one.
-
-    That is R2 of training and of held-out networks at the end, in units of the layers,
-    its latent size and epochs.
-    """
-    names = ("r2_train", "r2_held_out", "latent", "epochs")
-    found = {name: np.full(len(seeds), math.nan) for name in names}
-    for path, curve in zip(hyper_reps, curves, strict=True):
-        _, about = read_tensors(path, kind="hyper_rep")
-        settings = json.loads(about["settings"])
-        last = read_curve(curve, needed=(R2_TRAINING, R2_HELD_OUT)).iloc[-1]
-        sizes = settings["latent"], settings["epochs"]
-        values = last[R2_TRAINING], last[R2_HELD_OUT], *sizes
-        own = seeds == int(about["seed"])
-        for name, value in zip(names, values, strict=True):
-            found[name][own] = value
-    return found
 
 
 if __name__ == "__main__":

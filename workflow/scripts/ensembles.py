@@ -1,18 +1,14 @@
 """Evaluates random ensembles of the networks of one file."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
-
-import numpy as np
-import torch
 
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, write_arrays
 from hyperreps.numbers.seeds import derived_rng
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.zoo.ensembles import draw_members, member_probabilities, score_ensembles
+from hyperreps.zoo.ensembles import scored
 from hyperreps.zoo.members import read_networks
 from hyperreps.zoo.zoos import read_architecture
 
@@ -54,41 +50,26 @@ def main(
     place = machine.prepare()
     test = read_images(dataset).on(place)["test"]
     weights, about = read_networks(networks, kind=kind, name=method, epochs=epochs)
-    architecture = read_architecture(about, networks)
-    count = weights.shape[1]
-    fitting = [size for size in sizes if size <= count]
-    if not fitting:
-        raise DataFileError(f"{networks}: {count} networks, too few for sizes {sizes}")
-    members = draw_members(
-        count,
-        ensembles=subsets,
-        largest=fitting[-1],
-        rng=derived_rng("ensembles", seed, zoo, method),
-    )
-    scores = []
-    for epoch, rows in zip(epochs, weights, strict=True):
-        probabilities = member_probabilities(
-            architecture, torch.from_numpy(rows).to(place), test, activation=activation
+    try:
+        scores = scored(
+            weights,
+            read_architecture(about, networks),
+            test,
+            activation=activation,
+            sizes=sizes,
+            subsets=subsets,
+            rng=derived_rng("ensembles", seed, zoo, method),
         )
-        labels = test.labels.cpu().numpy()
-        scores.append(
-            score_ensembles(probabilities, labels, members=members, sizes=fitting)
-        )
-        means = scores[-1]["accuracy"].mean(axis=0)
-        logging.info("%s, epoch %d: accuracy by size %s", method, epoch, means.round(4))
+    except ValueError as error:
+        raise DataFileError(f"{networks}: {error}") from error
     write_arrays(
         output,
-        {
-            "size": fitting,
-            "epoch": epochs,
-            "members": members,
-            **{key: np.stack([part[key] for part in scores]) for key in scores[0]},
-        },
+        {"epoch": epochs, **scores},
         attributes={
             "kind": "ensembles",
             "zoo": zoo,
             "method": method,
-            "networks": count,
+            "networks": weights.shape[1],
         },
     )
 

@@ -6,14 +6,14 @@ from typing import Annotated
 import torch
 
 from hyperreps.data.images import read_images
-from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.resuming import Pace, trained
 from hyperreps.files.storage import read_arrays, write_arrays
 from hyperreps.numbers.seeds import derived_seed
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
 from hyperreps.zoo.divergence import all_diverged
-from hyperreps.zoo.members import DRAWING_TIME, EPOCH_TIME, LEARNING_TIME
+from hyperreps.zoo.members import EPOCH_TIME, OF_SAMPLES, ORIGINS
 from hyperreps.zoo.population import PopulationTraining
 from hyperreps.zoo.zoos import read_architecture
 
@@ -42,72 +42,37 @@ def main(
         output: HDF5 file to write. The state of an interrupted run lies beside it.
         seed: Base seed of the batch orders.
         machine: Where it computes.
-        pace: Time budget and saving; exit code 75 says that the budget ended before
-            the training.
+        pace: Time budget and saving.
     """
     place = machine.prepare()
     sampled, origin = read_arrays(samples, kind="samples")
-    images = read_images(dataset)
     recipe = recipe.model_copy(update={"epochs": epochs[-1]})
     # the same for all methods, so that they are compared on equal batch orders
-    seeds = [
-        derived_seed("finetune", seed, target, k)
-        for k in range(len(sampled["weights"]))
-    ]
+    rows = range(len(sampled["weights"]))
+    seeds = [derived_seed("finetune", seed, target, row) for row in rows]
     training = PopulationTraining(
         torch.from_numpy(sampled["weights"]),
         read_architecture(origin, samples),
-        images=images.on(place),
+        images=read_images(dataset).on(place),
         seeds=seeds,
         recipe=recipe,
         record=epochs,
         engine=machine.engine,
     )
-    state = output.with_suffix(".state")
-    run_to_end(
-        training,
-        epochs=recipe.epochs,
-        state=state,
-        digest=input_digest(
-            {
-                **recipe.model_dump(),
-                "epochs": epochs,
-                "seeds": seeds,
-                "engine": machine.engine,
+    with trained(training, epochs=recipe.epochs, output=output, pace=pace):
+        if training.divergence.all:
+            raise all_diverged(f"{len(training.diverged)} networks")
+        write_arrays(
+            output,
+            training.arrays() | {key: sampled[key] for key in ORIGINS},
+            attributes={
+                "kind": "finetuned",
+                "target": target,
+                **{key: origin[key] for key in OF_SAMPLES if key in origin},
+                EPOCH_TIME: training.core_seconds,
+                "recipe": recipe.model_dump(),
             },
-            sampled["weights"],
-            *images.arrays.values(),
-        ),
-        pace=pace,
-    )
-    if training.divergence.all:
-        raise all_diverged(f"{len(training.diverged)} networks")
-    write_arrays(
-        output,
-        {
-            "weights": training.recorded,
-            "epochs": list(epochs),
-            "diverged": training.diverged,
-            **training.metrics(),
-            **{key: sampled[key] for key in ("hyper_rep_seed", "source_model")},
-        },
-        attributes={
-            "kind": "finetuned",
-            "target": target,
-            **{
-                key: origin[key]
-                for key in ("source", "method", "settings", "architecture", "channels")
-            },
-            **{
-                key: origin[key]
-                for key in (DRAWING_TIME, LEARNING_TIME)
-                if key in origin
-            },
-            EPOCH_TIME: training.core_seconds,
-            "recipe": recipe.model_dump(),
-        },
-    )
-    state.unlink(missing_ok=True)
+        )
 
 
 if __name__ == "__main__":

@@ -6,18 +6,14 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
-
 from hyperreps.data.images import read_images
-from hyperreps.engines.interface import evaluate
 from hyperreps.files.places import data_folder, expanded
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import build
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Zoo
-from hyperreps.zoo.imported import log_medians, log_recorded, read_imported
+from hyperreps.zoo.imported import evaluated, read_imported
 from hyperreps.zoo.zoos import assign_splits, split_counts, zoo_attributes
 
 
@@ -51,38 +47,21 @@ def main(
     weights_file = expanded(settings.weights, key=f"zoos.{name}.weights")
     path = data_folder(data_dir) / weights_file
     imported = read_imported(path, settings, network)
-    weights, epochs, seeds = imported.weights, imported.epochs, imported.seeds
-    rows = torch.from_numpy(weights).flatten(0, 1).to(place)
-    measured, labels = {}, {}
-    for split, part in file.on(place).items():
-        logging.info("evaluating %d networks on %s images", len(rows), split)
-        part = part.first(count) if count else part
-        labels[split] = part.labels.cpu().numpy()
-        loss, accuracy = evaluate(
-            network,
-            rows,
-            part,
-            activation=settings.recipe.activation,
-            engine=machine.engine,
-        )
-        for kind, values in (("loss", loss), ("accuracy", accuracy)):
-            known = np.full((len(seeds), epochs[-1] + 1), np.nan, np.float32)
-            known[:, epochs] = values.reshape(weights.shape[:2])
-            measured[f"{kind}/{split}"] = known
-    accuracy = measured["accuracy/test"][:, epochs]
-    log_medians(path, epochs, accuracy, labels["test"])
-    log_recorded(path, imported, accuracy)
-    split = assign_splits(seeds.tolist(), fractions=settings.split)
+    images = file.on(place)
+    if count:
+        images = {split: part.first(count) for split, part in images.items()}
+    measured = evaluated(
+        imported,
+        network,
+        images,
+        path=path,
+        activation=settings.recipe.activation,
+        engine=machine.engine,
+    )
+    split = assign_splits(imported.seeds.tolist(), fractions=settings.split)
     write_arrays(
         output,
-        {
-            "weights": weights,
-            "epochs": epochs,
-            "seed": seeds,
-            "split": split,
-            "diverged": np.full(len(seeds), -1),
-            **measured,
-        },
+        {**imported.arrays(), "split": split, **measured},
         attributes={
             **zoo_attributes(name, settings, network, dataset=file.name),
             "imported": imported.about,

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from hyperreps.config.config_files import read_config
-from hyperreps.config.configuration import load_settings
-from hyperreps.config.needs import results as declared_results
+from hyperreps.config.needs import missing_results
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
 from hyperreps.results.keeping import Run, keep
 from hyperreps.results.kept import check, runs, texts_of, write_texts
 from hyperreps.running import commands
 from hyperreps.running.devices import this_machine
-from hyperreps.settings.stages import SettingsError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +50,7 @@ def main(
         "note": note,
         "machine": machine or this_machine(),
         "snakemake": version("snakemake"),
-        "missing": missing(run.results, config),
+        "missing": missing_results(run.results, config),
     }
     part = folder / f".{name}.tmp"
     shutil.rmtree(part, ignore_errors=True)
@@ -72,16 +70,6 @@ def main(
     write_texts(folder, history.texts(runs(folder)))
     size = sum(p.stat().st_size for p in target.rglob("*") if p.is_file())
     print(f"{target}: {size / 1e6:.1f} MB, and {folder / 'README.md'}")
-
-
-def missing(results: Path, config: dict[str, Any]) -> list[str] | str:
-    """Returns the tables and figures of the settings that a run has not come to."""
-    try:
-        wanted = declared_results(load_settings(config))
-    except SettingsError:
-        return "not known, as its settings are those of another version"
-    names = (f"{one.kind}s/{one.name}" for one in wanted)
-    return sorted(name for name in names if not (results / f"{name}.csv").exists())
 
 
 if __name__ == "__main__":

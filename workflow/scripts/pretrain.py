@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 
-from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.resuming import Pace, trained
 from hyperreps.files.storage import write_rows
 from hyperreps.representation.autoencoder import save
 from hyperreps.representation.pretraining import Pretraining
@@ -36,8 +36,7 @@ def main(
             the state of an interrupted run as .state.
         compiled: Whether torch.compile fuses the operations of a step.
         machine: Where it computes.
-        pace: Time budget and saving; exit code 75 says that the budget ended before
-            the training.
+        pace: Time budget and saving.
     """
     place = machine.prepare()
     data = read_zoo(zoo)
@@ -54,25 +53,9 @@ def main(
         zoo=data.name,
         compiled=compiled,
     )
-    state = output.with_suffix(".state")
-    run_to_end(
-        training,
-        epochs=settings.epochs,
-        state=state,
-        digest=input_digest(
-            {**training.settings.model_dump(), "seed": seed, "compiled": compiled},
-            train.weights,
-            held_out.weights,
-        ),
-        pace=pace,
-    )
-    rows = [
-        entry | {"core_seconds": seconds}
-        for entry, seconds in zip(training.curve, training.core_seconds, strict=True)
-    ]
-    write_rows(output.with_suffix(".csv"), rows)
-    save(training.model, output)
-    state.unlink(missing_ok=True)
+    with trained(training, epochs=settings.epochs, output=output, pace=pace):
+        write_rows(output.with_suffix(".csv"), training.timed_curve())
+        save(training.model, output)
 
 
 if __name__ == "__main__":

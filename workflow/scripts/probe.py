@@ -13,7 +13,6 @@ from hyperreps.representation.autoencoder import load
 from hyperreps.representation.probes import fit_probe, layer_statistics, targets
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.settings.stages import SettingsError
 from hyperreps.zoo.zoos import read_zoo, select_splits
 
 
@@ -55,10 +54,6 @@ def main(
         inputs = [pool.weights]
     wanted = targets(data, pool)
     for name, target in tqdm(wanted.items(), desc="properties", disable=None):
-        if target.kind == "number" and not np.isfinite(target.values).all():
-            raise SettingsError(
-                f"{zoo}: property {name} has values that are not finite"
-            )
         probes = [fit_probe(matrix, target, split=split) for matrix in inputs]
         arrays[f"truth/{name}"] = target.values
         arrays[f"predicted/{name}"] = np.stack([probe.predicted for probe in probes])

@@ -1,25 +1,15 @@
 """Compares the networks of a zoo with their reconstructions."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
 from hyperreps.data.images import read_images
-from hyperreps.engines.interface import evaluate
 from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
-from hyperreps.representation.reconstruction import (
-    histogram_edges,
-    layer_sums,
-    split_histograms,
-)
+from hyperreps.representation.reconstruction import compared
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.zoo.zoos import MODEL_SPLITS, read_zoo, select_splits
+from hyperreps.zoo.zoos import MODEL_SPLITS, read_zoo
 
 
 def main(
@@ -45,46 +35,9 @@ def main(
     data = read_zoo(zoo)
     test = read_images(dataset).on(place)["test"]
     models = [load(path, device=place) for path in hyper_reps]
-    threshold = models[0].settings.weight_threshold
-    pool, split = select_splits(data, epochs="last", weight_threshold=threshold)
-    layers = data.architecture.layer_index
-    edges = histogram_edges(pool.weights, layers)
-    rows = torch.from_numpy(pool.weights).to(place)
-    accuracy, errors, counts = [], [], []
-    for model in tqdm(models, desc="hyper-representations", disable=None):
-        networks = model.map("decode", model.map("encode", rows))
-        activation = data.settings.recipe.activation
-        _, reached = evaluate(
-            data.architecture,
-            networks,
-            test,
-            activation=activation,
-            engine=machine.engine,
-        )
-        accuracy.append(reached)
-        reconstructed = networks.cpu().numpy()
-        errors.append(layer_sums(reconstructed - pool.weights, layers))
-        counts.append(split_histograms(reconstructed, split, layers, edges))
-        held_out = accuracy[-1][split == "test"].mean()
-        logging.info(
-            "%s, seed %d: held-out accuracy %.4f", variant, model.seed, held_out
-        )
-    deviation = pool.weights - models[0].mean.cpu().numpy()
     write_arrays(
         output,
-        {
-            "model": pool.model,
-            "split": split,
-            "hyper_rep_seed": [model.seed for model in models],
-            "accuracy/original": data.accuracy["test"][pool.model, -1],
-            "accuracy/reconstruction": np.stack(accuracy),
-            "squared_error": np.stack(errors),
-            "squared_deviation": layer_sums(deviation, layers),
-            "layer_size": np.bincount(layers),
-            "histogram/edges": edges,
-            "histogram/original": split_histograms(pool.weights, split, layers, edges),
-            "histogram/reconstruction": np.sum(counts, axis=0),
-        },
+        compared(data, models, test, engine=machine.engine),
         attributes={
             "kind": "reconstruction",
             "zoo": data.name,

@@ -1,31 +1,17 @@
 """Draws new networks by one method and evaluates them untrained."""
 
-import logging
-import math
-import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 
 from hyperreps.data.images import read_images
-from hyperreps.engines.interface import evaluate
-from hyperreps.files.storage import write_arrays
 from hyperreps.representation.autoencoder import load
 from hyperreps.representation.curves import core_seconds_of
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling.networks import (
-    best,
-    draw_networks,
-    in_architecture,
-    read_generators,
-)
+from hyperreps.sampling.networks import draw_samples, log_samples, read_generators
 from hyperreps.settings.stages import Method
-from hyperreps.zoo.launches import training_seconds
-from hyperreps.zoo.members import DRAWING_TIME, LEARNING_TIME
 from hyperreps.zoo.zoos import read_zoo
 
 
@@ -51,8 +37,7 @@ def main(
         hyper_reps: Files of pretrain.py, one per seed; none: weight space.
         generators: Files of train_gan.py for sampler gan, one per hyper-representation;
             for sampler jump those of train_jump.py, any number.
-        curves: Training curves of what is drawn from, which say what learning it took;
-            of a GAN that is not known.
+        curves: Training curves of what is drawn from, which say what learning it took.
         method: Pool and sampler.
         name: Of the method.
         output: HDF5 file to write.
@@ -65,68 +50,27 @@ def main(
     data, images = read_zoo(zoo), read_images(dataset).on(place)
     models = [load(path, device=place) for path in hyper_reps]
     trained = read_generators(generators, method, spaces=len(models), device=place)
-    started = time.process_time()
-    arrays = draw_networks(
+    samples = draw_samples(
         data,
         method,
         models,
+        images,
         generators=trained,
         weight_threshold=weight_threshold,
         seeds=(seed, data.name, name),
-    )
-    network, arrays["weights"] = in_architecture(arrays["weights"], data, method)
-    scores = partial(
-        evaluate,
-        network,
-        activation=data.settings.recipe.activation,
         engine=machine.engine,
     )
-    weights = torch.from_numpy(arrays["weights"]).to(place)
-    if method.best_of > 1:
-        _, accuracy = scores(weights, images["val"])
-        kept = best(arrays["hyper_rep_seed"], accuracy, best_of=method.best_of)
-        arrays = {key: values[kept] for key, values in arrays.items()}
-        weights = weights[kept]
-    drawing = time.process_time() - started
-    for split in ("val", "test"):
-        arrays[f"loss/{split}"], arrays[f"accuracy/{split}"] = scores(
-            weights, images[split]
-        )
-    accuracy = arrays["accuracy/test"]
-    logging.info(
-        "%s: %d samples, test accuracy %.4f +- %.4f",
+    learning = core_seconds_of(curves)
+    log_samples(
+        samples,
         name,
-        len(accuracy),
-        accuracy.mean(),
-        accuracy.std(),
+        data,
+        images["train"],
+        learning=learning,
+        generators=trained,
+        engine=machine.engine,
     )
-    learning = math.nan if method.sampler == "gan" else core_seconds_of(curves)
-    logging.info(
-        "core-seconds a network: drawing %.3f, learning %.3f",
-        drawing / len(weights),
-        learning / len(weights),
-    )
-    if method.sampler == "jump":
-        recipe, last = data.settings.recipe, trained[0].settings.stations[-1]
-        epoch = training_seconds(
-            weights, network, images["train"], recipe=recipe, engine=machine.engine
-        )
-        logging.info("training one for %d epochs: %.1f", last, last * epoch)
-    write_arrays(
-        output,
-        arrays,
-        attributes={
-            "kind": "samples",
-            "source": data.name,
-            "method": name,
-            "settings": method.model_dump(),
-            "architecture": network.name,
-            "channels": network.channels,
-            "dataset": data.settings.dataset,
-            DRAWING_TIME: drawing,
-            LEARNING_TIME: learning,
-        },
-    )
+    samples.write(output, data, method, name=name, learning=learning)
 
 
 if __name__ == "__main__":

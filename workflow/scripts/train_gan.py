@@ -6,7 +6,8 @@ from typing import Annotated
 
 import torch
 
-from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.resuming import Pace, trained
+from hyperreps.files.storage import write_rows
 from hyperreps.numbers.seeds import derived_seed
 from hyperreps.representation.autoencoder import load
 from hyperreps.representation.latents import pool_points
@@ -38,12 +39,11 @@ def main(
         method: Its pool.
         name: Of the method.
         settings: Of the generator and its training.
-        output: Safetensors file to write; the state of an interrupted run lies beside
-            it as .state.
+        output: Safetensors file to write; the training curve lies beside it as .csv,
+            the state of an interrupted run as .state.
         seed: Base seed of the training.
         machine: Where it computes.
-        pace: Time budget and saving; exit code 75 says that the budget ended before
-            the training.
+        pace: Time budget and saving.
     """
     place = machine.prepare()
     data = read_zoo(zoo)
@@ -54,17 +54,10 @@ def main(
     training = GanTraining(
         torch.from_numpy(points).to(place), settings=settings, seed=own_seed
     )
-    state = output.with_suffix(".state")
-    run_to_end(
-        training,
-        epochs=settings.epochs,
-        state=state,
-        digest=input_digest({**settings.model_dump(), "seed": own_seed}, points),
-        pace=pace,
-    )
-    about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
-    save(training.result, output, about=about)
-    state.unlink(missing_ok=True)
+    with trained(training, epochs=settings.epochs, output=output, pace=pace):
+        about = {"zoo": data.name, "method": name, "hyper_rep_seed": str(model.seed)}
+        write_rows(output.with_suffix(".csv"), training.curve)
+        save(training.result, output, about=about)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.resuming import Pace, trained
 from hyperreps.files.storage import write_rows
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
@@ -35,8 +35,7 @@ def main(
         output: Safetensors file to write; the training curve lies beside it as .csv,
             the state of an interrupted run as .state.
         machine: Where it computes.
-        pace: Time budget and saving; exit code 75 says that the budget ended before
-            the training.
+        pace: Time budget and saving.
     """
     place = machine.prepare()
     stations = settings.stations_of(read_settings(zoo))
@@ -62,22 +61,15 @@ def main(
         zoo=data.name,
         seed=seed,
     )
-    state = output.with_suffix(".state")
-    run_to_end(
+    with trained(
         training,
         epochs=settings.epochs,
-        state=state,
-        digest=input_digest(
-            {**training.settings.model_dump(), "seed": seed},
-            *weights.values(),
-            *accuracy.values(),
-        ),
+        output=output,
         pace=pace,
         ended=lambda: training.ended,
-    )
-    write_rows(output.with_suffix(".csv"), training.curve)
-    save(training.result, output)
-    state.unlink(missing_ok=True)
+    ):
+        write_rows(output.with_suffix(".csv"), training.curve)
+        save(training.result, output)
 
 
 if __name__ == "__main__":

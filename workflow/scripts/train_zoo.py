@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from hyperreps.data.images import read_images
-from hyperreps.files.resuming import Pace, input_digest, run_to_end
+from hyperreps.files.resuming import Pace, trained
 from hyperreps.files.storage import write_arrays
 from hyperreps.networks.architectures import build
 from hyperreps.networks.initialisation import initial_weights
@@ -43,14 +43,12 @@ def main(
         complete: Seeds of networks that are trained to the recipe's last epoch.
         output: HDF5 file to write. The state of an interrupted run lies beside it.
         machine: Where it computes.
-        pace: Time budget and saving; exit code 75 says that the budget ended before
-            the training.
+        pace: Time budget and saving.
     """
     place = machine.prepare()
     images = read_images(dataset)
     network = build(architecture, channels=images.channels)
     seeds = range(first_seed, first_seed + models)
-    keep = keep or tuple(range(recipe.epochs + 1))
     last_epoch = recipe.epochs if last_epoch is None else last_epoch
     last_epochs = np.where(np.isin(seeds, complete), recipe.epochs, last_epoch)
     training = PopulationTraining(
@@ -59,48 +57,22 @@ def main(
         images=images.on(place),
         seeds=seeds,
         recipe=recipe,
-        record=keep,
+        record=keep or range(recipe.epochs + 1),
         last_epochs=last_epochs,
         engine=machine.engine,
     )
-    settings = {
-        "dataset": images.name,
-        "architecture": network.name,
-        "channels": network.channels,
-        "recipe": recipe.model_dump(),
-    }
-    state = output.with_suffix(".state")
-    run_to_end(
-        training,
-        epochs=int(last_epochs.max()),
-        state=state,
-        digest=input_digest(
-            {
-                **settings,
-                "seeds": [*seeds],
-                "keep": keep,
-                "last_epoch": last_epoch,
-                "complete": complete,
-                "mean": images.mean,
-                "std": images.std,
-                "engine": machine.engine,
+    with trained(training, epochs=int(last_epochs.max()), output=output, pace=pace):
+        write_arrays(
+            output,
+            {**training.arrays(), "seed": list(seeds)},
+            attributes={
+                "kind": "zoo_shard",
+                "dataset": images.name,
+                "architecture": network.name,
+                "channels": network.channels,
+                "recipe": recipe.model_dump(),
             },
-            *images.arrays.values(),
-        ),
-        pace=pace,
-    )
-    write_arrays(
-        output,
-        {
-            "weights": training.recorded,
-            "epochs": list(keep),
-            "seed": list(seeds),
-            "diverged": training.diverged,
-            **training.metrics(),
-        },
-        attributes={"kind": "zoo_shard", **settings},
-    )
-    state.unlink(missing_ok=True)
+        )
 
 
 if __name__ == "__main__":

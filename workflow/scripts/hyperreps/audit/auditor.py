@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..data.images import Images
+from ..files.storage import DataFileError
 from ..numbers.seeds import derived_rng
 from ..numbers.shapes import Bool, Float, Int, UInt8
 from ..symmetry.matching import (
@@ -64,6 +66,25 @@ class Candidates:
     weights: Float[np.ndarray, "models parameters"]
     sources: Int[np.ndarray, "models sources"]
     hidden: Bool[np.ndarray, "models networks"] | None = None
+
+    @classmethod
+    def of_samples(cls, arrays: dict[str, np.ndarray], path: Path) -> Candidates:
+        """Returns samples as networks to audit.
+
+        Args:
+            arrays: weights and source_model of a file of samples.
+            path: Of the file.
+
+        Raises:
+            DataFileError: If a network has weights that are not finite.
+        """
+        weights, models = arrays["weights"], arrays["source_model"]
+        broken = ~np.isfinite(weights).all(1)
+        if broken.any():
+            raise DataFileError(
+                f"{path}: network {broken.argmax()} has weights that are not finite"
+            )
+        return cls(weights, models.reshape(len(models), -1))
 
     @property
     def source(self) -> Int[np.ndarray, models]:

@@ -6,11 +6,13 @@ estimate of what a run takes both go by these lists, so that neither forgets a t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from ..sampling.samplers import needs_generator
-from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings
+from ..settings.stages import SettingsError
+from .configuration import PLAIN_FEATURES, ZOO_POPULATIONS, Settings, load_settings
 
 # name of a zoo, and of a method, variant or population of it
 OfZoo = tuple[str, str]
@@ -41,6 +43,25 @@ def results(settings: Settings) -> list[Result]:
         for kind in ("table", "figure")
         for name, made_by, section in _named(settings, kind)
     ]
+
+
+def missing_results(folder: Path, config: Mapping[str, Any]) -> list[str] | str:
+    """Returns the tables and figures of a configuration that a run has not come to.
+
+    Args:
+        folder: Of the run's results.
+        config: Of the run, as a merged file has it.
+
+    Returns:
+        Their files below the folder, without suffix; a sentence where the settings are
+        those of another version.
+    """
+    try:
+        wanted = results(load_settings(config))
+    except SettingsError:
+        return "not known, as its settings are those of another version"
+    names = (f"{one.kind}s/{one.name}" for one in wanted)
+    return sorted(name for name in names if not (folder / f"{name}.csv").exists())
 
 
 def _named(settings: Settings, kind: str) -> Iterable[tuple[str, str, str]]:

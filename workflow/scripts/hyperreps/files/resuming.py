@@ -9,7 +9,8 @@ import logging
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -46,6 +47,10 @@ class Training(Protocol):
 
     epoch: int
 
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        ...
+
     def run_epoch(self) -> dict[str, float]:
         """Trains for one epoch and returns what is worth a log line."""
         ...
@@ -74,27 +79,49 @@ def input_digest(settings: Mapping[str, Any], *arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def trained(
+    training: Training,
+    *,
+    epochs: int,
+    output: Path,
+    pace: Pace,
+    ended: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Runs a training to its end; its state goes when the block has written the result.
+
+    Args:
+        training: Starts from its saved state, if there is one of the same run.
+        epochs: Where it ends.
+        output: File of the result; the state of an interrupted run lies beside it.
+        pace: Time budget and saving.
+        ended: Tells after an epoch whether no more are needed.
+    """
+    state = output.with_suffix(".state")
+    run_to_end(training, epochs=epochs, state=state, pace=pace, ended=ended)
+    yield
+    state.unlink(missing_ok=True)
+
+
 def run_to_end(
     training: Training,
     *,
     epochs: int,
     state: Path,
-    digest: str,
     pace: Pace,
     ended: Callable[[], bool] = lambda: False,
 ) -> None:
     """Runs the epochs that are missing, saving the state on the way.
 
-    The state is removed by the caller when the result is safely written.
-
     Args:
-        training: Starts from its saved state, if there is one of the same run.
+        training: Starts from its saved state, if there is one of the same inputs.
         epochs: Where it ends.
-        state: File of the state.
-        digest: From input_digest().
+        state: File of the state; it stays.
         pace: Time budget and saving.
         ended: Tells after an epoch whether no more are needed.
     """
+    settings, arrays = training.inputs()
+    digest = input_digest(settings, *arrays)
     _resume(training, state, digest)
     started = saved = time.monotonic()
     progress = tqdm(total=epochs, initial=training.epoch, unit="epoch", disable=None)

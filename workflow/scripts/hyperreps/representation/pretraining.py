@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -78,7 +79,7 @@ class Pretraining:
         if settings.precision == "auto":
             precision = fastest_precision(self.device)
             settings = settings.model_copy(update={"precision": precision})
-        self.settings, self.seed = settings, seed
+        self.settings, self.seed, self.compiled = settings, seed, compiled
         self.batch = min(settings.batch_size, len(weights))
         self.steps = len(weights) // self.batch
         statistics = normalization(
@@ -109,6 +110,19 @@ class Pretraining:
         self.epoch = 0
         self.curve: list[dict[str, float]] = []
         self.core_seconds: list[float] = []
+
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        own = {"seed": self.seed, "compiled": self.compiled}
+        arrays = [part.cpu().numpy() for part in (self.weights, self.held_out)]
+        return self.settings.model_dump() | own, arrays
+
+    def timed_curve(self) -> list[dict[str, float]]:
+        """Returns the curve with the core_seconds of each epoch."""
+        return [
+            entry | {"core_seconds": seconds}
+            for entry, seconds in zip(self.curve, self.core_seconds, strict=True)
+        ]
 
     def run_epoch(self) -> dict[str, float]:
         """Trains for one epoch and returns its entry of the curve.

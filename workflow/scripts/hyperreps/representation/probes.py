@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float
+from ..settings.stages import SettingsError
 from ..zoo.zoos import Pool, ZooData, epoch_columns
 
 # two per decade; the release has 1e-5 to 1e3, too little for thousands of inputs
@@ -36,6 +37,9 @@ def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
     """Returns the properties that are probed, one value per network of the pool.
 
     One more property is one more entry. What the zoo varies is among them.
+
+    Raises:
+        SettingsError: If a number is not finite.
     """
     column = epoch_columns(zoo.name, zoo.epochs.tolist(), wanted=pool.epoch.tolist())
     accuracy = {
@@ -45,7 +49,7 @@ def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
         key: np.array([getattr(recipe, key) for recipe in zoo.recipes])[pool.model]
         for key in zoo.settings.variations
     }
-    return {
+    found = {
         "accuracy": Target(accuracy["test"], "number"),
         "epoch": Target(pool.epoch, "number"),
         "gap": Target(accuracy["train"] - accuracy["test"], "number"),
@@ -54,6 +58,12 @@ def targets(zoo: ZooData, pool: Pool) -> dict[str, Target]:
             for key, values in varied.items()
         },
     }
+    for name, target in found.items():
+        if target.kind == "number" and not np.isfinite(target.values).all():
+            raise SettingsError(
+                f"zoo {zoo.name}: property {name} has values that are not finite"
+            )
+    return found
 
 
 def layer_statistics(

@@ -7,8 +7,10 @@ exponential average (Yazici et al. 2019). The authors' release has no GAN to fol
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -29,6 +31,7 @@ class GanTraining:
 
     Attributes:
         epoch: Epochs done, of STEPS_PER_EPOCH steps.
+        curve: One dict per epoch: mean losses of critic and generator, core_seconds.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class GanTraining:
         mean, std = points.mean(0), points.std(0, correction=0).clamp(min=1e-8)
         self.points = (points - mean) / std
         self.settings, self.seed, self.epoch = settings, seed, 0
+        self.curve: list[dict[str, float]] = []
         device = points.device
         with torch_seeded("gan", seed, device=device):
             generator = Generator(settings, mean, std).to(device)
@@ -63,6 +67,12 @@ class GanTraining:
             for part in (critic, generator)
         ]
 
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        scale = self.generator.mean, self.generator.std
+        arrays = [part.cpu().numpy() for part in (self.points, *scale)]
+        return {**self.settings.model_dump(), "seed": self.seed}, arrays
+
     @property
     def result(self) -> Generator:
         """The averaged generator."""
@@ -74,6 +84,7 @@ class GanTraining:
         Raises:
             DivergedError: If a loss or a weight of the generator is not finite.
         """
+        begun = time.process_time()
         self.epoch += 1
         device = self.points.device
         seed = derived_seed("gan steps", self.seed, self.epoch)
@@ -88,7 +99,10 @@ class GanTraining:
             about=f"GAN, epoch {self.epoch}",
             remedy="lower gan.learning_rate",
         )
-        return {"critic": critic, "generator": generator}
+        losses = {"critic": critic, "generator": generator}
+        spent = time.process_time() - begun
+        self.curve.append({"epoch": self.epoch, **losses, "core_seconds": spent})
+        return losses
 
     def _step(self, rng: torch.Generator) -> Tensor:
         settings, device = self.settings, self.points.device
@@ -115,11 +129,12 @@ class GanTraining:
         return {
             "epoch": self.epoch,
             "parts": [part.state_dict() for part in self._parts()],
+            "curve": self.curve,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a state of the same training."""
-        self.epoch = state["epoch"]
+        self.epoch, self.curve = state["epoch"], state["curve"]
         for part, saved in zip(self._parts(), state["parts"], strict=True):
             part.load_state_dict(saved)
 

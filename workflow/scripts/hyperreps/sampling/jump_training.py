@@ -7,6 +7,7 @@ import time
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -127,6 +128,12 @@ class JumpTraining:
             for parameter, kept in zip(self.masters, self.best, strict=True):
                 parameter.copy_(kept)
         return self.model
+
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        settings = {**self.settings.model_dump(), "seed": self.seed}
+        networks = self.weights, self.ranks, self.held_out, self.held_out_ranks
+        return settings, [part.cpu().numpy() for part in networks]
 
     @property
     def ended(self) -> bool:

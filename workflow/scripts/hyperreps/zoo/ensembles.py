@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -12,6 +14,8 @@ from ..data.images import Images
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float, Int
 from .behaviour import answers
+
+log = logging.getLogger(__name__)
 
 ECE_BINS = 15
 METRICS = ("accuracy", "nll", "ece", "disagreement")
@@ -94,6 +98,59 @@ def score_ensembles(
             for name, value in values.items():
                 scores[name][row, column] = value
     return scores
+
+
+def scored(
+    weights: Float[np.ndarray, "epochs models parameters"],
+    architecture: Architecture,
+    images: Images,
+    *,
+    activation: str,
+    sizes: Sequence[int],
+    subsets: int,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Scores random ensembles of a population, the same ones at each of its epochs.
+
+    Args:
+        weights: The population.
+        architecture: Of the networks.
+        images: Test images.
+        activation: Of the networks.
+        sizes: Networks per ensemble, increasing; larger ones than the population are
+            left out.
+        subsets: Random ensembles of each size, at least.
+        rng: Source of randomness.
+
+    Returns:
+        size; members [ensembles, largest size]; and of score_ensembles() [epochs,
+        ensembles, sizes].
+
+    Raises:
+        ValueError: If the population is too small for all sizes.
+    """
+    count = weights.shape[1]
+    fitting = [size for size in sizes if size <= count]
+    if not fitting:
+        raise ValueError(f"{count} networks, too few for sizes {tuple(sizes)}")
+    members = draw_members(count, ensembles=subsets, largest=fitting[-1], rng=rng)
+    labels = images.labels.cpu().numpy()
+    scores = []
+    for networks in weights:
+        rows = torch.from_numpy(networks).to(images.pixels.device)
+        probabilities = member_probabilities(
+            architecture, rows, images, activation=activation
+        )
+        scores.append(
+            score_ensembles(probabilities, labels, members=members, sizes=fitting)
+        )
+        means = scores[-1]["accuracy"].mean(axis=0)
+        log.info("accuracy by size: %s", means.round(4))
+    return {
+        "size": np.array(fitting),
+        "members": members,
+        **{key: np.stack([part[key] for part in scores]) for key in scores[0]},
+    }
 
 
 def negative_log_likelihood(

@@ -6,17 +6,21 @@ A source hands out one network after the other; an npz file is one, a folder ano
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
+from ..data.images import Images
 from ..data.npz import read_npz
+from ..engines.interface import evaluate
 from ..files.storage import DataFileError
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float, Int
 from ..settings.limits import MOST
-from ..settings.stages import Zoo
+from ..settings.stages import Engine, Zoo
 from .folder_source import FolderSource
 from .folders import networks_digest
 from .zoos import epoch_columns
@@ -44,6 +48,15 @@ class Imported(NamedTuple):
     seeds: Int[np.ndarray, models]
     accuracy: Float[np.ndarray, "models epochs"]
     about: dict[str, str]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns the networks by the names they have in the file of a zoo."""
+        return {
+            "weights": self.weights,
+            "epochs": self.epochs,
+            "seed": self.seeds,
+            "diverged": np.full(len(self.seeds), -1),
+        }
 
 
 class Source(Protocol):
@@ -216,3 +229,47 @@ def log_medians(
             medians.max(),
             share,
         )
+
+
+def evaluated(
+    imported: Imported,
+    network: Architecture,
+    images: Mapping[str, Images],
+    *,
+    path: Path,
+    activation: str,
+    engine: Engine = "auto",
+) -> dict[str, Float[np.ndarray, "models epochs"]]:
+    """Returns loss and accuracy of networks by the names that they have in files.
+
+    Column k is epoch k, as of a zoo that was trained here; NaN where no weights are.
+    Warns of networks that are at chance, or not as good as their source says.
+
+    Args:
+        imported: The networks.
+        network: What they are.
+        images: By split.
+        path: They were read from.
+        activation: Of the networks.
+        engine: What evaluates them.
+    """
+    rows = torch.from_numpy(imported.weights).flatten(0, 1)
+    models, last = len(imported.seeds), imported.epochs[-1]
+    measured = {}
+    for split, part in images.items():
+        log.info("evaluating %d networks on %s images", len(rows), split)
+        found = evaluate(
+            network,
+            rows.to(part.pixels.device),
+            part,
+            activation=activation,
+            engine=engine,
+        )
+        for kind, values in zip(("loss", "accuracy"), found, strict=True):
+            known = np.full((models, last + 1), np.nan, np.float32)
+            known[:, imported.epochs] = values.reshape(models, -1)
+            measured[f"{kind}/{split}"] = known
+    accuracy = measured["accuracy/test"][:, imported.epochs]
+    log_medians(path, imported.epochs, accuracy, images["test"].labels.cpu().numpy())
+    log_recorded(path, imported, accuracy)
+    return measured

@@ -21,6 +21,12 @@ ZOO_POPULATIONS = {"B_T": ("test", 1.0), "B_T30": ("train", 0.3)}
 # attributes of samples, also where these are finetuned: seconds of CPU time for drawing
 # all of them, and for learning what they are drawn from
 DRAWING_TIME, LEARNING_TIME = "core_seconds", "core_seconds_learning"
+# attributes of samples that stay when they are finetuned, and arrays that do
+OF_SAMPLES = (
+    *("source", "method", "settings", "architecture", "channels"),
+    *(DRAWING_TIME, LEARNING_TIME),
+)
+ORIGINS = ("hyper_rep_seed", "source_model")
 # of finetuned ones: for training one for an epoch
 EPOCH_TIME = "core_seconds_epoch"
 

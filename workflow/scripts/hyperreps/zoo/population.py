@@ -72,6 +72,8 @@ class PopulationTraining:
             SettingsError: If the engine cannot train these networks.
         """
         self.images = images
+        self.recipe = recipe
+        self.engine_name = engine
         device = images["train"].labels.device
         self.epoch = 0
         self._spent: list[float] = []
@@ -130,9 +132,26 @@ class PopulationTraining:
         """Accuracy in [0, 1] by split; column k is epoch k."""
         return self.recorder.accuracy
 
-    def metrics(self) -> dict[str, Float[np.ndarray, "models epochs"]]:
-        """Returns loss and accuracy by the names they have in files."""
-        return self.recorder.metrics()
+    def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns settings and arrays that its course depends on, before it begins."""
+        settings = {
+            **self.recipe.model_dump(),
+            "seeds": self.seeds.tolist(),
+            "last_epochs": self.last_epochs.tolist(),
+            "record": self.recorder.kept,
+            "engine": self.engine_name,
+        }
+        images = [part for split in SPLITS for part in self.images[split]]
+        return settings, [part.cpu().numpy() for part in (self.weights, *images)]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Returns all that is recorded by the names it has in files."""
+        return {
+            "weights": self.recorded,
+            "epochs": np.array(self.recorder.kept),
+            "diverged": self.diverged,
+            **self.recorder.metrics(),
+        }
 
     def run_epoch(self) -> dict[str, float]:
         """Trains every model for one epoch; returns means over the models.
@@ -161,7 +180,7 @@ class PopulationTraining:
     def _take(self, trained: Trained) -> None:
         """Records what a launch did; diverged models go back to where they were."""
         count = trained.launch.models
-        total = len(self.images["train"].labels) * self.launches.recipe.passes
+        total = len(self.images["train"].labels) * self.recipe.passes
         loss, accuracy = ((x[:count] / total).float().cpu() for x in trained.sums)
         models = self.models[trained.models]
         diverged = self.divergence.judge(
