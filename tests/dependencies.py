@@ -74,7 +74,8 @@ def in_environment() -> dict[str, Requirement]:
     """Returns what envs/hyperreps.yaml lists beside Python, by pip's name."""
     path = CHECKOUT / "envs" / "hyperreps.yaml"
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
-    listed = (Requirement(entry) for entry in entries if entry != "python=3.11")
+    *entries, others = (e for e in entries if e not in ("python=3.11", "pip"))
+    listed = map(Requirement, [*entries, *others["pip"]])
     return {CONDA.get(entry.name, entry.name): entry for entry in listed}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,8 @@ def test_figure(audits):
         "of a method, best of 10"
     }
     assert named == {"held out", "over", "between", "under", "chosen"}
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_the_best_of_draws_is_joined_with_what_it_is_drawn_from(audits):

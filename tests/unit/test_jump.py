@@ -185,13 +185,26 @@ def test_a_move_that_the_initialisation_tells_is_found(known):
 
 
 def test_a_resumed_training_is_the_uninterrupted_one(finished):
-    first = training(zoo(16))
-    first.run_epoch()
-    second = training(zoo(16))
-    second.load_state_dict(first.state_dict())
-    second.run_epoch()
-    assert (drawn(second) == drawn(finished)).all()
+    assert (drawn(resumed(SMALL)) == drawn(finished)).all()
     assert (drawn(trained(seed=2)) != drawn(finished)).any()
+
+
+def resumed(settings: Jump) -> JumpTraining:
+    first = training(zoo(16), settings=settings)
+    first.run_epoch()
+    second = training(zoo(16), settings=settings)
+    second.load_state_dict(first.state_dict())
+    torch.rand(1)  # other work of a process takes nothing from dropout
+    second.run_epoch()
+    return second
+
+
+def test_dropout_depends_on_the_seed_and_stops_where_the_loss_is_measured():
+    settings = SMALL.model_copy(update={"dropout": 0.3})
+    one, other = resumed(settings), resumed(settings)
+    assert (drawn(one) == drawn(other)).all()
+    assert (drawn(one) != drawn(resumed(SMALL))).any()
+    assert one.held_out_loss() == one.held_out_loss()
 
 
 def test_a_sample_does_not_depend_on_what_is_drawn_beside_it(finished):

@@ -127,7 +127,7 @@ class JumpTraining:
         with torch.no_grad():
             for parameter, kept in zip(self.masters, self.best, strict=True):
                 parameter.copy_(kept)
-        return self.model
+        return self.model.eval()
 
     def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns settings and arrays that its course depends on, before it begins."""
@@ -154,8 +154,9 @@ class JumpTraining:
         seed = derived_seed("jump steps", self.model.zoo, self.seed, self.epoch)
         rng = torch.Generator(self.device).manual_seed(seed)
         total = torch.zeros((), device=self.device)
-        for _ in range(STEPS_PER_EPOCH):
-            total += self._step(rng)
+        with torch_seeded("jump dropout", self.seed, self.epoch, device=self.device):
+            for _ in range(STEPS_PER_EPOCH):
+                total += self._step(rng)
         loss = float(total) / STEPS_PER_EPOCH
         require_finite(
             [loss],
@@ -238,7 +239,7 @@ class JumpTraining:
     def held_out_loss(self) -> float:
         """Returns the loss of the averaged model on held-out networks; fixed noise."""
         rng = torch.Generator(self.device).manual_seed(derived_seed("held out"))
-        averaged = deepcopy(self.velocity)
+        averaged = deepcopy(self.velocity).eval()
         torch._foreach_copy_(list(averaged.parameters()), self.average)
         losses = []
         for number in range(self.held_out.shape[1] - 1):

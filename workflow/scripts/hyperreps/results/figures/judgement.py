@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..drawing import GREY, LIGHT_GREY, Drawing, line, method_colours, percent
 from ..judgement import CURVES, Judged
-from ..naming import name_points
 from .novelty import MARKERS
 
 STYLES = {"noise": (GREY, "-"), "soup": (LIGHT_GREY, "--")}
 LINES = (*CURVES, "reconstructions")
+# names beside points: distances in parts of the width, and places that are tried
+NAMES: Mapping[str, Any] = {
+    **{"textsize": "small", "linecolor": GREY, "linewidth": 0.5},
+    **{"min_distance": 0.012, "max_distance": 0.4, "margin": 0.004},
+    **{"avoid_label_lines_overlap": True, "avoid_crossing_label_lines": True},
+    "nbr_candidates": 2000,
+}
 # references that say what is possible; the others would crowd the picture
 SHOWN = ("held_out",)
 
@@ -91,6 +99,7 @@ class Judgement(Judged, Drawing):
         several = [line(f"of a method, best of {of}", **hollow) for of in chosen]
         self.legend(figure, *curves, *dotted, *several, ncols=4)
         # only now is known where there is room
+        figure.draw_without_rendering()
         for axes, means in panels:
             _name_points(axes, means, looks)
         return figure
@@ -175,13 +184,22 @@ def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
 
 def _name_points(axes: Axes, means: pd.DataFrame, looks: dict[str, Look]) -> None:
     """Names the populations that are not joined with another."""
-    places = means["value"][["distance", "accuracy"]]
+    places = means["value"]
     shown = [name for name in looks if name in means.index]
     own = [name for name in shown if looks[name].drawn_from == name]
-    name_points(
+    drawn = [
+        np.asarray(drawn.get_xydata())
+        for drawn in axes.get_lines()
+        if drawn.get_transform() == axes.transData
+    ]
+    textalloc.allocate(
         axes,
-        [name.replace("_", " ") for name in own],
-        places.loc[own].to_numpy(),
-        markers=places.loc[shown].to_numpy(),
-        fontsize="small",
+        x=places.loc[own, "distance"].to_numpy(),
+        y=places.loc[own, "accuracy"].to_numpy(),
+        text_list=[name.replace("_", " ") for name in own],
+        x_scatter=places.loc[shown, "distance"].to_numpy(),
+        y_scatter=places.loc[shown, "accuracy"].to_numpy(),
+        x_lines=[points[:, 0] for points in drawn if len(points) > 1],
+        y_lines=[points[:, 1] for points in drawn if len(points) > 1],
+        **NAMES,
     )
