@@ -9,8 +9,8 @@ import torch
 
 from hyperreps.config import needs
 from hyperreps.config.costs import Work
-from hyperreps.results.ablation import changes
 from hyperreps.results.figures.ablation import panels_of
+from hyperreps.results.summaries import changes
 from hyperreps.sampling.ablation import independent_distance
 from hyperreps.settings.stages import HyperRep
 from hyperreps.symmetry.matching import Matcher, matched_distances

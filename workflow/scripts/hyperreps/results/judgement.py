@@ -13,16 +13,15 @@ from ..numbers.shapes import Float
 from ..numbers.statistics import (
     DIFFERENCE,
     NOT_NEGATIVE,
-    UNKNOWN,
     Ends,
     Estimate,
     Mean,
     Part,
     grouped_mean,
-    mean_interval,
 )
 from ..settings.stages import SettingsError
 from .audits import PANEL, OfAudits
+from .result import Measured
 
 CURVES = ("noise", "soup")
 # taken over from novelty_summary()
@@ -94,18 +93,19 @@ class Judged(OfAudits):
                 ("disagreement", pairs),
             ):
                 mean = grouped_mean(values.to_numpy(np.float64), groups)
-                found = mean_interval(mean, confidence=level, limits=NOT_NEGATIVE)
-                yield about | _numbers(measure, mean.value, found)
+                limits = NOT_NEGATIVE
+                found = Measured.of(measure, mean, confidence=level, limits=limits)
+                yield about | found._asdict()
             # ensembles share their networks, and a drawing has one time
             for measure in ("ensemble", "core_seconds"):
-                yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
+                yield about | Measured(measure, float(part[measure].mean()))._asdict()
             for curve, points in curves.items():
                 alike = [points[x] for x in points if chosen[x] == chosen[name]]
                 if name in points or len(alike) < 2:
                     continue
-                lead = above_curve(part, alike)
-                ends = mean_interval(lead, confidence=level, limits=DIFFERENCE)
-                yield about | _numbers(f"above_{curve}", lead.value, ends)
+                above, lead = f"above_{curve}", above_curve(part, alike)
+                found = Measured.of(above, lead, confidence=level, limits=DIFFERENCE)
+                yield about | found._asdict()
 
     def _points(
         self, curve: str, members: dict[str, pd.DataFrame]
@@ -122,10 +122,6 @@ class Judged(OfAudits):
                 f"--{curve}: {problem}; name two audited methods or more"
             )
         return {name: members[name] for name in names}
-
-
-def _numbers(measure: str, value: float, ends: Ends) -> dict[str, Any]:
-    return {"measure": measure, "value": value, "ci_low": ends[0], "ci_high": ends[1]}
 
 
 def above_curve(members: pd.DataFrame, curve: Sequence[pd.DataFrame]) -> Estimate:

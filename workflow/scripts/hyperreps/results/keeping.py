@@ -38,7 +38,7 @@ from ..files.storage import (
 from ..representation.curves import read_curves
 from .kept import INPUTS, PUBLISHED, RUN_FILE, Kept, Made
 from .result import find
-from .stages import HELD_OUT
+from .summaries import HELD_OUT
 
 # arrays that no table reads
 UNREAD = (

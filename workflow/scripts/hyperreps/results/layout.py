@@ -49,6 +49,10 @@ class Layout(NamedTuple):
     percent: str = "%"
     trivial: str = TRIVIAL
 
+    def method(self, row: Any) -> str:
+        """Returns the name of a row's method, marked if it is trivial."""
+        return self.name(row.method) + self.trivial * bool(row.trivial)
+
 
 def with_subscript(pattern: str) -> Callable[[str], str]:
     """Returns what fills pattern with letter and subscript of names like S_KDE30."""
@@ -225,14 +229,30 @@ class LongTable(Table):
 
     Attributes:
         columns: Of measures, for tables that have some.
+        keys: Of their frames: what blocks differ in, and at last what rows are of.
     """
 
     levels: ClassVar = ("zoo", "name")
     columns: ClassVar[tuple[Column, ...]] = ()
+    keys: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields the rows."""
+        """Yields the rows: of a table of measures, one per population."""
+        key: Any
+        for key, part in frame.groupby([*self.keys], sort=False):
+            numbers = {row.measure: row for row in part.itertuples()}
+            some = next(iter(numbers.values()))
+            counts = {"n (groups)": f"{some.n} ({some.groups})"}
+            texts = counts | self.measured(numbers, layout)
+            yield layout.heading(self.block(*key[:-1])), self.name(some, layout), texts
+
+    def block(self, *key: Any) -> str:
+        """Returns the title of a block of measures."""
+        return display_name(*key)
+
+    def name(self, row: Any, layout: Layout) -> str:
+        """Returns the name of a row of measures."""
+        return layout.name(getattr(row, self.keys[-1]))
 
     def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
         """Returns the texts of the columns of measures.

@@ -19,7 +19,7 @@ from ..files.storage import DataFileError, read_text, reading_from
 from .accuracies import BASELINE, display_name
 from .keeping import Run, known_of, read_jobs
 from .layout import HTML, NOT_KNOWN, PAGES
-from .stages import HELD_OUT, WHOLE
+from .summaries import HELD_OUT, WHOLE
 from .tables.novelty import derives
 from .tables.published import APPROXIMATE, PRINTED, outside
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
 from ..files.own_parts import is_own, own_part
+from ..numbers.statistics import SHARE, Ends, Estimate, mean_interval
 from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
@@ -70,6 +72,23 @@ class Sources:
             for flag, given in vars(self).items()
             if isinstance(given, tuple) and all(isinstance(x, Path) for x in given)
         }
+
+
+class Measured(NamedTuple):
+    """What a measure of a population is, and the ends of its interval; NaN for none."""
+
+    measure: str
+    value: float
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+
+    @classmethod
+    def of(
+        cls, measure: str, mean: Estimate, *, confidence: float, limits: Ends = SHARE
+    ) -> Measured:
+        """Returns a mean with its interval; see statistics.mean_interval()."""
+        ends = mean_interval(mean, confidence=confidence, limits=limits)
+        return cls(measure, mean.value, *ends)
 
 
 class Result(ABC):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..files.storage import DataFileError, reading_from
-from .stages import HELD_OUT, WHOLE
+from .summaries import HELD_OUT, WHOLE
 
 HEAD = r"""% \hyperval{TABLE/ZOO/METHOD/EPOCH}; of transfer ZOO is SOURCE-TARGET.
 % \hyperval{reconstruction/ZOO/VARIANT/r2}, \hyperval{novelty/ZOO/POPULATION/MEASURE}

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..ablation import OfAblations
 from ..accuracies import display_name
 from ..drawing import LIGHT_GREY, PALETTES, Drawing, percent, unique
+from ..summaries import OfAblations
 
 # quantities of each row of panels, and how they are drawn
 BLUE, ORANGE, GREEN = PALETTES["S_"][0], PALETTES["B_"][0], PALETTES[""][0]

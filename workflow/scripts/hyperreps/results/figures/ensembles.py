@@ -21,7 +21,7 @@ from ..drawing import (
     shown_name,
     unique,
 )
-from ..stages import OfEnsembles
+from ..summaries import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
 from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent, unique
-from ..stages import HELD_OUT, OfReconstructions
+from ..summaries import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
 # of the variants

@@ -14,7 +14,7 @@ class Judgement(Judged, Populations):
     """Accuracy at distance, and the verdict: a row per population."""
 
     words: ClassVar = "judgement.yaml"
-    blocks: ClassVar = ("zoo",)
+    keys: ClassVar = ("zoo", "population")
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("distance", "distance"),

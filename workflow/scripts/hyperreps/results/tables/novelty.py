@@ -15,34 +15,22 @@ COPY = 1e-4
 
 
 class Populations(OfAudits, LongTable):
-    """A table of audited populations, methods first.
-
-    Attributes:
-        blocks: Keys of its blocks.
-    """
-
-    blocks: ClassVar[tuple[str, ...]]
+    """A table of audited populations, methods first."""
 
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
         """Yields a row per population, methods first, a block per zoo."""
-        order = frame.sort_values("reference", kind="stable")
-        key: Any
-        for key, part in order.groupby([*self.blocks, "population"], sort=False):
-            numbers = {row.measure: row for row in part.itertuples()}
-            counts = part.iloc[0]
-            texts = {
-                "n (groups)": f"{counts['n']} ({counts['groups']})",
-                **self.measured(numbers, layout),
-            }
-            *block, name = key
-            yield layout.heading(panel_name(*block)), layout.name(name), texts
+        yield from super().rows(frame.sort_values("reference", kind="stable"), layout)
+
+    def block(self, *key: Any) -> str:
+        """Returns the title of a zoo's networks in some coordinates."""
+        return panel_name(*key)
 
 
 class Novelty(Populations):
     """Distances, verdicts and diversity: a row per population."""
 
     words: ClassVar = "novelty.yaml"
-    blocks: ClassVar = (*PANEL,)
+    keys: ClassVar = (*PANEL, "population")
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("R2", "r2_held_out"),

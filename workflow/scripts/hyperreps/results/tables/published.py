@@ -12,7 +12,7 @@ from ...numbers.statistics import SHARE, median_interval
 from ..accuracies import OfAccuracies, display_name
 from ..layout import Layout, LongTable, Row, rounded, with_interval
 from ..result import Result, Sources
-from ..stages import HELD_OUT, OfProbes, OfReconstructions
+from ..summaries import HELD_OUT, OfProbes, OfReconstructions
 
 # half a unit of the last digit, of numbers with a spread or three digits, and of others
 PRINTED, APPROXIMATE = 0.0005, 0.005
