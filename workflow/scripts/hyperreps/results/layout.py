@@ -49,9 +49,9 @@ class Layout(NamedTuple):
     percent: str = "%"
     trivial: str = TRIVIAL
 
-    def method(self, row: Any) -> str:
-        """Returns the name of a row's method, marked if it is trivial."""
-        return self.name(row.method) + self.trivial * bool(row.trivial)
+    def method(self, name: str, *, trivial: bool) -> str:
+        """Returns the name of a method, marked if it is trivial."""
+        return self.name(name) + self.trivial * bool(trivial)
 
 
 def with_subscript(pattern: str) -> Callable[[str], str]:
@@ -228,31 +228,28 @@ class LongTable(Table):
     """A table with a row for each of many names, which LaTeX may break over pages.
 
     Attributes:
-        columns: Of measures, for tables that have some.
-        keys: Of their frames: what blocks differ in, and at last what rows are of.
+        columns: Of a table of measures.
+        keys: Of its frame: what blocks differ in, and at last populations.
+        block: Makes the title of a block of the values of its keys.
     """
 
     levels: ClassVar = ("zoo", "name")
     columns: ClassVar[tuple[Column, ...]] = ()
     keys: ClassVar[tuple[str, ...]] = ()
+    block: ClassVar[Callable[..., str]] = staticmethod(display_name)
 
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields the rows: of a table of measures, one per population."""
+        """Yields the rows: of measures, one per population, references at last."""
+        if "reference" in frame:
+            frame = frame.sort_values("reference", kind="stable")
         key: Any
-        for key, part in frame.groupby([*self.keys], sort=False):
+        for (*key, name), part in frame.groupby([*self.keys], sort=False):
             numbers = {row.measure: row for row in part.itertuples()}
-            some = next(iter(numbers.values()))
-            counts = {"n (groups)": f"{some.n} ({some.groups})"}
+            some = part.iloc[0]
+            shown = layout.method(name, trivial=some.get("trivial", False))
+            counts = {"n (groups)": f"{some['n']} ({some['groups']})"}
             texts = counts | self.measured(numbers, layout)
-            yield layout.heading(self.block(*key[:-1])), self.name(some, layout), texts
-
-    def block(self, *key: Any) -> str:
-        """Returns the title of a block of measures."""
-        return display_name(*key)
-
-    def name(self, row: Any, layout: Layout) -> str:
-        """Returns the name of a row of measures."""
-        return layout.name(getattr(row, self.keys[-1]))
+            yield layout.heading(self.block(*key)), shown, texts
 
     def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
         """Returns the texts of the columns of measures.

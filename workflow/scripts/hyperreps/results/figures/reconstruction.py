@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent, unique
+from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent
 from ..summaries import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
@@ -37,7 +37,7 @@ class Reconstruction(OfReconstructions, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the three panels of each zoo."""
-        variants = [name for name in unique(data["variant"]) if name != ORIGINAL]
+        variants = [name for name in data["variant"].unique() if name != ORIGINAL]
         colours = {ORIGINAL: GREY, **dict(zip(variants, cycle(PALETTE), strict=False))}
         figure, zoos = self.zoo_rows(data, 3, height=2.0)
         for zoo, row, part in zoos:
@@ -102,11 +102,13 @@ def _places(
     axes: Axes, data: pd.DataFrame, *, width: float
 ) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
     """Yields each variant with its places on the axis, a group of them per layer."""
-    layers, variants = unique(data["layer"]), unique(data["variant"])
-    for index, name in enumerate(variants):
-        rows = data[data["variant"] == name]
-        layer = rows["layer"].map(layers.index).to_numpy()
-        yield name, layer + (index - (len(variants) - 1) / 2) * width, rows
+    layers, variants = (
+        pd.unique(data["layer"]),
+        list(data.groupby("variant", sort=False)),
+    )
+    for index, (name, rows) in enumerate(variants):
+        layer = pd.Index(layers).get_indexer(rows["layer"])
+        yield str(name), layer + (index - (len(variants) - 1) / 2) * width, rows
     axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
     axes.grid(axis="x", visible=False)
 

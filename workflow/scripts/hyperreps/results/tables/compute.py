@@ -29,6 +29,7 @@ class EqualCompute(OfAccuracies, LongTable):
     needs: ClassVar = ("zoos", "finetuned")
     words: ClassVar = "compute.yaml"
     keys: ClassVar = ("source", "epoch", "method")
+    block: ClassVar = staticmethod(lambda zoo, e: f"{display_name(zoo)}, epoch {e}")
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("scratch", "scratch", ".1%"),
@@ -89,15 +90,6 @@ class EqualCompute(OfAccuracies, LongTable):
         return pd.DataFrame(rows).sort_values(
             ["source", "epoch"], kind="stable", ignore_index=True
         )
-
-    def block(self, *key: Any) -> str:
-        """Returns the title of a zoo's networks at an epoch."""
-        source, epoch = key
-        return f"{display_name(source)}, epoch {epoch}"
-
-    def name(self, row: Any, layout: Layout) -> str:
-        """Returns the method of a row, marked if it is trivial."""
-        return layout.method(row)
 
     def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
         """Returns the texts, and for how long a zoo was trained that is too short."""

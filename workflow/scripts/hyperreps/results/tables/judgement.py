@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..judgement import CURVES, Judged, verdict
-from ..layout import Column, Layout
-from .novelty import Populations
+from ..layout import Column, Layout, LongTable
 
 
-class Judgement(Judged, Populations):
+class Judgement(Judged, LongTable):
     """Accuracy at distance, and the verdict: a row per population."""
 
     words: ClassVar = "judgement.yaml"

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from ..audits import PANEL, OfAudits, panel_name
-from ..layout import Column, Layout, LongTable, Row
+from ..layout import Column, Layout, LongTable
 
 # of the distance to unseen runs, what rounding leaves of none
 COPY = 1e-4
 
 
-class Populations(OfAudits, LongTable):
-    """A table of audited populations, methods first."""
-
-    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields a row per population, methods first, a block per zoo."""
-        yield from super().rows(frame.sort_values("reference", kind="stable"), layout)
-
-    def block(self, *key: Any) -> str:
-        """Returns the title of a zoo's networks in some coordinates."""
-        return panel_name(*key)
-
-
-class Novelty(Populations):
+class Novelty(OfAudits, LongTable):
     """Distances, verdicts and diversity: a row per population."""
 
     words: ClassVar = "novelty.yaml"
     keys: ClassVar = (*PANEL, "population")
+    block: ClassVar = staticmethod(panel_name)
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("R2", "r2_held_out"),
