@@ -14,7 +14,7 @@ from hyperreps.config.needs import results as declared_results
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
 from hyperreps.results.keeping import Run, keep
-from hyperreps.results.kept import check, runs, texts_of, write_texts
+from hyperreps.results.kept import check, runs, texts, write_texts
 from hyperreps.running import commands
 from hyperreps.running.devices import this_machine
 from hyperreps.settings.stages import SettingsError
@@ -63,7 +63,7 @@ def main(
             published=PROJECT / "config" / "published.yaml",
             about=about,
         )
-        write_texts(part, texts_of(kept))
+        write_texts(part, texts(kept.shown()))
         for difference in check(kept):
             raise DataFileError(f"{difference}; make the tables of the run again")
         part.rename(target)

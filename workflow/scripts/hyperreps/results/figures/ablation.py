@@ -107,8 +107,8 @@ def _draw_panel(
     place = range(len(labels))
     for quantity, (_, colour) in LINES[measure].items():
         rows = data[data["quantity"] == quantity].set_index("variant").loc[[*labels]]
-        look = {"marker": ".", "ls": "-" if joined else "", "color": colour}
-        axes.plot(place, rows["mean"], **look)
+        style = "-" if joined else ""
+        axes.plot(place, rows["mean"], marker=".", ls=style, color=colour)
         axes.vlines(place, rows["ci_low"], rows["ci_high"], color=colour, lw=0.8)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.set_xticks(place, labels.values(), rotation=90)

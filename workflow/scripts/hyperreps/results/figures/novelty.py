@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name, scale_of
-from ..drawing import (
-    GREY,
-    Drawing,
-    line,
-    method_colours,
-    shown_name,
-)
+from ..drawing import GREY, Drawing, line, method_colours, shown_name
 
 MARKERS = "osD^v<>PX*hd"
 
