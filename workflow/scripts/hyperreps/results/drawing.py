@@ -79,8 +79,6 @@ class Drawing(Result):
     Heights are those for text of 8 pt; they grow with the text.
     """
 
-    redrawn: ClassVar = True
-
     kind: ClassVar = "figure"
 
     @abstractmethod

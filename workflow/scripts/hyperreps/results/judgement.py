@@ -53,25 +53,24 @@ class Judged(OfAudits):
             SettingsError: If a curve has too few points, or one that is not audited.
         """
         known = self.networks
-        unit = known["population"].eq("held_out")
-        units = known[unit].groupby(PANEL)["aligned"].median().rename("unit")
-        known = known.join(units, on=PANEL)
-        known = known.assign(distance=known["aligned"] / known["unit"])
-        summary = self.summary[self.summary["measure"].isin(KNOWN)]
-        parts = []
-        for zoo, networks in known.groupby("zoo", sort=False):
-            # references are known in all coordinates, and once is enough
-            first = networks.groupby("population")["coordinates"].transform("first")
-            rows = self._of_zoo(networks[networks["coordinates"] == first])
-            own = summary[summary["zoo"] == zoo].drop(columns=["coordinates"])
-            own = own.drop_duplicates(["population", "measure"])
-            parts.append(pd.concat([own, pd.DataFrame(rows).assign(zoo=zoo)]))
-        found = pd.concat(parts, ignore_index=True)
+        held_out = known[known["population"] == "held_out"]
+        unit = held_out.groupby(PANEL)["aligned"].median().rename("unit")
+        known = known.join(unit, on=PANEL)
+        known["distance"] = known["aligned"] / known["unit"]
+        # references are known in all coordinates, and once is enough
+        keys = ["zoo", "population"]
+        first = known.groupby(keys)["coordinates"].transform("first")
+        zoos = known[known["coordinates"] == first].groupby("zoo", sort=False)
+        rows = [row for _, networks in zoos for row in self._of_zoo(networks)]
+        own = self.summary[self.summary["measure"].isin(KNOWN)]
+        own = own.drop_duplicates([*keys, "measure"]).drop(columns="coordinates")
+        found = pd.concat([own, pd.DataFrame(rows)])
         chosen = known.groupby("population")["best_of"].first()
         found["best_of"] = found["population"].map(chosen)
-        order = pd.Index(known["population"].unique())
         return found.sort_values(
-            "population", key=order.get_indexer, kind="stable", ignore_index=True
+            keys[::-1],
+            key=lambda names: pd.Index(known[names.name].unique()).get_indexer(names),
+            ignore_index=True,
         )
 
     def _of_zoo(self, networks: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -79,15 +78,17 @@ class Judged(OfAudits):
         level = self.sources.statistics.confidence
         members = dict(tuple(networks.groupby("population", sort=False)))
         curves = {name: self._points(name, members) for name in CURVES}
-        chosen = {name: part["best_of"].iloc[0] for name, part in members.items()}
         apart = members["held_out"]["pair_disagreement"].mean()
         for name, part in members.items():
-            count, groups = len(part), part["group"].to_numpy()
-            about = {"population": name, "reference": part["reference"].iloc[0]}
-            about |= {"n": count, "groups": part["group"].nunique()}
+            about = part.iloc[0][
+                ["zoo", "population", "reference", "best_of"]
+            ].to_dict()
+            best_of = about.pop("best_of")
+            about |= {"n": len(part), "groups": part["group"].nunique()}
             pairs = part["pair_disagreement"] / apart
             # a network has its part in both ends of a pair (Hoeffding 1948)
             pairs = 2 * pairs - pairs.mean()
+            groups = part["group"].to_numpy()
             for measure, values in (
                 ("distance", part["distance"]),
                 ("disagreement", pairs),
@@ -100,7 +101,7 @@ class Judged(OfAudits):
             for measure in ("ensemble", "core_seconds"):
                 yield about | Measured(measure, float(part[measure].mean()))._asdict()
             for curve, points in curves.items():
-                alike = [points[x] for x in points if chosen[x] == chosen[name]]
+                alike = [x for x in points.values() if x["best_of"].iloc[0] == best_of]
                 if name in points or len(alike) < 2:
                     continue
                 above, lead = f"above_{curve}", above_curve(part, alike)

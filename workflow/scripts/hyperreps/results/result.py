@@ -100,7 +100,6 @@ class Result(ABC):
     Attributes:
         kind: table or figure.
         needs: Flags of the files that it cannot be made without.
-        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
@@ -108,13 +107,12 @@ class Result(ABC):
 
     kind: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
-    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        if self.redrawn and sources.numbers != Path():
-            return
-        for flag in self.needs:
+        # a figure is drawn from its numbers alone, where they are given
+        known = self.kind == "figure" and sources.numbers != Path()
+        for flag in () if known else self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
 
