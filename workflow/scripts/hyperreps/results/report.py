@@ -222,25 +222,20 @@ def _tables(results: Path) -> Iterator[Part]:
 
 
 def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
+    """Yields the figures; the config has the captions of those of a user's own."""
+    pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
+    about = SimpleNamespace(config=config)
     for path in sorted((results / "figures").glob("*.png")):
         with reading_from(path):
             data = path.read_bytes()
         # where PNG has it
         width = int.from_bytes(data[16:20], "big")
-        text = _caption(captions / f"figure_{path.stem}.rst", config)
-        own = config.get("own_results", {}).get(path.stem, {})
-        text = text or _as_html(own.get("caption", ""))
+        text = config.get("own_results", {}).get(path.stem, {}).get("caption", "")
+        ours = captions / f"figure_{path.stem}.rst"
+        if ours.exists():
+            text = pages.from_string(read_text(ours)).render(snakemake=about)
         body = f"data:image/png;base64,{b64encode(data).decode('ascii')}"
-        yield Part("figure", path.stem, text, body, width)
-
-
-def _caption(path: Path, config: dict[str, Any]) -> str:
-    """Returns a caption of ours as HTML; none for a figure of a user's own."""
-    if not path.exists():
-        return ""
-    pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
-    about = SimpleNamespace(config=config)
-    return _as_html(pages.from_string(read_text(path)).render(snakemake=about))
+        yield Part("figure", path.stem, _as_html(text), body, width)
 
 
 def _as_html(text: str) -> str:
