@@ -28,7 +28,7 @@ from ..numbers.statistics import (
 )
 from ..representation.probes import SCORES
 from ..representation.reconstruction import explained_variance, mean_squared_error
-from ..settings.stages import HyperRep, Statistics
+from ..settings.stages import HyperRep
 from ..zoo.ensembles import METRICS
 from .published import load_published, load_published_properties
 from .result import Result
@@ -73,6 +73,11 @@ class OfStage(Result):
     @abstractmethod
     def summaries(self, files: Iterable[File]) -> Iterator[tuple[Any, ...]]:
         """Yields the rows of the frame."""
+
+    def crossed(self, quantity: str, values: np.ndarray) -> tuple[float, float, float]:
+        """Returns mean and interval; see statistics.crossed_estimate()."""
+        level, limits = self.sources.statistics.confidence, LIMITS.get(quantity, SHARE)
+        return crossed_estimate(values, confidence=level, limits=limits)
 
 
 class OfEnsembles(OfStage):
@@ -128,43 +133,34 @@ class OfReconstructions(OfStage):
             zoo, variant = about["zoo"], about["variant"]
             compared = {"original": "original", "reconstruction": variant}
             for split in json.loads(about["splits"]):
-                numbers = _reconstructed(arrays, about, split, self.sources.statistics)
-                for quantity, *values in numbers:
+                chosen = arrays["split"] == split
+                for quantity, layer, values, std in _reconstructed(
+                    arrays, json.loads(about["layers"]), chosen
+                ):
+                    mean, *ends = self.crossed(quantity, values)
+                    key = zoo, variant, split, quantity, layer
+                    counts = int(chosen.sum()), values.shape[1]
                     beside = paper.get((zoo, compared.get(quantity)), math.nan)
-                    yield zoo, variant, split, quantity, *values, beside
+                    yield *key, *counts, mean, std, *ends, beside
 
 
 def _reconstructed(
-    arrays: dict[str, np.ndarray],
-    about: dict[str, Any],
-    split: str,
-    statistics: Statistics,
-) -> Iterator[tuple[Any, ...]]:
-    """Yields quantity, layer, counts, mean, std and interval for one split."""
-    chosen = arrays["split"] == split
+    arrays: dict[str, np.ndarray], layers: list[str], chosen: np.ndarray
+) -> Iterator[tuple[str, str, np.ndarray, float]]:
+    """Yields quantity, layer, values for crossed() and std, for the chosen networks."""
     weights = left_out_weights(arrays["model"][chosen])
     error = arrays["squared_error"][:, chosen]
     by_layer = {
         "r2": explained_variance(error, arrays["squared_deviation"][chosen], weights),
         "mse": mean_squared_error(error, arrays["layer_size"], weights),
     }
-    measured: list[tuple[str, str, np.ndarray, float]] = [
-        (quantity, layer, values[:, :, column], math.nan)
-        for quantity, values in by_layer.items()
-        for column, layer in enumerate([*json.loads(about["layers"]), WHOLE])
-    ]
+    for quantity, values in by_layer.items():
+        for column, layer in enumerate([*layers, WHOLE]):
+            yield quantity, layer, values[:, :, column], math.nan
     for quantity in ("original", "reconstruction"):
         accuracy = np.atleast_2d(arrays[f"accuracy/{quantity}"])[:, chosen]
         accuracy = accuracy.astype(np.float64)
-        measured.append((quantity, WHOLE, weights @ accuracy.T, accuracy.std()))
-    for quantity, layer, values, std in measured:
-        estimate, *interval = crossed_estimate(
-            values,
-            confidence=statistics.confidence,
-            limits=LIMITS.get(quantity, SHARE),
-        )
-        counts = int(chosen.sum()), values.shape[1]
-        yield quantity, layer, *counts, estimate, std, *interval
+        yield quantity, WHOLE, weights @ accuracy.T, accuracy.std()
 
 
 class OfProbes(OfStage):
@@ -196,11 +192,7 @@ class OfProbes(OfStage):
                 counts = len(set(models)), len(models), len(predicted)
                 for metric, score in SCORES[kind].items():
                     values = [score(truth, guess, weights) for guess in predicted]
-                    estimate = crossed_estimate(
-                        np.stack(values, axis=1),
-                        confidence=self.sources.statistics.confidence,
-                        limits=LIMITS[metric],
-                    )
+                    estimate = self.crossed(metric, np.stack(values, axis=1))
                     beside = paper.get((*name, target, metric), math.nan)
                     key = *name, int(about["inputs"]), target, metric
                     yield *key, *counts, *estimate, beside
@@ -226,6 +218,7 @@ class OfAblations(OfStage):
 
     def summaries(self, files: Iterable[File]) -> Iterator[tuple[Any, ...]]:
         """Yields a row per quantity; seeds are the groups."""
+        level = self.sources.statistics.confidence
         first: dict[str, HyperRep] = {}
         for arrays, about in files:
             settings = HyperRep.model_validate_json(about["settings"])
@@ -242,13 +235,9 @@ class OfAblations(OfStage):
                     values = values / arrays["independent_distance"]
                 by_seed = values.astype(np.float64).reshape(len(seeds), -1)
                 mean = grouped_mean(by_seed.ravel(), seeds.repeat(by_seed.shape[1]))
-                interval = mean_interval(
-                    mean,
-                    confidence=self.sources.statistics.confidence,
-                    limits=LIMITS[kind],
-                )
+                ends = mean_interval(mean, confidence=level, limits=LIMITS[kind])
                 counts = quantity.replace("/", "_"), by_seed.size, len(seeds)
-                yield *key, *counts, mean.value, by_seed.std(), *interval
+                yield *key, *counts, mean.value, by_seed.std(), *ends
 
 
 def changes(settings: HyperRep, base: HyperRep) -> str:
