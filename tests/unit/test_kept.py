@@ -19,7 +19,8 @@ import keep_results
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
 from hyperreps.results import history
-from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
+from hyperreps.results.finished import Run, read_jobs
+from hyperreps.results.keeping import _flags, redraw, slim
 from hyperreps.results.kept import (
     INPUTS,
     RUN_FILE,

@@ -13,7 +13,8 @@ from hyperreps.config.configuration import load_settings
 from hyperreps.config.needs import results as declared_results
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
-from hyperreps.results.keeping import Run, keep
+from hyperreps.results.finished import Run
+from hyperreps.results.keeping import keep
 from hyperreps.results.kept import check, runs, texts, write_texts
 from hyperreps.running import commands
 from hyperreps.running.devices import this_machine

@@ -17,7 +17,7 @@ from docutils.core import publish_parts
 from ..audit.significance import DIFFERENT, POWER, detectable_by
 from ..files.storage import DataFileError, read_text, reading_from
 from .accuracies import BASELINE, display_name
-from .keeping import Run, known_of, read_jobs
+from .finished import Run, known_of, read_jobs
 from .layout import HTML, NOT_KNOWN, PAGES
 from .summaries import HELD_OUT, WHOLE
 from .tables.novelty import derives
