@@ -51,7 +51,7 @@ class Layout(NamedTuple):
 
     def method(self, name: str, *, trivial: bool) -> str:
         """Returns the name of a method, marked if it is trivial."""
-        return self.name(name) + self.trivial * bool(trivial)
+        return self.name(name) + self.trivial * trivial
 
 
 def with_subscript(pattern: str) -> Callable[[str], str]:
@@ -246,7 +246,7 @@ class LongTable(Table):
         for (*key, name), part in frame.groupby([*self.keys], sort=False):
             numbers = {row.measure: row for row in part.itertuples()}
             some = part.iloc[0]
-            shown = layout.method(name, trivial=some.get("trivial", False))
+            shown = layout.method(name, trivial=bool(some.get("trivial")))
             counts = {"n (groups)": f"{some['n']} ({some['groups']})"}
             texts = counts | self.measured(numbers, layout)
             yield layout.heading(self.block(*key)), shown, texts
