@@ -177,7 +177,7 @@ def slim(source: Path, output: Path) -> None:
     with reading_from(source), h5py.File(source, "r", locking=False) as file:
         kind = str(file.attrs.get("kind"))
     with opened(source, kind=kind) as file, sealed(output) as small:
-        for name in file.attrs.keys() - SEALS:
+        for name in [name for name in file.attrs if name not in SEALS]:
             small.attrs[name] = file.attrs[name]
         part = SPLITS.get(kind)
         chosen = file["split"].asstr()[()] == part if part else np.ones(0, bool)
