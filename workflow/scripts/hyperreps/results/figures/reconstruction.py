@@ -102,13 +102,11 @@ def _places(
     axes: Axes, data: pd.DataFrame, *, width: float
 ) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
     """Yields each variant with its places on the axis, a group of them per layer."""
-    layers, variants = (
-        pd.unique(data["layer"]),
-        list(data.groupby("variant", sort=False)),
-    )
+    places, layers = pd.factorize(data["layer"])
+    variants = list(data.assign(place=places).groupby("variant", sort=False))
     for index, (name, rows) in enumerate(variants):
-        layer = pd.Index(layers).get_indexer(rows["layer"])
-        yield str(name), layer + (index - (len(variants) - 1) / 2) * width, rows
+        shift = (index - (len(variants) - 1) / 2) * width
+        yield str(name), rows["place"].to_numpy() + shift, rows
     axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
     axes.grid(axis="x", visible=False)
 
