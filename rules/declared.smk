@@ -16,7 +16,7 @@ VALUES = [
     for result in RESULTS
     if result.kind == "table"
     and result.made_by
-    in ("accuracies.Accuracies", "stages.Reconstruction", "novelty.Novelty")
+    in ("accuracies.Accuracies", "reconstruction.Reconstruction", "novelty.Novelty")
 ]
 REST = [result for result in RESULTS if result not in AUDIT + SIGNIFICANCE]
 # what the results of a section with a stage of its own are made from

@@ -9,8 +9,8 @@ import torch
 
 from hyperreps.config import needs
 from hyperreps.config.costs import Work
-from hyperreps.results.ablation import changes
 from hyperreps.results.figures.ablation import panels_of
+from hyperreps.results.summaries import changes
 from hyperreps.sampling.ablation import independent_distance
 from hyperreps.settings.stages import HyperRep
 from hyperreps.symmetry.matching import Matcher, matched_distances
@@ -64,7 +64,7 @@ def test_panels_order_values_and_keep_every_variant():
     ]
     columns = ["variant", "changed", "permutations", "latent", "epochs"]
     data = pd.DataFrame(rows, columns=columns)
-    assert [(panel.title, panel.labels) for panel in panels_of(data)] == [
+    assert [*panels_of(data).items()] == [
         (
             "permutations",
             {"off": "none", "few": "10", "many": "100", "first": "all"},
@@ -73,7 +73,7 @@ def test_panels_order_values_and_keep_every_variant():
         ("other changes", {"first": "first", "aligned": "aligned", "wide": "wide"}),
     ]
     alone = data.iloc[:1]
-    assert [panel.labels for panel in panels_of(alone)] == [{"first": "first"}]
+    assert [*panels_of(alone).values()] == [{"first": "first"}]
 
 
 def test_what_it_needs_is_made_and_counted():

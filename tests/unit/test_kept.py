@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,8 @@ from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.needs import missing_results
 from hyperreps.files.storage import DataFileError, dataset_names, write_arrays
 from hyperreps.results import history
-from hyperreps.results.keeping import Run, _flags, read_jobs, redraw, slim
+from hyperreps.results.finished import Run, read_jobs
+from hyperreps.results.keeping import _flags, redraw, slim
 from hyperreps.results.kept import (
     INPUTS,
     RUN_FILE,
@@ -212,6 +216,26 @@ def test_a_slim_file_is_that_file_without_weights(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["accuracy/test"], np.arange(4.0))
         assert dict(file.attrs).keys() == dict(whole.attrs).keys()
         assert file.attrs["git_commit"] == whole.attrs["git_commit"]
+
+
+def test_a_slim_file_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    about = {"kind": "samples", **{f"key{number}": number for number in range(8)}}
+    path = tmp_path / "one/x.h5"
+    write_arrays(path, {"accuracy/test": np.arange(4.0)}, attributes=about)
+    lines = "import sys, pathlib; from hyperreps.results.keeping import slim;"
+    lines += "slim(*map(pathlib.Path, sys.argv[1:]))"
+    made = set()
+    for seed in "12":
+        small = tmp_path / seed / "one/x.h5"
+        small.parent.mkdir(parents=True)
+        subprocess.run(
+            [sys.executable, "-c", lines, str(path), str(small)],
+            cwd=SCRIPT.parent,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+        made.add(small.read_bytes())
+    assert len(made) == 1
 
 
 def test_of_probes_only_held_out_networks_are_kept(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hyperreps.config.config_files import read_config
 from hyperreps.config.needs import missing_results
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
-from hyperreps.results.keeping import Run, keep
-from hyperreps.results.kept import check, runs, texts_of, write_texts
+from hyperreps.results.finished import Run
+from hyperreps.results.keeping import keep
+from hyperreps.results.kept import check, runs, texts, write_texts
 from hyperreps.running import commands
 from hyperreps.running.devices import this_machine
 
@@ -61,7 +62,7 @@ def main(
             published=PROJECT / "config" / "published.yaml",
             about=about,
         )
-        write_texts(part, texts_of(kept))
+        write_texts(part, texts(kept.shown()))
         for difference in check(kept):
             raise DataFileError(f"{difference}; make the tables of the run again")
         part.rename(target)

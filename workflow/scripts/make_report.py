@@ -7,7 +7,7 @@ from typing import Annotated
 
 from hyperreps.config.config_files import read_config
 from hyperreps.files.storage import write_text
-from hyperreps.results.keeping import Run
+from hyperreps.results.finished import Run
 from hyperreps.results.report import page
 from hyperreps.running import commands
 from hyperreps.running.devices import this_machine

@@ -7,7 +7,7 @@ from pathlib import Path
 from hyperreps.files.storage import DataFileError
 from hyperreps.results import history
 from hyperreps.results.keeping import redraw
-from hyperreps.results.kept import check, other_texts, runs, texts_of, write_texts
+from hyperreps.results.kept import check, other_texts, runs, texts, write_texts
 from hyperreps.running.commands import run
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def main(
     found = []
     for one in kept:
         if rewrite:
-            write_texts(one.folder, texts_of(one))
+            write_texts(one.folder, texts(one.shown()))
             redraw(one)
         found += check(one)
         print(one.folder.name)

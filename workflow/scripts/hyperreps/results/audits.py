@@ -25,17 +25,15 @@ from ..numbers.statistics import (
     NOT_NEGATIVE,
     R_SQUARED,
     SHARE,
-    UNKNOWN,
     Estimate,
     grouped_mean,
-    mean_interval,
     median_interval,
     share_interval,
 )
 from ..settings.stages import Statistics
 from ..zoo.members import DRAWING_TIME
 from .accuracies import display_name
-from .result import Result
+from .result import Measured, Result
 
 PANEL = ["zoo", "coordinates"]
 # of one network: medians over a population are shown of the first, means of the second
@@ -219,21 +217,18 @@ def novelty_summary(frame: pd.DataFrame, *, statistics: Statistics) -> pd.DataFr
     return pd.DataFrame(rows, columns=[*columns, "value", "ci_low", "ci_high"])
 
 
-# measure, value, lower and upper end
-Measured = tuple[str, float, float, float]
-
-
 def _typical(members: pd.DataFrame, scale: Scale, level: float) -> Iterator[Measured]:
     """Yields shares, means and medians over the networks of a population."""
     groups = members["group"].to_numpy()
     for name, true in _indicators(members, scale).items():
         share = grouped_mean(true.astype(np.float64), groups)
-        yield name, share.value, *share_interval(share, confidence=level)
+        ends = share_interval(share, confidence=level)
+        yield Measured(name, share.value, *ends)
     limits = {"accuracy": SHARE, "pair_distance": NOT_NEGATIVE}
     for name in (*MEANS, "r2_train", "r2_held_out"):
         mean = grouped_mean(members[name].to_numpy(np.float64), groups)
         ends = limits.get(name, R_SQUARED)
-        yield name, mean.value, *mean_interval(mean, confidence=level, limits=ends)
+        yield Measured.of(name, mean, confidence=level, limits=ends)
     medians = {name: members[name].to_numpy(np.float64) for name in DISTANCES}
     medians["in_runs"] = medians["aligned"] / scale.run
     medians["in_snapshots"] = medians["aligned"] / scale.snapshot
@@ -241,7 +236,7 @@ def _typical(members: pd.DataFrame, scale: Scale, level: float) -> Iterator[Meas
     for name, values in medians.items():
         ends = SHARE if name in ("overlap", "disagreement") else NOT_NEGATIVE
         interval = median_interval(values, groups, confidence=level, limits=ends)
-        yield name, float(np.median(values)), *interval
+        yield Measured(name, float(np.median(values)), *interval)
 
 
 def _indicators(members: pd.DataFrame, scale: Scale) -> dict[str, np.ndarray]:
@@ -264,10 +259,10 @@ def _compared(
     """Yields how a population lies to training, compared with networks unseen."""
     found = Memory(*(members[name].to_numpy() for name in Memory._fields))
     ratio = training_over_unseen(found, members["group"].to_numpy())
-    interval = mean_interval(ratio, confidence=level, limits=NOT_NEGATIVE)
-    yield "training_over_unseen", ratio.value, *interval
+    limits = NOT_NEGATIVE
+    yield Measured.of("training_over_unseen", ratio, confidence=level, limits=limits)
     for name in ("equal_training", "unseen"):
-        yield name, float(members[name].mean()), *UNKNOWN
+        yield Measured(name, float(members[name].mean()))
     pair = members, held_out
     mean = nearer_mean(
         *(x["aligned"].to_numpy() for x in pair),
@@ -276,9 +271,8 @@ def _compared(
     ends = share_interval(mean, confidence=level)
     # falls where nearer rises
     sizes = len(members), len(held_out)
-    value, low, high = (z_score(x, *sizes) for x in (mean.value, *ends[::-1]))
-    yield "z_u", value, low, high
-    yield "nearer", mean.value, *ends
+    yield Measured("z_u", *(z_score(x, *sizes) for x in (mean.value, *ends[::-1])))
+    yield Measured("nearer", mean.value, *ends)
 
 
 def _joint(
@@ -291,11 +285,11 @@ def _joint(
         return
     groups = members["group"].to_numpy()
     rng = derived_rng("joint", str(members["zoo"].iloc[0]), name)
-    yield "joint", energy_test(some, others, groups=groups, rng=rng), *UNKNOWN
+    yield Measured("joint", energy_test(some, others, groups=groups, rng=rng))
     count = len(np.unique(groups))
     # twice the median of several draws
     level = (1 - level) / (1 if count == len(groups) else 2)
-    yield "detectable", _detectable(others.tobytes(), count, level), *UNKNOWN
+    yield Measured("detectable", _detectable(others.tobytes(), count, level))
 
 
 @functools.cache

@@ -79,8 +79,6 @@ class Drawing(Result):
     Heights are those for text of 8 pt; they grow with the text.
     """
 
-    redrawn: ClassVar = True
-
     kind: ClassVar = "figure"
 
     @abstractmethod
@@ -189,24 +187,40 @@ class Drawing(Result):
         return figure, drawn()
 
     def zoo_rows(
-        self, data: pd.DataFrame, columns: int, *, height: float
+        self,
+        data: pd.DataFrame,
+        columns: int,
+        keys: Sequence[str] = ("zoo",),
+        *,
+        height: float,
+        lines: int = 1,
+        title: Callable[..., str] = display_name,
+        legend: float = 0.45,
+        **grid: Any,
     ) -> tuple[Figure, Iterator[tuple[str, np.ndarray, pd.DataFrame]]]:
-        """Returns a figure as wide as the text with a row of panels per zoo.
+        """Returns a figure as wide as the text with some lines of panels per zoo.
 
         Args:
-            data: With a column zoo.
-            columns: Panels of a zoo.
-            height: Of a row in inches.
+            data: With columns of these keys.
+            columns: Panels of a line.
+            keys: What zoos differ in.
+            height: Of a line in inches.
+            lines: Of a zoo.
+            title: Makes its title of the values of the keys.
+            legend: Height in inches of what is below the panels.
+            **grid: What axes share, and their widths.
 
         Returns:
-            The figure; and of each zoo the name that is shown, its axes and its rows.
+            The figure; and of each zoo its title, its axes and its rows.
         """
-        zoos = list(data.groupby("zoo", sort=False))
-        figure = self.new_figure(height * len(zoos) + 0.45)
-        lines = figure.subplots(len(zoos), columns, squeeze=False)
+        zoos: list[Any] = list(data.groupby(list(keys), sort=False))
+        count = lines * len(zoos)
+        figure = self.new_figure(height * count + legend)
+        axes = figure.subplots(count, columns, squeeze=False, **grid)
+        blocks = axes.reshape(len(zoos), lines * columns)
         rows = (
-            (display_name(str(zoo)), line, part)
-            for line, (zoo, part) in zip(lines, zoos, strict=True)
+            (title(*key), block, part)
+            for block, (key, part) in zip(blocks, zoos, strict=True)
         )
         return figure, rows
 
@@ -274,11 +288,6 @@ def shown_name(method: str, epoch: int = 0, *, trivial: bool = False) -> str:
         return method.replace("_", " ") + after
     subscript = match[2].replace("_", r"\ ")
     return rf"{match[1]}$_{{\mathsf{{{subscript}}}}}${after}"
-
-
-def unique(values: pd.Series) -> list[Any]:
-    """Returns the values in order of first appearance."""
-    return list(dict.fromkeys(values))
 
 
 def percent(axis: Axis, *, bins: int = 6) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..representation.curves import R2_HELD_OUT
 from .accuracies import BASELINE, display_name
 from .kept import Kept
-from .layout import NOT_KNOWN, PAGES
+from .layout import PAGES
 
 # the methods shown, as the release draws their samples
 NORMALISED, PLAIN = "S_KDE30_released", "B_KDE30_released"
@@ -33,10 +33,8 @@ def texts(runs: Sequence[Kept]) -> dict[str, str]:
     """Returns the files beside the runs by their names."""
     found = history(runs)
     notes = [(run.folder.name, run.about["note"]) for run in runs]
-    page = PAGES.get_template("history.md").render(
-        rows="\n".join(f"| {' | '.join(cells)} |" for cells in _cells(found)),
-        notes="\n\n".join(f"**{name}.** {note}" for name, note in notes if note),
-    )
+    rows = [row._replace(zoo=display_name(row.zoo)) for row in found.itertuples()]
+    page = PAGES.get_template("history.md").render(rows=rows, notes=notes)
     return {"history.csv": found.to_csv(index=False), "README.md": page.rstrip() + "\n"}
 
 
@@ -91,17 +89,3 @@ def _table(run: Kept, name: str) -> pd.DataFrame:
     """Returns a CSV of a run, without rows if the run has none."""
     path = run.folder / f"{name}.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=READ[name])
-
-
-def _cells(found: pd.DataFrame) -> Iterator[list[str]]:
-    """Yields the cells of the page's table: accuracies in percent."""
-    row: Any
-    for row in found.itertuples():
-        accuracies = (row.b_t, row.s, row.b, row.s_last, row.b_last)
-        yield [
-            *(f"[{row.run}]({row.run})", row.date, f"`{row.commit}`"),
-            *(f"{row.core_hours:.2g}", display_name(row.zoo)),
-            NOT_KNOWN if math.isnan(row.r2) else f"{row.r2:.2f}",
-            *(NOT_KNOWN if math.isnan(x) else f"{100 * x:.1f}" for x in accuracies),
-            *(str(row.epochs), f"{row.inside} of {row.compared}"),
-        ]

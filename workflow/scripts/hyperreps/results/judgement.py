@@ -13,16 +13,15 @@ from ..numbers.shapes import Float
 from ..numbers.statistics import (
     DIFFERENCE,
     NOT_NEGATIVE,
-    UNKNOWN,
     Ends,
     Estimate,
     Mean,
     Part,
     grouped_mean,
-    mean_interval,
 )
 from ..settings.stages import SettingsError
 from .audits import PANEL, OfAudits
+from .result import Measured
 
 CURVES = ("noise", "soup")
 # taken over from novelty_summary()
@@ -54,25 +53,24 @@ class Judged(OfAudits):
             SettingsError: If a curve has too few points, or one that is not audited.
         """
         known = self.networks
-        unit = known["population"].eq("held_out")
-        units = known[unit].groupby(PANEL)["aligned"].median().rename("unit")
-        known = known.join(units, on=PANEL)
-        known = known.assign(distance=known["aligned"] / known["unit"])
-        summary = self.summary[self.summary["measure"].isin(KNOWN)]
-        parts = []
-        for zoo, networks in known.groupby("zoo", sort=False):
-            # references are known in all coordinates, and once is enough
-            first = networks.groupby("population")["coordinates"].transform("first")
-            rows = self._of_zoo(networks[networks["coordinates"] == first])
-            own = summary[summary["zoo"] == zoo].drop(columns=["coordinates"])
-            own = own.drop_duplicates(["population", "measure"])
-            parts.append(pd.concat([own, pd.DataFrame(rows).assign(zoo=zoo)]))
-        found = pd.concat(parts, ignore_index=True)
+        held_out = known[known["population"] == "held_out"]
+        unit = held_out.groupby(PANEL)["aligned"].median().rename("unit")
+        known = known.join(unit, on=PANEL)
+        known["distance"] = known["aligned"] / known["unit"]
+        # references are known in all coordinates, and once is enough
+        keys = ["zoo", "population"]
+        first = known.groupby(keys)["coordinates"].transform("first")
+        zoos = known[known["coordinates"] == first].groupby("zoo", sort=False)
+        rows = [row for _, networks in zoos for row in self._of_zoo(networks)]
+        own = self.summary[self.summary["measure"].isin(KNOWN)]
+        own = own.drop_duplicates([*keys, "measure"]).drop(columns="coordinates")
+        found = pd.concat([own, pd.DataFrame(rows)])
         chosen = known.groupby("population")["best_of"].first()
         found["best_of"] = found["population"].map(chosen)
-        order = pd.Index(known["population"].unique())
         return found.sort_values(
-            "population", key=order.get_indexer, kind="stable", ignore_index=True
+            keys[::-1],
+            key=lambda names: pd.Index(known[names.name].unique()).get_indexer(names),
+            ignore_index=True,
         )
 
     def _of_zoo(self, networks: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -80,32 +78,35 @@ class Judged(OfAudits):
         level = self.sources.statistics.confidence
         members = dict(tuple(networks.groupby("population", sort=False)))
         curves = {name: self._points(name, members) for name in CURVES}
-        chosen = {name: part["best_of"].iloc[0] for name, part in members.items()}
         apart = members["held_out"]["pair_disagreement"].mean()
         for name, part in members.items():
-            count, groups = len(part), part["group"].to_numpy()
-            about = {"population": name, "reference": part["reference"].iloc[0]}
-            about |= {"n": count, "groups": part["group"].nunique()}
+            about = part.iloc[0][
+                ["zoo", "population", "reference", "best_of"]
+            ].to_dict()
+            best_of = about.pop("best_of")
+            about |= {"n": len(part), "groups": part["group"].nunique()}
             pairs = part["pair_disagreement"] / apart
             # a network has its part in both ends of a pair (Hoeffding 1948)
             pairs = 2 * pairs - pairs.mean()
+            groups = part["group"].to_numpy()
             for measure, values in (
                 ("distance", part["distance"]),
                 ("disagreement", pairs),
             ):
                 mean = grouped_mean(values.to_numpy(np.float64), groups)
-                found = mean_interval(mean, confidence=level, limits=NOT_NEGATIVE)
-                yield about | _numbers(measure, mean.value, found)
+                limits = NOT_NEGATIVE
+                found = Measured.of(measure, mean, confidence=level, limits=limits)
+                yield about | found._asdict()
             # ensembles share their networks, and a drawing has one time
             for measure in ("ensemble", "core_seconds"):
-                yield about | _numbers(measure, float(part[measure].mean()), UNKNOWN)
+                yield about | Measured(measure, float(part[measure].mean()))._asdict()
             for curve, points in curves.items():
-                alike = [points[x] for x in points if chosen[x] == chosen[name]]
+                alike = [x for x in points.values() if x["best_of"].iloc[0] == best_of]
                 if name in points or len(alike) < 2:
                     continue
-                lead = above_curve(part, alike)
-                ends = mean_interval(lead, confidence=level, limits=DIFFERENCE)
-                yield about | _numbers(f"above_{curve}", lead.value, ends)
+                above, lead = f"above_{curve}", above_curve(part, alike)
+                found = Measured.of(above, lead, confidence=level, limits=DIFFERENCE)
+                yield about | found._asdict()
 
     def _points(
         self, curve: str, members: dict[str, pd.DataFrame]
@@ -122,10 +123,6 @@ class Judged(OfAudits):
                 f"--{curve}: {problem}; name two audited methods or more"
             )
         return {name: members[name] for name in names}
-
-
-def _numbers(measure: str, value: float, ends: Ends) -> dict[str, Any]:
-    return {"measure": measure, "value": value, "ci_low": ends[0], "ci_high": ends[1]}
 
 
 def above_curve(members: pd.DataFrame, curve: Sequence[pd.DataFrame]) -> Estimate:

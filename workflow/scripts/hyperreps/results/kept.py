@@ -129,18 +129,18 @@ class Kept:
             write_text(Path(name, PUBLISHED), read_text(self.folder / PUBLISHED))
             yield Path(name)
 
-    def shown(self, folder: Path) -> Iterator[Numbers]:
-        """Yields its tables, and those figures whose numbers are kept.
-
-        Args:
-            folder: With the files of unpacked().
-        """
-        for made in self.made:
-            path = self.folder / made.file(".csv")
-            if made.kind == "table" or path.exists():
-                result = made.result(folder)
-                again = result.frame() if made.again else None
-                yield Numbers(made.name, result, read_like(path, again), again)
+    def shown(self) -> list[Numbers]:
+        """Returns its tables, and those figures whose numbers are kept."""
+        found = []
+        with self.unpacked() as folder:
+            for made in self.made:
+                path = self.folder / made.file(".csv")
+                if made.kind == "table" or path.exists():
+                    result = made.result(folder)
+                    again = result.frame() if made.again else None
+                    frame = read_like(path, again)
+                    found.append(Numbers(made.name, result, frame, again))
+        return found
 
 
 def runs(folder: Path) -> list[Kept]:
@@ -179,19 +179,12 @@ def check(kept: Kept) -> Iterator[str]:
     Numbers are made again from the inputs, where these are kept, and have to agree to
     six digits; texts are made again from the kept numbers, and have to be the same.
     """
-    with kept.unpacked() as folder:
-        shown = list(kept.shown(folder))
-        for one in shown:
-            if one.again is not None:
-                for difference in different(one.frame, one.again):
-                    yield f"{kept.folder / one.file}.csv: {difference}"
-        yield from other_texts(kept.folder, texts(shown))
-
-
-def texts_of(kept: Kept) -> dict[str, str]:
-    """Returns all that follows from the kept numbers of a run; see texts()."""
-    with kept.unpacked() as folder:
-        return texts(list(kept.shown(folder)))
+    shown = kept.shown()
+    for one in shown:
+        if one.again is not None:
+            for difference in different(one.frame, one.again):
+                yield f"{kept.folder / one.file}.csv: {difference}"
+    yield from other_texts(kept.folder, texts(shown))
 
 
 def texts(shown: Sequence[Numbers]) -> dict[str, str]:

@@ -49,6 +49,10 @@ class Layout(NamedTuple):
     percent: str = "%"
     trivial: str = TRIVIAL
 
+    def method(self, name: str, *, trivial: bool) -> str:
+        """Returns the name of a method, marked if it is trivial."""
+        return self.name(name) + self.trivial * trivial
+
 
 def with_subscript(pattern: str) -> Callable[[str], str]:
     """Returns what fills pattern with letter and subscript of names like S_KDE30."""
@@ -224,15 +228,28 @@ class LongTable(Table):
     """A table with a row for each of many names, which LaTeX may break over pages.
 
     Attributes:
-        columns: Of measures, for tables that have some.
+        columns: Of a table of measures.
+        keys: Of its frame: what blocks differ in, and at last populations.
+        block: Makes the title of a block of the values of its keys.
     """
 
     levels: ClassVar = ("zoo", "name")
     columns: ClassVar[tuple[Column, ...]] = ()
+    keys: ClassVar[tuple[str, ...]] = ()
+    block: ClassVar[Callable[..., str]] = staticmethod(display_name)
 
-    @abstractmethod
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields the rows."""
+        """Yields the rows: of measures, one per population, references at last."""
+        if "reference" in frame:
+            frame = frame.sort_values("reference", kind="stable")
+        key: Any
+        for (*key, name), part in frame.groupby([*self.keys], sort=False):
+            numbers = {row.measure: row for row in part.itertuples()}
+            some = part.iloc[0]
+            shown = layout.method(name, trivial=bool(some.get("trivial")))
+            counts = {"n (groups)": f"{some['n']} ({some['groups']})"}
+            texts = counts | self.measured(numbers, layout)
+            yield layout.heading(self.block(*key)), shown, texts
 
     def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
         """Returns the texts of the columns of measures.

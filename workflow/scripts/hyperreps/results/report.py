@@ -17,11 +17,11 @@ from docutils.core import publish_parts
 from ..audit.significance import DIFFERENT, POWER, detectable_by
 from ..files.storage import DataFileError, read_text, reading_from
 from .accuracies import BASELINE, display_name
-from .keeping import Run, known_of, read_jobs
+from .finished import Run, known_of, read_jobs
 from .layout import HTML, NOT_KNOWN, PAGES
-from .stages import HELD_OUT, WHOLE
+from .summaries import HELD_OUT, WHOLE
 from .tables.novelty import derives
-from .tables.published import APPROXIMATE, PRINTED, outside
+from .tables.published import mean_outside
 
 # what would have been seen where networks are too few
 NOTHING = "nothing"
@@ -127,11 +127,8 @@ def _reconstructed(frame: pd.DataFrame, _: float) -> Iterator[Claim]:
 
 def _accuracies(frame: pd.DataFrame, confidence: float) -> Iterator[Claim]:
     """Yields the first and last mean of every method, beside the published one."""
-    ends = frame.groupby(["target", "method"])["epoch"]
-    first, last = ends.transform("min"), ends.transform("max")
-    chosen = frame["epoch"].eq(last) | (
-        frame["epoch"].eq(first) & (frame["method"] != BASELINE)
-    )
+    first, last = _ends(frame)
+    chosen = last | (first & (frame["method"] != BASELINE))
     keys = [frame["target"], frame["method"]]
     known = frame["published_mean"].notna().groupby(keys).any()
     row: Any
@@ -147,10 +144,9 @@ def _normalised(frame: pd.DataFrame, _: float) -> Iterator[Claim]:
     """Yields what layer-wise normalisation changes, at the first and last epoch."""
     twins = frame["method"].str.replace("S_", "B_", n=1) == frame["other"]
     pairs = frame[frame["method"].str.startswith("S_") & twins]
-    ends = pairs.groupby(["target", "method"])["epoch"]
-    first, last = ends.transform("min"), ends.transform("max")
+    first, last = _ends(pairs)
     row: Any
-    for row in pairs[pairs["epoch"].eq(first) | pairs["epoch"].eq(last)].itertuples():
+    for row in pairs[first | last].itertuples():
         names = " over ".join(map(HTML.name, (row.method, row.other)))
         what = f"accuracy of {names} in points, epoch {row.epoch}"
         ours = (100 * x for x in (row.difference, row.ci_low, row.ci_high))
@@ -179,8 +175,15 @@ def _audited(frame: pd.DataFrame, confidence: float) -> Iterator[Claim]:
         yield Claim(what, _heading(row.zoo), number, n, *said)
 
 
+def _ends(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Returns which rows are of the first and of the last epoch of their method."""
+    epochs = frame.groupby(["target", "method"])["epoch"]
+    first, last = epochs.transform("min"), epochs.transform("max")
+    return frame["epoch"] == first, frame["epoch"] == last
+
+
 def _heading(zoo: str) -> str:
-    return html.escape(display_name(zoo, zoo))
+    return html.escape(display_name(zoo))
 
 
 def _number(value: float, low: float, high: float, *, form: str) -> str:
@@ -192,11 +195,8 @@ def _beside(row: Any, confidence: float) -> tuple[str, ...]:
     """Returns whether our interval holds the published mean, and what it would not."""
     if math.isnan(row.published_mean):
         return ("nothing published",)
-    printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
-    ends = row.ci_low, row.ci_high
-    apart = outside(row.published_mean, *ends, tolerance=printed)
     said = f"published {row.published_mean:.1%}"
-    if math.isnan(apart):
+    if math.isnan(apart := mean_outside(row)):
         return f"{said}; no interval", NOTHING
     if apart:
         return (f"{said}: outside by {100 * abs(apart):.1f} points",)
@@ -222,25 +222,20 @@ def _tables(results: Path) -> Iterator[Part]:
 
 
 def _figures(results: Path, captions: Path, config: dict[str, Any]) -> Iterator[Part]:
+    """Yields the figures; the config has the captions of those of a user's own."""
+    pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
+    about = SimpleNamespace(config=config)
     for path in sorted((results / "figures").glob("*.png")):
         with reading_from(path):
             data = path.read_bytes()
         # where PNG has it
         width = int.from_bytes(data[16:20], "big")
-        text = _caption(captions / f"figure_{path.stem}.rst", config)
-        own = config.get("own_results", {}).get(path.stem, {})
-        text = text or _as_html(own.get("caption", ""))
+        text = config.get("own_results", {}).get(path.stem, {}).get("caption", "")
+        ours = captions / f"figure_{path.stem}.rst"
+        if ours.exists():
+            text = pages.from_string(read_text(ours)).render(snakemake=about)
         body = f"data:image/png;base64,{b64encode(data).decode('ascii')}"
-        yield Part("figure", path.stem, text, body, width)
-
-
-def _caption(path: Path, config: dict[str, Any]) -> str:
-    """Returns a caption of ours as HTML; none for a figure of a user's own."""
-    if not path.exists():
-        return ""
-    pages = PAGES.overlay(trim_blocks=True, lstrip_blocks=True)
-    about = SimpleNamespace(config=config)
-    return _as_html(pages.from_string(read_text(path)).render(snakemake=about))
+        yield Part("figure", path.stem, _as_html(text), body, width)
 
 
 def _as_html(text: str) -> str:

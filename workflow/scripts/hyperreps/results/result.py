@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
 from ..files.own_parts import is_own, own_part
+from ..numbers.statistics import SHARE, Ends, Estimate, mean_interval
 from ..settings.sections import Figures, declared
 from ..settings.stages import SettingsError, Statistics
 
@@ -72,6 +74,23 @@ class Sources:
         }
 
 
+class Measured(NamedTuple):
+    """What a measure of a population is, and the ends of its interval; NaN for none."""
+
+    measure: str
+    value: float
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+
+    @classmethod
+    def of(
+        cls, measure: str, mean: Estimate, *, confidence: float, limits: Ends = SHARE
+    ) -> Measured:
+        """Returns a mean with its interval; see statistics.mean_interval()."""
+        ends = mean_interval(mean, confidence=confidence, limits=limits)
+        return cls(measure, mean.value, *ends)
+
+
 class Result(ABC):
     """A table or a figure.
 
@@ -81,7 +100,6 @@ class Result(ABC):
     Attributes:
         kind: table or figure.
         needs: Flags of the files that it cannot be made without.
-        redrawn: Whether its numbers are enough, where they are given.
 
     Raises:
         SettingsError: If one of these is not given.
@@ -89,13 +107,12 @@ class Result(ABC):
 
     kind: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
-    redrawn: ClassVar[bool] = False
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        if self.redrawn and sources.numbers != Path():
-            return
-        for flag in self.needs:
+        # a figure is drawn from its numbers alone, where they are given
+        known = self.kind == "figure" and sources.numbers != Path()
+        for flag in () if known else self.needs:
             if getattr(sources, flag) in ((), Path()):
                 raise SettingsError(f"--{flag}: none given; name what to make it from")
 

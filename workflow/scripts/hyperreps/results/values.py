@@ -10,14 +10,8 @@ from typing import Any
 import pandas as pd
 
 from ..files.storage import DataFileError, reading_from
-from .stages import HELD_OUT, WHOLE
-
-HEAD = r"""% \hyperval{TABLE/ZOO/METHOD/EPOCH}; of transfer ZOO is SOURCE-TARGET.
-% \hyperval{reconstruction/ZOO/VARIANT/r2}, \hyperval{novelty/ZOO/POPULATION/MEASURE}
-% With /low and /high behind it an end of the interval, with /n the networks.
-\newcommand{\hyperval}[1]{\ifcsname hyper/#1\endcsname\csname hyper/#1\endcsname
-  \else\errmessage{values.tex has no #1}\fi}
-"""
+from .layout import PAGES
+from .summaries import HELD_OUT, WHOLE
 
 
 def latex_values(tables: Sequence[Path]) -> str:
@@ -29,12 +23,8 @@ def latex_values(tables: Sequence[Path]) -> str:
     Raises:
         DataFileError: If one is missing, or none of these.
     """
-    lines = [
-        rf"\expandafter\newcommand\csname hyper/{name}\endcsname{{{text}}}"
-        for path in tables
-        for name, text in _read(path)
-    ]
-    return HEAD + "\n".join(lines) + "\n"
+    values = [value for path in tables for value in _read(path)]
+    return PAGES.get_template("values.tex").render(values=values) + "\n"
 
 
 def _read(path: Path) -> list[tuple[str, str]]:

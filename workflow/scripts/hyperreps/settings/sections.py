@@ -167,7 +167,7 @@ class Transfer(Comparison):
 class Ensembles(Section):
     """Ensembles of sampled networks beside ensembles of the zoo's own."""
 
-    tables: ClassVar = {"ensembles": "stages.Ensembles"}
+    tables: ClassVar = {"ensembles": "ensembles.Ensembles"}
     figures: ClassVar = {
         "ensembles": "ensembles.Ensembles",
         "calibration": "ensembles.Calibration",
@@ -209,14 +209,14 @@ class OfVariants(Section):
 class Reconstruction(OfVariants):
     """Networks beside their reconstructions, layer by layer."""
 
-    tables: ClassVar = {"reconstruction": "stages.Reconstruction"}
+    tables: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
     figures: ClassVar = {"reconstruction": "reconstruction.Reconstruction"}
 
 
 class Properties(OfVariants):
     """What linear probes read from weights, their statistics and latents."""
 
-    tables: ClassVar = {"properties": "stages.Properties"}
+    tables: ClassVar = {"properties": "properties.Properties"}
     figures: ClassVar = {"latents": "latents.Latents"}
     variants: Names = Field(
         (), description="Keys of variants; the figure latents shows the first."

@@ -134,10 +134,8 @@ def _distribution_numbers(
     cell: Any
     groups = frame.groupby([*KEYS, *ABOUT, "published"], sort=False)
     for (*cell, compared), members in groups:
-        for sample, accuracy in zip(
-            members["sample"], members["accuracy"], strict=True
-        ):
-            yield *cell, "sample", sample, accuracy
+        for row in members[["sample", "accuracy"]].itertuples(index=False):
+            yield *cell, "sample", *row
         for name, share in QUANTILES.items():
             yield *cell, name, -1, members["accuracy"].quantile(share)
         source, target, _, epoch, *_ = cell

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
@@ -42,17 +40,15 @@ class Capacity(OfAudits, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws a row of panels per zoo, a line per form and length of training."""
-        zoos = list(data.groupby(PANEL, sort=False))
-        lines = 2 * len(zoos)
-        figure = self.new_figure(2.1 * lines + 0.45)
-        axes = figure.subplots(lines, 2)
+        figure, zoos = self.zoo_rows(
+            data, 2, PANEL, lines=2, height=2.1, title=panel_name
+        )
         lengths = np.sort(data["epochs"].dropna().unique())
         # from light to dark: longer training
         shades = map(to_hex, colormaps["Blues"](np.linspace(0.4, 1, len(lengths))))
         colours = dict(zip(lengths, shades, strict=True))
-        key: Any
-        for rows, (key, part) in zip(axes.reshape(len(zoos), 4), zoos, strict=True):
-            rows[0].set_title(panel_name(*key), loc="left")
+        for zoo, rows, part in zoos:
+            rows[0].set_title(zoo)
             for panel, (measure, name) in zip(rows, SHOWN.items(), strict=True):
                 _draw_measure(panel, part[part["measure"] == measure], colours)
                 panel.set_ylabel(name)

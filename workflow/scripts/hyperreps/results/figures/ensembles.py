@@ -19,9 +19,8 @@ from ..drawing import (
     method_colours,
     percent,
     shown_name,
-    unique,
 )
-from ..stages import OfEnsembles
+from ..summaries import OfEnsembles
 
 # the zoo's best networks, beside all of its test split
 BEST_OF_ZOO = "B_T30"
@@ -46,7 +45,7 @@ class OverSize(OfEnsembles, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws all panels."""
-        columns, methods = unique(data[self.key]), unique(data["method"])
+        columns, methods = data[self.key].unique(), data["method"].unique()
         colours = method_colours([m for m in methods if m != BEST_OF_ZOO])
         colours[BEST_OF_ZOO] = LIGHT_GREY
         figure, zoos = self.zoo_rows(data, len(columns), height=1.75)
@@ -61,7 +60,7 @@ class OverSize(OfEnsembles, Drawing):
                     # a marker, for methods that have one size only
                     axes.plot(size, curve["mean"], ".-", ms=3, **look)
                 metric = part["metric"].iloc[0]
-                _set_axes(axes, unique(data["size"]), metric)
+                _set_axes(axes, data["size"].unique().tolist(), metric)
                 by_epoch = self.key == "epoch"
                 if by_epoch or axes is row[0]:
                     title = f"{zoo}, epoch {value}" if by_epoch else zoo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,12 @@ from ...numbers.seeds import derived_seed
 from ...numbers.shapes import Float
 from ...running.machine_code import import_umap
 from ..drawing import Drawing
-from ..stages import OfStage
 
 
-class Latents(OfStage, Drawing):
+class Latents(Drawing):
     """Maps of all networks' latents: PCA and UMAP, coloured by accuracy and epoch."""
+
+    needs: ClassVar = ("inputs",)
 
     def frame(self) -> pd.DataFrame:
         """Returns both maps of each zoo's networks, by its first variant.

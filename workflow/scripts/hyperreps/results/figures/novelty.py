@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,29 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from ..audits import PANEL, OfAudits, panel_name, scale_of
-from ..drawing import (
-    GREY,
-    Drawing,
-    line,
-    method_colours,
-    shown_name,
-)
+from ..drawing import GREY, Drawing, line, method_colours, shown_name
 
 MARKERS = "osD^v<>PX*hd"
-
-
-class Look(NamedTuple):
-    """How a population is drawn; references, whose novelty is known, are hollow."""
-
-    colour: str
-    marker: str
-    known: bool
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """Colour and marker for lines."""
-        face = "white" if self.known else None
-        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face}
+# points of methods, and of references, whose novelty is known
+FULL: dict[str, Any] = {"alpha": 0.75, "linewidths": 0, "zorder": 3}
+HOLLOW: dict[str, Any] = {"alpha": 0.5, "linewidths": 0.7, "zorder": 2}
 
 
 class Novelty(OfAudits, Drawing):
@@ -54,21 +38,21 @@ class Novelty(OfAudits, Drawing):
         """Draws a point per network, and the limits."""
         # as wide as the legend, even for a panel that is alone
         shape: dict[str, Any] = {"wide": True, "legend": (0.8, 0.8), "pad": 10}
-        looks = looks_of(data)
+        known = data.groupby("population", sort=False)["reference"].first()
+        looks = looks_of(known)
         figure, drawn = self.panels(data, PANEL, height=3.0, title=panel_name, **shape)
         for axes, shown in drawn:
             # references below, so that no method hides behind them
             for name, rows in reversed(list(shown.groupby("population", sort=False))):
-                look = looks[str(name)]
+                places = rows["distance"], rows["accuracy"]
+                look, hollow = looks[str(name)], known[name]
                 axes.scatter(
-                    *(rows["distance"], rows["accuracy"]),
+                    *places,
                     s=13,
-                    marker=look.marker,
-                    facecolors="none" if look.known else look.colour,
-                    edgecolors=look.colour if look.known else "none",
-                    alpha=0.5 if look.known else 0.75,
-                    linewidths=0.7 if look.known else 0,
-                    zorder=2 if look.known else 3,
+                    marker=look["marker"],
+                    facecolor="none" if hollow else look["color"],
+                    edgecolor=look["color"] if hollow else "none",
+                    **(HOLLOW if hollow else FULL),
                 )
             limits = shown.iloc[0]
             for ruler in ("snapshots", "runs"):
@@ -82,21 +66,25 @@ class Novelty(OfAudits, Drawing):
                 xlabel="distance to training / distance between runs",
                 ylabel="test accuracy",
             )
-        names = ((shown_name(name), look.marks) for name, look in looks.items())
-        self.legend(
-            figure, *(line(name, ls="", **marks) for name, marks in names), ncols=4
+        handles = (
+            line(shown_name(name), ls="", mfc="white" if known[name] else None, **look)
+            for name, look in looks.items()
         )
+        self.legend(figure, *handles, ncols=4)
         return figure
 
 
-def looks_of(data: pd.DataFrame) -> dict[str, Look]:
-    """Gives each method a colour, each reference a grey and a marker."""
-    first = data.groupby("population", sort=False)["reference"].first()
-    methods, others = (list(first.index[first == known]) for known in (False, True))
-    looks = {m: Look(c, "o", False) for m, c in method_colours(methods).items()}
-    greys = np.linspace(0.25, 0.72, max(len(others), 1))
-    for k, (name, grey) in enumerate(zip(others, greys, strict=False)):
-        looks[name] = Look(str(grey), MARKERS[1 + k % (len(MARKERS) - 1)], True)
+def looks_of(known: pd.Series) -> dict[str, dict[str, str]]:
+    """Gives each method a colour, each reference a grey and a marker.
+
+    Args:
+        known: By population, whether it is a reference.
+    """
+    methods, others = known.index[~known], known.index[known]
+    looks = {m: {"color": c, "marker": "o"} for m, c in method_colours(methods).items()}
+    greys = np.linspace(0.25, 0.72, max(len(others), 1)).astype(str)
+    for name, grey, marker in zip(others, greys, cycle(MARKERS[1:])):
+        looks[name] = {"color": grey, "marker": marker}
     return looks
 
 

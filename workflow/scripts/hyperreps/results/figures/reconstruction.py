@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...files.storage import read_arrays
-from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent, unique
-from ..stages import HELD_OUT, OfReconstructions
+from ..drawing import GREY, PALETTES, Drawing, level_of, line, percent
+from ..summaries import HELD_OUT, OfReconstructions
 
 ORIGINAL = "original"
 # of the variants
@@ -37,7 +37,7 @@ class Reconstruction(OfReconstructions, Drawing):
 
     def draw(self, data: pd.DataFrame) -> Figure:
         """Draws the three panels of each zoo."""
-        variants = [name for name in unique(data["variant"]) if name != ORIGINAL]
+        variants = [name for name in data["variant"].unique() if name != ORIGINAL]
         colours = {ORIGINAL: GREY, **dict(zip(variants, cycle(PALETTE), strict=False))}
         figure, zoos = self.zoo_rows(data, 3, height=2.0)
         for zoo, row, part in zoos:
@@ -102,11 +102,11 @@ def _places(
     axes: Axes, data: pd.DataFrame, *, width: float
 ) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
     """Yields each variant with its places on the axis, a group of them per layer."""
-    layers, variants = unique(data["layer"]), unique(data["variant"])
-    for index, name in enumerate(variants):
-        rows = data[data["variant"] == name]
-        layer = rows["layer"].map(layers.index).to_numpy()
-        yield name, layer + (index - (len(variants) - 1) / 2) * width, rows
+    places, layers = pd.factorize(data["layer"])
+    variants = list(data.assign(place=places).groupby("variant", sort=False))
+    for index, (name, rows) in enumerate(variants):
+        shift = (index - (len(variants) - 1) / 2) * width
+        yield str(name), rows["place"].to_numpy() + shift, rows
     axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
     axes.grid(axis="x", visible=False)
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation import OfAblations
 from ..layout import Column, Layout, LongTable, Row, zoo_headings
+from ..summaries import OfAblations
 
 
 class Ablation(OfAblations, LongTable):

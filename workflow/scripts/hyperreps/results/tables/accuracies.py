@@ -12,7 +12,7 @@ import pandas as pd
 from ...representation.curves import R2_HELD_OUT, read_curves
 from ...settings.stages import Method
 from ..accuracies import OfAccuracies, display_name
-from ..layout import NOT_KNOWN, TEXT, Layout, Table, read_words
+from ..layout import NOT_KNOWN, PAGES, TEXT, Layout, Table, read_words
 
 WORDS = "accuracies.yaml"
 # above our numbers in plain text
@@ -136,8 +136,7 @@ def _laid_out(summary: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     table["heading"] = [layout.heading(display_name(r.source, r.target)) for r in rows]
     block = "epoch " + table["epoch"].astype(str)
     table["block"] = block.mask(table["reference"], "references")
-    table["name"] = table["method"].map(layout.name)
-    table["name"] += table["trivial"].map({True: layout.trivial, False: ""})
+    table["name"] = [layout.method(r.method, trivial=r.trivial) for r in rows]
     table["ours"] = [_ours(row, layout) for row in rows]
     if "r2_held_out" in table:
         known = table["r2_held_out"].map("{:.2f}".format)
@@ -184,21 +183,5 @@ def text_table(summary: pd.DataFrame) -> str:
 
 def describe(method: Method) -> str:
     """Returns in words where a method draws from and how its pool was selected."""
-    if method.hyper_rep:
-        space = f"in the latent space of hyper-representation {method.hyper_rep}"
-    else:
-        space = "in weight space"
-        if method.alignment == "weight_matching":
-            space += ", aligned by weight matching"
-    accuracy = {"val": "validation", "test": "test"}[method.select_on]
-    pool = f"all models of the {method.split} split"
-    if min(method.top, method.bottom) < 1:
-        end, kept = ("best", method.top) if method.top < 1 else ("worst", method.bottom)
-        pool = (
-            f"the {end} {100 * kept:g} % by {accuracy} accuracy of the models of the"
-            f" {method.split} split"
-        )
-    epochs = {"window": "epochs of the zoo's window", "last": "last epoch"}
-    options = ", ".join(f"{key} {value}" for key, value in method.options.items())
-    sampler = f"{method.sampler} ({options})" if options else method.sampler
-    return f"sampler {sampler} {space}, from {pool} ({epochs[method.epochs]})"
+    words = read_words(Path(__file__).with_name(WORDS))["method"]
+    return PAGES.from_string(words).render(method.model_dump()).strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -14,12 +14,10 @@ from ...audit.significance import (
     difference_interval,
     mean_difference,
 )
-from ...numbers.statistics import UNKNOWN, Ends, mean_interval
 from ...settings.stages import SettingsError
 from ..accuracies import BASELINE, OfAccuracies, display_name
-from ..layout import Column, Layout, LongTable, Row
-
-KEYS = ["source", "epoch", "method"]
+from ..layout import Column, Layout, LongTable
+from ..result import Measured
 
 
 class EqualCompute(OfAccuracies, LongTable):
@@ -27,6 +25,8 @@ class EqualCompute(OfAccuracies, LongTable):
 
     needs: ClassVar = ("zoos", "finetuned")
     words: ClassVar = "compute.yaml"
+    keys: ClassVar = ("source", "epoch", "method")
+    block: ClassVar = staticmethod(lambda zoo, e: f"{display_name(zoo)}, epoch {e}")
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("scratch", "scratch", ".1%"),
@@ -56,7 +56,7 @@ class EqualCompute(OfAccuracies, LongTable):
         Raises:
             SettingsError: If no network has one of the epochs.
         """
-        known = dict(tuple(self.networks.groupby(KEYS, sort=False)))
+        known = dict(tuple(self.networks.groupby([*self.keys], sort=False)))
         scratch = self.networks[self.networks["method"].eq(BASELINE)]
         last = scratch.groupby("source")["epoch"].max()
         rows: list[dict[str, Any]] = []
@@ -64,10 +64,9 @@ class EqualCompute(OfAccuracies, LongTable):
             if method == BASELINE or epoch not in self.sources.epochs:
                 continue
             cost = members["cost"].iloc[0]
-            needed = epoch + cost["epochs"]
             trained = math.nan
-            if math.isfinite(needed):
-                trained = min(math.ceil(needed), int(last[source]))
+            if math.isfinite(needed := epoch + cost["epochs"]):
+                trained = min(math.ceil(needed), float(last[source]))
             about = {"source": source, "epoch": epoch, "method": method}
             about["trivial"] = members["trivial"].iloc[0]
             about |= {"n": len(members), "groups": members["group"].nunique()}
@@ -77,12 +76,9 @@ class EqualCompute(OfAccuracies, LongTable):
                 as_long=known.get((source, trained, BASELINE)),
                 confidence=self.sources.statistics.confidence,
             )
-            counted = {"trained": float(trained), **cost}
-            found |= {name: (value, UNKNOWN) for name, value in counted.items()}
-            for measure, (value, ends) in found.items():
-                low, high = ends
-                numbers = {"value": value, "ci_low": low, "ci_high": high}
-                rows.append({**about, "measure": measure, **numbers})
+            counted = {"trained": trained, **cost}
+            both = (*found, *(Measured(*pair) for pair in counted.items()))
+            rows += [about | measured._asdict() for measured in both]
         if not rows:
             raise SettingsError(
                 f"epochs: no network has one of {list(self.sources.epochs)}"
@@ -91,23 +87,14 @@ class EqualCompute(OfAccuracies, LongTable):
             ["source", "epoch"], kind="stable", ignore_index=True
         )
 
-    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields a row per method, a block per zoo and epoch."""
-        key: Any
-        for key, part in frame.groupby(KEYS, sort=False):
-            source, epoch, method = key
-            first = part.iloc[0]
-            name = layout.name(method) + layout.trivial * bool(first["trivial"])
-            numbers = {row.measure: row for row in part.itertuples()}
-            texts = {
-                "n (groups)": f"{first['n']} ({first['groups']})",
-                **self.measured(numbers, layout),
-            }
-            needed, trained = (numbers[key].value for key in ("epochs", "trained"))
-            if epoch + needed > trained:
-                texts["as long"] += f" ({trained:.0f} of {math.ceil(epoch + needed)})"
-            title = f"{display_name(source)}, epoch {epoch}"
-            yield layout.heading(title), name, texts
+    def measured(self, numbers: Mapping[str, Any], layout: Layout) -> dict[str, str]:
+        """Returns the texts, and for how long a zoo was trained that is too short."""
+        texts = super().measured(numbers, layout)
+        needed = numbers["epochs"].epoch + numbers["epochs"].value
+        trained = numbers["trained"].value
+        if needed > trained:
+            texts["as long"] += f" ({trained:.0f} of {math.ceil(needed)})"
+        return texts
 
 
 def _beside(
@@ -116,24 +103,23 @@ def _beside(
     scratch: pd.DataFrame | None,
     as_long: pd.DataFrame | None,
     confidence: float,
-) -> dict[str, tuple[float, Ends]]:
-    """Returns the measures of accuracy: values, and the ends of their intervals."""
-    found: dict[str, tuple[float, Ends]] = {}
-    means = {}
-    for name, rows in (
-        ("accuracy", members),
-        ("scratch", scratch),
-        ("as_long", as_long),
-    ):
-        found[name] = math.nan, UNKNOWN
-        if rows is not None:
-            means[name] = mean = accuracy_of(rows, "a" if rows is members else "b")
-            found[name] = mean.value, mean_interval(mean, confidence=confidence)
-    found["ahead"] = found["detectable"] = math.nan, UNKNOWN
-    if "as_long" in means:
-        pair = means["accuracy"], means["as_long"]
-        ahead = mean_difference(*pair)
-        ends = difference_interval(*pair, confidence=confidence)
-        seen = detectable_difference(ahead, confidence=confidence)
-        found["ahead"], found["detectable"] = (ahead.value, ends), (seen, UNKNOWN)
-    return found
+) -> Iterator[Measured]:
+    """Yields the measures of accuracy."""
+    ours = accuracy_of(members, "a")
+    theirs = {
+        name: None if rows is None else accuracy_of(rows, "b")
+        for name, rows in (("scratch", scratch), ("as_long", as_long))
+    }
+    for name, mean in {"accuracy": ours, **theirs}.items():
+        if mean is None:
+            yield Measured(name, math.nan)
+        else:
+            yield Measured.of(name, mean, confidence=confidence)
+    if (beside := theirs["as_long"]) is None:
+        yield from (Measured(name, math.nan) for name in ("ahead", "detectable"))
+        return
+    ahead = mean_difference(ours, beside)
+    ends = difference_interval(ours, beside, confidence=confidence)
+    yield Measured("ahead", ahead.value, *ends)
+    seen = detectable_difference(ahead, confidence=confidence)
+    yield Measured("detectable", seen)

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..judgement import CURVES, Judged, verdict
-from ..layout import Column, Layout
-from .novelty import Populations
+from ..layout import Column, Layout, LongTable
 
 
-class Judgement(Judged, Populations):
+class Judgement(Judged, LongTable):
     """Accuracy at distance, and the verdict: a row per population."""
 
     words: ClassVar = "judgement.yaml"
-    blocks: ClassVar = ("zoo",)
+    keys: ClassVar = ("zoo", "population")
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("distance", "distance"),

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from ..audits import PANEL, OfAudits, panel_name
-from ..layout import Column, Layout, LongTable, Row
+from ..layout import Column, Layout, LongTable
 
 # of the distance to unseen runs, what rounding leaves of none
 COPY = 1e-4
 
 
-class Populations(OfAudits, LongTable):
-    """A table of audited populations, methods first.
-
-    Attributes:
-        blocks: Keys of its blocks.
-    """
-
-    blocks: ClassVar[tuple[str, ...]]
-
-    def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
-        """Yields a row per population, methods first, a block per zoo."""
-        order = frame.sort_values("reference", kind="stable")
-        key: Any
-        for key, part in order.groupby([*self.blocks, "population"], sort=False):
-            numbers = {row.measure: row for row in part.itertuples()}
-            counts = part.iloc[0]
-            texts = {
-                "n (groups)": f"{counts['n']} ({counts['groups']})",
-                **self.measured(numbers, layout),
-            }
-            *block, name = key
-            yield layout.heading(panel_name(*block)), layout.name(name), texts
-
-
-class Novelty(Populations):
+class Novelty(OfAudits, LongTable):
     """Distances, verdicts and diversity: a row per population."""
 
     words: ClassVar = "novelty.yaml"
-    blocks: ClassVar = (*PANEL,)
+    keys: ClassVar = (*PANEL, "population")
+    block: ClassVar = staticmethod(panel_name)
     columns: ClassVar = (
         Column("accuracy", "accuracy", ".1%"),
         Column("R2", "r2_held_out"),

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 
-from ...numbers.statistics import SHARE, median_interval
+from ...numbers.statistics import SHARE, UNKNOWN, median_interval
 from ..accuracies import OfAccuracies, display_name
 from ..layout import Layout, LongTable, Row, rounded, with_interval
 from ..result import Result, Sources
-from ..stages import HELD_OUT, OfProbes, OfReconstructions
+from ..summaries import HELD_OUT, OfProbes, OfReconstructions
 
 # half a unit of the last digit, of numbers with a spread or three digits, and of others
 PRINTED, APPROXIMATE = 0.0005, 0.005
@@ -67,12 +67,7 @@ class Published(LongTable):
             number or, negative, below; 0 where it holds it to the printed digit, NaN
             where there is no interval.
         """
-        rows: list[tuple[Any, ...]] = []
-        for numbers in self.tables:
-            for tolerance, *row in _compared(numbers):
-                *_, paper, _, low, high, _, _ = row
-                apart = outside(paper, low, high, tolerance=tolerance)
-                rows.append((numbers.name, *row, apart))
+        rows = [(one.name, *row) for one in self.tables for row in _compared(one)]
         return pd.DataFrame(rows, columns=COLUMNS)
 
     def rows(self, frame: pd.DataFrame, layout: Layout) -> Iterator[Row]:
@@ -117,44 +112,44 @@ def outside(published: float, low: float, high: float, *, tolerance: float) -> f
     return low - published if published < low else high - published
 
 
+def mean_outside(row: Any) -> float:
+    """Returns the same of a row of summarise(), for a mean to its printed digit."""
+    printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
+    return outside(row.published_mean, row.ci_low, row.ci_high, tolerance=printed)
+
+
 def _compared(numbers: Numbers) -> Iterator[tuple[Any, ...]]:
-    """Yields the tolerance and all columns but table and outside, for each number."""
+    """Yields all columns but table, for each published number."""
     _, table, frame, again = numbers
     row: Any
     if isinstance(table, OfAccuracies) and "published_mean" in frame:
         for row in frame.itertuples():
-            yield from _accuracies(table, row, known=again is not None)
+            about = row.source, row.target, row.method, row.epoch, "accuracy"
+            counts = row.n, row.groups
+            if not math.isnan(row.published_mean):
+                ours = row.published_mean, row.mean, row.ci_low, row.ci_high
+                yield *about, "mean", *ours, *counts, mean_outside(row)
+            if not math.isnan(paper := row.published_median):
+                ends = UNKNOWN if again is None else _median_ends(table, row)
+                apart = outside(paper, *ends, tolerance=APPROXIMATE)
+                yield *about, "median", paper, row.median, *ends, *counts, apart
     if isinstance(table, OfReconstructions):
         shown = frame[frame["published"].notna() & (frame["split"] == HELD_OUT)]
-        ours = shown["quantity"] == "reconstruction"
-        shown = shown.assign(name=shown["variant"].where(ours, shown["quantity"]))
+        made = shown["quantity"] == "reconstruction"
+        shown = shown.assign(name=shown["variant"].where(made, shown["quantity"]))
         for row in shown.drop_duplicates(["zoo", "name"]).itertuples():
-            about = row.zoo, row.zoo, row.name, -1, "accuracy", "mode"
-            yield APPROXIMATE, *about, *_estimate(row)
+            key = row.zoo, row.zoo, row.name, -1, "accuracy", "mode"
+            yield *key, *_estimate(row, APPROXIMATE)
     if isinstance(table, OfProbes):
         for row in frame[frame["published"].notna()].itertuples():
-            about = row.zoo, row.zoo, row.features, -1, f"R2 of {row.property}", "value"
-            yield PRINTED, *about, *_estimate(row)
+            key = row.zoo, row.zoo, row.features, -1, f"R2 of {row.property}", "value"
+            yield *key, *_estimate(row, PRINTED)
 
 
-def _estimate(row: Any) -> tuple[Any, ...]:
-    ours = row.published, row.mean, row.ci_low, row.ci_high
-    return *ours, row.networks, row.hyper_reps
-
-
-def _accuracies(
-    table: OfAccuracies, row: Any, *, known: bool
-) -> Iterator[tuple[Any, ...]]:
-    """Yields the mean of a population and its median, as far as they are published."""
-    about = row.source, row.target, row.method, row.epoch, "accuracy"
-    if not math.isnan(row.published_mean):
-        ours = row.published_mean, row.mean, row.ci_low, row.ci_high
-        printed = APPROXIMATE if math.isnan(row.published_std) else PRINTED
-        yield printed, *about, "mean", *ours, row.n, row.groups
-    if not math.isnan(row.published_median):
-        ends = _median_ends(table, row) if known else (math.nan, math.nan)
-        ours = row.published_median, row.median, *ends
-        yield APPROXIMATE, *about, "median", *ours, row.n, row.groups
+def _estimate(row: Any, tolerance: float) -> tuple[Any, ...]:
+    ends = row.ci_low, row.ci_high
+    apart = outside(row.published, *ends, tolerance=tolerance)
+    return row.published, row.mean, *ends, row.networks, row.hyper_reps, apart
 
 
 def _median_ends(table: OfAccuracies, row: Any) -> tuple[float, float]:
