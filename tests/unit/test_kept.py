@@ -36,6 +36,7 @@ from hyperreps.results.kept import (
 from hyperreps.results.result import Sources
 from hyperreps.results.tables.accuracies import Accuracies
 from hyperreps.results.tables.published import Numbers, Published, verdict
+from hyperreps.zoo.members import sample_groups
 
 from ..processes import python
 from .result_files import finetuned_file, zoo_file
@@ -251,6 +252,28 @@ def test_of_probes_only_held_out_networks_are_kept(tmp_path: Path) -> None:
     with h5py.File(small) as file:
         assert file["predicted/gap"][()].tolist() == [[1, 2], [4, 5]]
         assert file["hyper_rep_seed"].shape == (2,)
+
+
+def test_of_sources_by_dimension_is_kept_that_there_is_no_single_one(
+    tmp_path: Path,
+) -> None:
+    arrays = {
+        "source_model": np.arange(6).reshape(2, 3),
+        "hyper_rep_seed": np.full(2, -1),
+    }
+    path, small = tmp_path / "one/x.h5", tmp_path / "two/one/x.h5"
+    write_arrays(path, arrays, attributes={"kind": "samples"})
+    small.parent.mkdir(parents=True)
+    slim(path, small)
+    groups = []
+    for name in (path, small):
+        with h5py.File(name) as file:
+            seeds, models = (
+                file[key][()] for key in ("hyper_rep_seed", "source_model")
+            )
+        groups.append(sample_groups(seeds, models).tolist())
+    assert groups[0] == groups[1]
+    assert models.shape == (2,)
 
 
 def test_settings_of_another_version_are_no_reason_not_to_keep(tmp_path: Path) -> None:

@@ -187,6 +187,9 @@ def slim(source: Path, output: Path) -> None:
             values = file[name][()]
             if part and values.shape[-1:] == chosen.shape:
                 values = values[..., chosen]
+            if name == "source_model" and values.ndim > 1:
+                # of one source per dimension tables read that it is not a single one
+                values = np.full(len(values), -1)
             add_array(small, name, values)
 
 
