@@ -31,6 +31,7 @@ from hyperreps.results.kept import (
     different,
     read_like,
     runs,
+    texts,
     write_texts,
 )
 from hyperreps.results.result import Sources
@@ -274,6 +275,15 @@ def test_of_sources_by_dimension_is_kept_that_there_is_no_single_one(
         groups.append(sample_groups(seeds, models).tolist())
     assert groups[0] == groups[1]
     assert models.shape == (2,)
+
+
+def test_numbers_of_another_version_are_named_in_one_line(copy: Kept) -> None:
+    shown = next(one for one in copy.shown() if one.name == "reconstruction")
+    older = shown._replace(frame=shown.frame.drop(columns="mean"))
+    with pytest.raises(
+        DataFileError, match=r"^tables/reconstruction\.csv: .*mean.*; make it again$"
+    ):
+        texts([older])
 
 
 def test_settings_of_another_version_are_no_reason_not_to_keep(tmp_path: Path) -> None:

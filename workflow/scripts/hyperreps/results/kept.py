@@ -192,6 +192,9 @@ def texts(shown: Sequence[Numbers]) -> dict[str, str]:
 
     These are its tables as plain text and as LaTeX, and the table of statements on the
     published numbers.
+
+    Raises:
+        DataFileError: If the numbers are those of another version.
     """
     tables = [one for one in shown if isinstance(one.result, Table)]
     published = Published(tables)
@@ -202,8 +205,14 @@ def texts(shown: Sequence[Numbers]) -> dict[str, str]:
         found["tables/published.csv"] = frame.to_csv(index=False)
     for one in tables:
         assert isinstance(one.result, Table)
-        found[f"{one.file}.txt"] = one.result.text(one.frame) + "\n"
-        found[f"{one.file}.tex"] = one.result.latex(one.frame)
+        try:
+            found[f"{one.file}.txt"] = one.result.text(one.frame) + "\n"
+            found[f"{one.file}.tex"] = one.result.latex(one.frame)
+        except (LookupError, AttributeError) as error:
+            raise DataFileError(
+                f"{one.file}.csv: not the numbers of such a table ({error}); make it"
+                " again"
+            ) from error
     return found
 
 
