@@ -117,7 +117,7 @@ class Pretraining:
         arrays = [part.cpu().numpy() for part in (self.weights, self.held_out)]
         return self.settings.model_dump() | own, arrays
 
-    def timed_curve(self) -> list[dict[str, float]]:
+    def timed_curve(self) -> list[dict[str, Any]]:
         """Returns the curve with the core_seconds of each epoch."""
         return [
             entry | {"core_seconds": seconds}
