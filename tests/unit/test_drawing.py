@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from hyperreps.results.drawing import (
     line,
     method_colours,
     shown_name,
+    style,
 )
 from hyperreps.results.figures.copies import ENTRIES
 from hyperreps.results.result import Sources, find
@@ -191,6 +193,22 @@ class TestLook:
         )
         assert five.width <= 100 * width
         assert (five.height > 1.5 * alone.height) == (width < 6)
+
+    def test_long_names_leave_the_axis_room(self):
+        path = KEPT.parents[1] / "2026-11-27_svhn_10k_audit/figures/architectures.csv"
+        sources = Sources(numbers=path, table="architectures")
+        with matplotlib.style.context(style(Figures())):
+            figure = find("figure", "architectures")(sources).draw(pd.read_csv(path))
+            figure.draw_without_rendering()
+        (axes,) = figure.axes
+        low, high = axes.get_xlim()
+        boxes = [
+            label.get_window_extent()
+            for label, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+            if low <= at <= high
+        ]
+        assert len(boxes) > 2
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
     def test_a_font_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(SettingsError, match=r"figures\.font: no font 'Helvetico'"):

@@ -29,6 +29,8 @@ from ..drawing import (
 # of a population
 KEYS = ["source", "target", "method", "epoch"]
 ABOUT = ["reference", "trivial"]
+# characters of a method's name, beyond which a column has no room for an axis
+LONG_NAME = 20
 
 
 class Boxes(OfAccuracies, Drawing):
@@ -62,7 +64,9 @@ class Boxes(OfAccuracies, Drawing):
         ]
         references = names["reference"].sum()
         colours = self.colours(data["method"].unique())
-        figure, drawn = self.panels(data, height=0.55 + 0.24 * len(rows), share_y=True)
+        wide = max(map(len, names["method"])) > LONG_NAME
+        height = 0.55 + 0.24 * len(rows)
+        figure, drawn = self.panels(data, height=height, share_y=True, wide=wide)
         key: Any
         for axes, part in drawn:
             for key, numbers in part.groupby(["method", "epoch"], sort=False):
