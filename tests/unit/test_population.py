@@ -571,3 +571,19 @@ def test_a_step_is_captured_without_changing_anything(monkeypatch, optimizer):
     assert len(steps) == 2  # epochs
     assert (found.recorded == expected.recorded).all()
     np.testing.assert_array_equal(found.loss["train"], expected.loss["train"])
+
+
+def test_the_same_numbers_of_another_architecture_are_another_training():
+    start = torch.zeros(2, build("cnn", channels=1).parameters)
+    one, other = (
+        PopulationTraining(
+            start,
+            build(name, channels=1),
+            images=on_cpu(make_images(1, (20, 10, 10)), 1),
+            seeds=[1, 2],
+            recipe=RECIPE,
+            record=[0],
+        ).inputs()[0]
+        for name in ("cnn", "cnn_4conv")
+    )
+    assert {key for key in one if one[key] != other[key]} == {"architecture"}

@@ -71,7 +71,7 @@ def main(
             "coordinates": str(about["coordinates"]),
             "form": str(settings["options"].get("draws", "")),
             "best_of": settings["best_of"],
-            DRAWING_TIME: origin[DRAWING_TIME],
+            DRAWING_TIME: origin.get(DRAWING_TIME, float("nan")),
         },
     )
 

@@ -73,6 +73,7 @@ class PopulationTraining:
         """
         self.images = images
         self.recipe = recipe
+        self.architecture = architecture
         self.engine_name = engine
         device = images["train"].labels.device
         self.epoch = 0
@@ -136,6 +137,7 @@ class PopulationTraining:
         """Returns settings and arrays that its course depends on, before it begins."""
         settings = {
             **self.recipe.model_dump(),
+            "architecture": self.architecture.name,
             "seeds": self.seeds.tolist(),
             "last_epochs": self.last_epochs.tolist(),
             "record": self.recorder.kept,
