@@ -60,7 +60,7 @@ def populations(
         yield "noise", sigma, rows + sigma * std * noise
     matcher = Matcher(ARCHITECTURE, activation=ACTIVATION)
     moved = torch.from_numpy(best)
-    aligned = matcher.match(moved, moved[:1].expand_as(moved)).numpy()
+    aligned = matcher.match(moved, moved[:1]).numpy()
     for members in MEMBERS:
         soup = draw("soup", aligned, count=count, rng=rng, options={"members": members})
         yield "soup", members, soup.points

@@ -145,14 +145,14 @@ def neighbours_run(*, points: int, latent: int) -> Run:
 def cases() -> Iterator[Case]:
     """Yields all of them; each is its own baseline."""
     cnn = build("cnn", channels=1)
-    weights = initial_weights(cnn, initialization="uniform", seeds=range(60)).numpy()
+    weights = initial_weights(cnn, initialization="uniform", seeds=range(210)).numpy()
     runs = {
         "start of a job": process_run(str(SCRIPTS / "finetune.py"), "--help"),
         "start of training": process_run(
             "-c", TRAINING, str(SCRIPTS), str(Path(__file__).parent)
         ),
         "alignment": matching_run(weights[:30]),
-        "match of an audit": audit_run(weights, networks=10, runs=40),
+        "match of an audit": audit_run(weights, networks=10, runs=200),
         "step of a GAN": gan_run(latent=100),
         "image of an ensemble": ensemble_run(count=2000),
         "product of a probe": probe_run(networks=1000, inputs=800),

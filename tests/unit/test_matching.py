@@ -91,6 +91,18 @@ def test_matching_preserves_the_function_and_never_goes_farther(cnn, activation)
     assert (after < before).all()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_one_with_many_is_what_pairs_are(cnn, activation):
+    many = networks(cnn, 12, seed=50)
+    one = changed(cnn, many[5:6], 1, signs=False) + 0.1 * networks(cnn, 1)
+    matcher = Matcher(cnn, activation=activation)
+    pairs = matcher.match(one.expand_as(many), many)
+    assert torch.equal(matcher.match(one, many), pairs)
+    assert torch.equal(matcher.match(one, matcher.prepare(many)[4:]), pairs[4:])
+    back = matcher.match(many.contiguous(), one.expand_as(many))
+    assert torch.equal(matcher.match(many, one), back)
+
+
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_near_the_best_of_all_symmetries_and_never_below(pool, activation):

@@ -111,6 +111,6 @@ def _soups(
         runs = rng.choice(np.unique(pool.model), size, replace=False)
         rows = [rng.choice(np.flatnonzero(pool.model == run)) for run in runs]
         parts = torch.from_numpy(pool.weights[rows])
-        weights.append(matcher.match(parts, parts[:1].expand(size, -1)).mean(0))
+        weights.append(matcher.match(parts, parts[:1]).mean(0))
         sources.append(runs)
     return Candidates(torch.stack(weights).numpy(), np.stack(sources))

@@ -56,7 +56,7 @@ def weight_matching(
             same = torch.from_numpy(np.flatnonzero(kinds == activation))
             for rows in same.split(BATCH):
                 some = networks[rows].double()
-                matched = matcher.find(some, target.expand_as(some))
+                matched = matcher.find(some, target[None])
                 found.entries[rows], found.signs[rows] = matched
         seen = found.of(networks)[torch.from_numpy(fit)]
         target = seen.mean(0, dtype=torch.float64)

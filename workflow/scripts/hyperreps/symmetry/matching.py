@@ -9,6 +9,8 @@ layer it aligns zoos no better (docs/measurements/alignment.csv).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -29,6 +31,28 @@ TOLERANCE = 1e-5
 _Networks = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Networks as a Matcher reads them, made by Matcher.prepare().
+
+    Attributes:
+        layers: Their weights and biases, by layer.
+        features: What tells the units of an axis apart, by axis; for each start.
+    """
+
+    layers: _Networks
+    features: tuple[dict[str, Float[Tensor, "models units features"]], ...]
+
+    def __len__(self) -> int:
+        """Number of networks."""
+        return len(next(iter(self.layers.values())))
+
+    def __getitem__(self, rows: slice | Tensor) -> Prepared:
+        """Returns some of the networks."""
+        features = tuple(_rows(kind, rows) for kind in self.features)
+        return Prepared(_rows(self.layers, rows), features)
+
+
 class Matcher:
     """Weight matching of pairs of networks, many pairs at once.
 
@@ -40,23 +64,36 @@ class Matcher:
     def __init__(self, architecture: Architecture, *, activation: str) -> None:
         self.architecture = architecture
         self.flips = frozenset(sign_axes(architecture, activation))
+        # axes that may flip, of each start
+        self._kinds = list(dict.fromkeys((frozenset[str](), self.flips)))
+
+    def prepare(self, vectors: Float[Tensor, "models parameters"]) -> Prepared:
+        """Reads networks that are matched with many others once for all."""
+        layers = self._split(vectors)
+        axes = self.architecture.symmetric_axes
+        features = (
+            {axis: self._invariants(layers, axis, flips) for axis in axes}
+            for flips in self._kinds
+        )
+        return Prepared(layers, tuple(features))
 
     def match(
         self,
         vectors: Float[Tensor, "models parameters"],
-        targets: Float[Tensor, "models parameters"],
-    ) -> Float[Tensor, "models parameters"]:
+        targets: Float[Tensor, "targets parameters"] | Prepared,
+    ) -> Float[Tensor, "pairs parameters"]:
         """Brings each vector as near to its target as find() can.
 
         Returns:
             The vectors with units permuted and flipped, never farther than before.
         """
-        return self.find(vectors, targets).of(vectors)
+        found = self.find(vectors, targets)
+        return found.of(vectors.expand(max(len(vectors), len(targets)), -1))
 
     def find(
         self,
         vectors: Float[Tensor, "models parameters"],
-        targets: Float[Tensor, "models parameters"],
+        targets: Float[Tensor, "targets parameters"] | Prepared,
     ) -> Symmetries:
         """Returns what brings each vector as near to its target as weight matching can.
 
@@ -68,22 +105,33 @@ class Matcher:
 
         Source: weight matching, Ainsworth et al. 2023 (git re-basin), algorithm 1; the
         start and the signs are ours.
+
+        Args:
+            vectors: As many as targets, or one that is matched with each.
+            targets: As many as vectors, or one for all; prepared, if they are matched
+                with more.
         """
-        goal = self._split(targets)
-        networks = self._split(vectors) | self._unmoved(len(vectors))
-        kinds = dict.fromkeys((frozenset[str](), self.flips))
-        starts = [self._start(networks, goal, flips) for flips in kinds]
+        known = self.prepare(vectors)
+        wanted = targets if isinstance(targets, Prepared) else self.prepare(targets)
+        pairs = max(len(known), len(wanted))
+        goal = _expanded(wanted.layers, pairs)
+        networks = _expanded(known.layers, pairs) | self._unmoved(pairs)
+        axes = self.architecture.symmetric_axes
+        starts = []
+        for kind, flips in enumerate(self._kinds):
+            own, aims = known.features[kind], wanted.features[kind]
+            orders = {axis: _assignment(aims[axis] @ own[axis].mT) for axis in axes}
+            starts.append(self._start(networks, goal, orders, flips))
         for start in starts:
             nearer = _distance(start, goal) < _distance(networks, goal)
             networks = _chosen(nearer, start, networks)
-        active = torch.arange(len(vectors))
+        active = torch.arange(pairs)
         found = networks
         while len(active):
             networks, moved = self._sweep(networks, goal)
             networks, goal = _rows(networks, moved), _rows(goal, moved)
             active = active[moved]
             found = {k: v.index_copy(0, active, networks[k]) for k, v in found.items()}
-        axes = self.architecture.symmetric_axes
         return symmetries(
             self.architecture,
             {axis: found[f"order.{axis}"] for axis in axes},
@@ -131,13 +179,13 @@ class Matcher:
         return moves
 
     def _start(
-        self, networks: _Networks, goal: _Networks, flips: frozenset[str]
+        self,
+        networks: _Networks,
+        goal: _Networks,
+        orders: dict[str, Int[Tensor, "pairs units"]],
+        flips: frozenset[str],
     ) -> _Networks:
         """Assigns units by what the symmetries of other axes leave as it is."""
-        orders = {}
-        for axis in self.architecture.symmetric_axes:
-            known, wanted = (self._invariants(x, axis, flips) for x in (networks, goal))
-            orders[axis] = _assignment(wanted @ known.mT)
         started = networks
         for axis, order in orders.items():
             started = self._reorder(started, axis, order, None)
@@ -237,11 +285,15 @@ def _layer(networks: _Networks, item: Weighted) -> tuple[Tensor, Tensor]:
 def _moved(
     values: Tensor, dim: int, order: Tensor | None, signs: Tensor | None
 ) -> Tensor:
-    shape = [1] * values.dim()
-    shape[0], shape[dim] = len(values), values.shape[dim]
     if order is not None:
-        values = values.take_along_dim(order.reshape(shape), dim)
-    return values if signs is None else values * signs.reshape(shape)
+        # many times faster than take_along_dim, which reads an index per entry
+        rows = torch.arange(len(values))[:, None]
+        values = values.transpose(1, dim)[rows, order].transpose(1, dim)
+    if signs is None:
+        return values
+    shape = [1] * values.dim()
+    shape[0], shape[dim] = signs.shape
+    return values * signs.reshape(shape)
 
 
 def _signs(values: Tensor) -> Tensor:
@@ -272,8 +324,12 @@ def _chosen(first: Tensor, one: _Networks, two: _Networks) -> _Networks:
     return {key: each(key) for key in one}
 
 
-def _rows(networks: _Networks, rows: Tensor) -> _Networks:
+def _rows(networks: _Networks, rows: slice | Tensor) -> _Networks:
     return {key: values[rows] for key, values in networks.items()}
+
+
+def _expanded(networks: _Networks, models: int) -> _Networks:
+    return {k: v.expand(models, *v.shape[1:]) for k, v in networks.items()}
 
 
 def matched_distances(
@@ -283,11 +339,7 @@ def matched_distances(
 ) -> Float[np.ndarray, models]:
     """L2 distance of each network to its own goal, as near as the matcher brings it."""
     weights, goal = torch.from_numpy(vectors), torch.from_numpy(goals)
-    matched = matcher.match(weights, goal)
-    found: Float[np.ndarray, models] = (
-        (matched - goal).double().square().sum(1).sqrt().numpy()
-    )
-    return found
+    return _norms(matcher.match(weights, goal) - goal)
 
 
 def pair_distances(
@@ -295,11 +347,22 @@ def pair_distances(
 ) -> Float[np.ndarray, "models models"]:
     """L2 distances of all pairs of networks after matching; NaN on the diagonal."""
     distances = np.full((len(vectors), len(vectors)), np.nan)
+    networks = torch.from_numpy(vectors)
+    prepared = matcher.prepare(networks)
     for row in tqdm(range(len(vectors) - 1), desc="pairs", disable=None):
-        rest = vectors[row + 1 :]
-        found = matched_distances(matcher, np.tile(vectors[row], (len(rest), 1)), rest)
-        distances[row, row + 1 :] = distances[row + 1 :, row] = found
+        rest = slice(row + 1, None)
+        matched = matcher.match(networks[row : row + 1], prepared[rest])
+        distances[row, rest] = distances[rest, row] = _norms(matched - networks[rest])
     return distances
+
+
+def _norms(
+    differences: Float[Tensor, "models parameters"],
+) -> Float[np.ndarray, models]:
+    found: Float[np.ndarray, models] = torch.linalg.vector_norm(
+        differences, dim=1, dtype=torch.float64
+    ).numpy()
+    return found
 
 
 def raw_distances(
@@ -338,7 +401,7 @@ def aligned_distances(
     targets = torch.from_numpy(others)
     last = {number: row for row, number in enumerate(run)}
     runs, member = np.unique(run, return_inverse=True)
-    heads = targets[[last[number] for number in runs]]
+    heads = matcher.prepare(targets[[last[number] for number in runs]])
     bounds = raw_distances(
         matcher.orbits(torch.from_numpy(vectors)).numpy(),
         matcher.orbits(targets).numpy(),
@@ -348,13 +411,11 @@ def aligned_distances(
     few = min(refined, len(others))
     networks = tqdm(torch.from_numpy(vectors), desc="distances", disable=None)
     for row, vector in enumerate(networks):
-        matched = matcher.match(vector.expand(len(heads), -1), heads)
-        found = (matched[member] - targets).double().square().sum(1).sqrt().numpy()
-        found = np.minimum(found, raw[row])
+        matched = matcher.match(vector[None], heads)
+        found = np.minimum(_norms(matched[member] - targets), raw[row])
         nearest = np.argpartition(np.stack([found, bounds[row]]), few - 1)[:, :few]
         near = np.unique(nearest)
-        matched = matcher.match(vector.expand(len(near), -1), targets[near])
-        again = (matched - targets[near]).double().square().sum(1).sqrt().numpy()
+        again = _norms(matcher.match(vector[None], targets[near]) - targets[near])
         found[near] = np.minimum(found[near], again)
         distances[row] = found
     return distances, bounds
