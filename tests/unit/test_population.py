@@ -1,6 +1,5 @@
 import contextlib
 import copy
-import math
 from unittest import mock
 
 import numpy as np
@@ -11,124 +10,17 @@ from torch import nn
 
 from hyperreps.data.images import Images
 from hyperreps.engines import grouped, interface
-from hyperreps.engines.grouped import ACTIVATIONS, TorchEngine, forward
+from hyperreps.engines.grouped import ACTIVATIONS, forward
 from hyperreps.engines.interface import FusedEngine, choose_engine, evaluate
 from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
-from hyperreps.numbers.randomness import batch_order, mix
-from hyperreps.settings.stages import Recipe, SettingsError
-from hyperreps.zoo import launches, population
-from hyperreps.zoo.launches import training_seconds
+from hyperreps.numbers.randomness import batch_order
+from hyperreps.settings.stages import SettingsError
 from hyperreps.zoo.population import PopulationTraining
 
 from .conftest import make_images, on_cpu, plain_model
 from .fused_oracle import RECIPES, batch, digits, distance, module
-
-RECIPE = Recipe(
-    initialization="uniform",
-    activation="tanh",
-    learning_rate=3e-3,
-    batch_size=7,
-    epochs=2,
-)
-
-
-ENGINES = ("loop", "grouped", "fused")
-
-
-def train(
-    seeds,
-    *,
-    recipe=RECIPE,
-    channels=1,
-    counts=(60, 30, 30),
-    engine="grouped",
-    last_epochs=None,
-    until=None,
-):
-    network = build("cnn", channels=channels)
-    start = initial_weights(network, initialization=recipe.initialization, seeds=seeds)
-    training = PopulationTraining(
-        start,
-        network,
-        images=on_cpu(make_images(channels, counts), channels),
-        seeds=seeds,
-        recipe=recipe,
-        record=range(recipe.epochs + 1),
-        last_epochs=last_epochs,
-        engine=engine,
-    )
-    while training.epoch < (recipe.epochs if until is None else until):
-        training.run_epoch()
-    return training
-
-
-def test_mix_is_splitmix64():
-    """Against the published algorithm in Python's unbounded integers."""
-
-    def splitmix64(state: int) -> int:
-        mask = 2**64 - 1
-        z = (state + 0x9E3779B97F4A7C15) & mask
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        return z ^ (z >> 31)
-
-    states = [0, 1, 2**31, 2**63 - 1, -1, -(2**63)]
-    expected = [splitmix64(s % 2**64) for s in states]
-    found = [int(x) % 2**64 for x in mix(torch.tensor(states))]
-    assert found == expected
-    # first output of the reference implementation for seed 0
-    assert found[0] == 0xE220A8397B1DCDAF
-
-
-def test_batch_order_depends_on_seed_and_epoch_only():
-    seeds = torch.tensor([5, 6, 5])
-    order = batch_order(seeds, epoch=1, count=100)
-    assert (order.sort(1).values == torch.arange(100)).all()
-    assert (order[0] == order[2]).all()
-    assert (order[0] != order[1]).any()
-    assert (batch_order(seeds, epoch=2, count=100)[0] != order[0]).any()
-    assert (batch_order(seeds[1:2], epoch=1, count=100)[0] == order[1]).all()
-
-
-def test_batch_orders_are_uniform():
-    """The first image of the order is every image equally often (chi-squared)."""
-    order = batch_order(torch.arange(4000), epoch=3, count=10)
-    counts = torch.bincount(order[:, 0], minlength=10).double()
-    assert ((counts - 400) ** 2 / 400).sum() < 27.9  # 0.1 % quantile, 9 degrees
-
-
-@pytest.mark.parametrize(
-    ("name", "low", "high"),
-    [
-        ("uniform", 0, 1),
-        ("uniform_fan_in", 0, 1 / math.sqrt(200)),
-        ("kaiming_uniform", -math.sqrt(6 / 200), math.sqrt(6 / 200)),
-        ("xavier_uniform", -math.sqrt(6 / 350), math.sqrt(6 / 350)),
-    ],
-)
-def test_initial_weights_have_the_declared_range(cnn, name, low, high):
-    drawn = initial_weights(cnn, initialization=name, seeds=range(20))
-    conv2 = cnn.weighted[1]  # 6 units, 8 inputs, 25 kernel positions
-    weight = drawn[:, conv2.weight]
-    assert weight.min() >= low
-    assert weight.max() <= high
-    assert weight.min() < low + 0.02 * (high - low)
-    assert weight.max() > high - 0.02 * (high - low)
-    for item in cnn.weighted:
-        assert (drawn[:, item.bias] == 0.01).all()
-
-
-def test_normal_initialization_has_unit_variance(cnn):
-    drawn = initial_weights(cnn, initialization="normal", seeds=range(20))
-    assert drawn[:, cnn.weighted[1].weight].std() == pytest.approx(1, abs=0.02)
-
-
-def test_initialization_depends_on_the_models_own_seed(cnn):
-    together = initial_weights(cnn, initialization="kaiming_normal", seeds=[3, 4, 5])
-    alone = initial_weights(cnn, initialization="kaiming_normal", seeds=[4])
-    assert (together[1] == alone[0]).all()
-    assert (together[0] != together[1]).any()
+from .small_population import ENGINES, RECIPE, train
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -410,119 +302,6 @@ def test_two_threads_give_the_bits_of_one():
     finally:
         torch.set_num_threads(1)
     assert (one.recorded == two.recorded).all()
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_diverged_model_is_frozen_and_the_others_train_on(engine):
-    """Model 2 starts beyond the limit, model 5 with NaN; the others are as alone."""
-    network = build("cnn", channels=1)
-    start = initial_weights(network, initialization="uniform", seeds=range(7))
-    start[2, 10] = 2e3
-    start[5, 2000] = torch.nan
-    training = PopulationTraining(
-        start,
-        network,
-        images=on_cpu(make_images()),
-        seeds=range(7),
-        recipe=RECIPE,
-        record=range(3),
-        engine=engine,
-    )
-    training.run_epoch()
-    summary = training.run_epoch()
-    assert training.diverged.tolist() == [-1, -1, 0, -1, -1, 0, -1]
-    assert summary["diverged"] == 2
-    np.testing.assert_array_equal(training.weights[[2, 5]], start[[2, 5]])
-    np.testing.assert_array_equal(
-        training.accuracy["train"][5, 0], training.accuracy["train"][5, 2]
-    )
-    healthy = train(range(7), engine=engine)
-    keep = [0, 1, 3, 4, 6]
-    assert (training.recorded[keep] == healthy.recorded[keep]).all()
-
-
-def test_a_model_that_diverges_in_training_keeps_its_last_good_weights():
-    largest = np.abs(train(range(30)).recorded).max(2)
-    limit = float(np.median(largest[:, 2]))
-    recipe = RECIPE.model_copy(update={"weight_limit": limit})
-    training = train(range(30), recipe=recipe)
-    expected = np.where((largest > limit).any(1), (largest > limit).argmax(1), -1)
-    np.testing.assert_array_equal(training.diverged, expected)
-    assert 0 < (training.diverged > 0).sum() < 30
-    for row, epoch in zip(training.recorded, training.diverged, strict=True):
-        if epoch > 0:
-            np.testing.assert_array_equal(row[epoch - 1], row[-1])
-
-
-def test_where_all_models_diverged_nothing_is_trained_any_more(monkeypatch):
-    recipe = RECIPE.model_copy(update={"weight_limit": 0.5})
-    monkeypatch.setattr(TorchEngine, "train_epoch", lambda *_, **__: 1 / 0)
-    training = train(range(2), recipe=recipe)
-    assert training.diverged.tolist() == [0, 0]
-    assert (training.recorded == training.recorded[:, :1]).all()
-    for values in training.recorder.metrics().values():
-        assert (values == values[:, :1]).all()
-
-
-def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
-    whole = train(range(11))
-    step, evaluation = TorchEngine.train_epoch, TorchEngine.evaluate
-
-    def scarce(function):
-        def limited(self, rows, *args, **kwargs):
-            if len(rows) > 4:
-                raise torch.OutOfMemoryError
-            return function(self, rows, *args, **kwargs)
-
-        return limited
-
-    monkeypatch.setattr(TorchEngine, "train_epoch", scarce(step))
-    monkeypatch.setattr(TorchEngine, "evaluate", scarce(evaluation))
-    with caplog.at_level("INFO"):
-        parts = train(range(11))
-    assert [len(launch.rows) for launch in parts.launches.parts] == [3, 3, 3, 2]
-    assert "out of memory; training 3 models at a time" in caplog.text
-    assert (parts.recorded == whole.recorded).all()
-    np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])
-
-
-def test_the_cost_of_a_network_is_that_of_all_its_images(monkeypatch):
-    images = on_cpu(make_images(counts=(60, 30, 30)))["train"]
-    network = build("cnn", channels=1)
-    weights = initial_weights(network, initialization="uniform", seeds=range(3))
-    # the first pass takes a second, the second one four
-    clock = iter([0.0, 1.0, 1.0, 5.0])
-    monkeypatch.setattr(launches.time, "process_time", lambda: next(clock))
-    before = weights.clone()
-    monkeypatch.setattr(launches, "TIMED_NETWORKS", 2)
-    monkeypatch.setattr(launches, "TIMED_IMAGES", 20)
-    found = training_seconds(weights, network, images, recipe=RECIPE, engine="loop")
-    assert found == pytest.approx(4 * 60 / 20 / 2)
-    assert (weights == before).all()
-
-
-def test_what_an_epoch_takes_is_the_mean_over_networks_and_epochs(monkeypatch):
-    assert math.isnan(train([1, 2], until=0).core_seconds)
-    # six seconds of the first epoch and two of the second, of two networks
-    clock = iter([0.0, 6.0, 10.0, 12.0])
-    monkeypatch.setattr(population.time, "process_time", lambda: next(clock))
-    assert train([1, 2], until=2).core_seconds == 2
-
-
-def test_not_even_one_model_fits(monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(TorchEngine, "train_epoch", fail)
-    with pytest.raises(SettingsError, match="out of memory with one model; lower"):
-        train(range(3))
-
-
-def test_memory_of_a_model_counts_its_feature_maps(cnn):
-    sizes = [4608, 1152, 1152, 384, 96, 96, 36, 36, 20, 20, 10]
-    assert cnn.feature_sizes == sizes
-    expected = 4 * (5 * 2464 + 3 * 128 * sum(sizes))
-    assert TorchEngine(cnn, "tanh").bytes_per_model(128) == expected
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
