@@ -2,6 +2,7 @@
 
     python bench/jumps.py law --zoo zoo.h5 --dataset mnist.h5 --jumps a.safetensors
     python bench/jumps.py beside --images mnist.h5 --networks w.npy --jumps big_1.0.npy
+    python bench/jumps.py losses --jumps results/zoo_size/jumps/*/*.safetensors
 
 Accuracies are those of test images. Distances are those to the nearest training
 network, in units of that of held-out networks: as the weights are (law), or after the
@@ -110,7 +111,7 @@ def law(
         corpus, known_answers = weights[train] / std, answers(weights[held_out][:count])
         unit = torch.cdist(weights[held_out] / std, corpus).min(1).values.mean()
         start = model.fresh(count, seeds=("law",))
-        about = description(path, model, networks=len(train))
+        about = {**description(path, model), "networks": len(train)}
         for spread in SPREADS:
             rng = torch.Generator().manual_seed(7)
             rows = model.jump(start, rank=0.9, spread=spread, steps=40, rng=rng)
@@ -137,14 +138,28 @@ def law(
             pd.DataFrame(lines).to_csv(output, index=False)
 
 
-def description(path: Path, model: Jumper, *, networks: int) -> dict[str, object]:
+def losses(*, jumps: tuple[Path, ...], output: Path) -> None:
+    """Writes a line per jump: what it is, its losses, and what learning it took.
+
+    Args:
+        jumps: Files of train_jump.py.
+        output: CSV file.
+    """
+    models = [load(path, device=torch.device("cpu")) for path in jumps]
+    lines = [
+        {**description(path, model), "seed": model.seed}
+        for path, model in zip(jumps, models, strict=True)
+    ]
+    pd.DataFrame(lines).to_csv(output, index=False)
+
+
+def description(path: Path, model: Jumper) -> dict[str, object]:
     """Returns what a jump is, and its losses."""
     settings, curve = model.settings, pd.read_csv(path.with_suffix(".csv"))
     held_out = curve["loss_held_out"]
     return {
         "jump": path.stem,
         "zoo": model.zoo,
-        "networks": networks,
         "part": settings.part,
         "width": settings.width,
         "blocks": settings.blocks,
@@ -154,6 +169,7 @@ def description(path: Path, model: Jumper, *, networks: int) -> dict[str, object
         "loss": curve["loss"].iloc[-1],
         "loss_held_out": held_out.iloc[-1],
         "least_held_out": held_out.min(),
+        "core_seconds": curve["core_seconds"].sum(),
     }
 
 
@@ -245,4 +261,6 @@ def beside(
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"law": law, "beside": beside})
+    tyro.extras.subcommand_cli_from_dict(
+        {"law": law, "beside": beside, "losses": losses}
+    )

@@ -60,7 +60,7 @@ rule train_gan:
 rule train_jump:
     """Trains one jump; an interrupted training goes on where it was."""
     input:
-        zoo="<results>/zoos/{zoo}.h5",
+        unpack(get_jump_inputs),
     output:
         model="<results>/jumps/{zoo}/{jump}_seed{seed}.safetensors",
         curve="<results>/jumps/{zoo}/{jump}_seed{seed}.csv",
@@ -79,14 +79,16 @@ rule train_jump:
         code=fingerprint("train_jump.py", own=lambda w: get_own_start(w.zoo)),
         command=command("train_jump.py"),
         flags=lambda w: flags(
+            without=("pretrained_on",),
             settings=SETTINGS.jump_of(w.jump).model_copy(update={"seeds": (0,)}),
             seed=w.seed,
         ),
+        sources=lambda wildcards, input: flags(**dict(input.items())),
         where=where(),
     shell:
         """
         {params.command} \
-            --zoo {input.zoo:q} \
+            {params.sources} \
             {params.flags} \
             --output {output.model:q} \
             {params.where} \

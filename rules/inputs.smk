@@ -95,10 +95,24 @@ def get_jumps(zoo, name):
     ]
 
 
+def get_jump_inputs(wildcards):
+    """Returns what a jump is trained on, and the jump that it starts from, by flag."""
+    found = {"zoo": f"<results>/zoos/{wildcards.zoo}.h5"}
+    before = SETTINGS.jump_of(wildcards.jump).pretrained_on
+    if before not in ("", wildcards.zoo):
+        name = f"{wildcards.jump}_seed{wildcards.seed}"
+        found["pretrained"] = f"<results>/jumps/{before}/{name}.safetensors"
+    return found
+
+
 def get_learning(zoo, name):
     """Returns the training curves of all that a method draws from."""
-    hyper_reps = get_hyper_reps(zoo, SETTINGS.methods[name].hyper_rep)
-    return beside([*hyper_reps, *get_generators(zoo, name)])
+    method = SETTINGS.methods[name]
+    models = [*get_hyper_reps(zoo, method.hyper_rep), *get_generators(zoo, name)]
+    before = SETTINGS.jump_of(method.jump).pretrained_on if method.jump else ""
+    if before:
+        models += get_jumps(before, method.jump)
+    return beside(dict.fromkeys(models))
 
 
 def get_pool(wildcards, *, stage="zoos"):

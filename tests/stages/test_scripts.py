@@ -60,8 +60,10 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         "sample.py --zoo aligned.h5 --dataset toy.h5 --hyper-reps ae.safetensors"
         f" --generators gan.safetensors {gan} --name G --output g.h5 {cpu}",
         f"train_jump.py --zoo zoo.h5 {jump} --seed 3 --output j.safetensors {cpu}",
-        "sample.py --zoo zoo.h5 --dataset toy.h5 --generators j.safetensors"
-        " --curves j.csv --name J"
+        f"train_jump.py --zoo zoo.h5 {jump} --seed 4 --pretrained j.safetensors"
+        f" --output k.safetensors {cpu}",
+        "sample.py --zoo zoo.h5 --dataset toy.h5"
+        " --generators j.safetensors k.safetensors --curves j.csv k.csv --name J"
         f" --method.sampler jump --method.jump jump --output j.h5 {cpu}",
         f"finetune.py --samples s.h5 --dataset toy.h5 --target toy {RECIPE}"
         f" --epochs 0 1 --output f.h5 {cpu}",
@@ -85,13 +87,13 @@ def test_the_stages_run_without_snakemake(images, tmp_path):
         assert file["latents"].shape == (4, 3)
         assert file["source_model"][()].tolist() == [-1] * 4
     with h5py.File(tmp_path / "j.h5") as file:
-        assert file["weights"].shape == (50, 2464)
-        assert set(file["hyper_rep_seed"]) == {3}
-    without = chain[-4].replace("--generators gan.safetensors", "")
+        assert file["weights"].shape == (100, 2464)
+        assert set(file["hyper_rep_seed"]) == {3, 4}
+    without = chain[-5].replace("--generators gan.safetensors", "")
     done = call("sample.py", without.removeprefix("sample.py"), tmp_path)
     assert done.returncode == 1
     assert "error: --generators: sampler gan needs 1, got 0" in done.stderr
-    unkept = chain[-3].replace("--seed 3", "--seed 3 --settings.stations 0 7")
+    unkept = chain[-4].replace("--seed 3", "--seed 3 --settings.stations 0 7")
     done = call("train_jump.py", unkept.removeprefix("train_jump.py"), tmp_path)
     assert done.returncode == 1
     assert "error: zoo.h5: no epoch 7; wanted are 0, 7, there are 0..2; add them" in (

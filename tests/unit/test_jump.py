@@ -41,6 +41,7 @@ def training(
     settings: Jump = SMALL,
     seed: int = 1,
     held_out: torch.Tensor | None = None,
+    pretrained: Jumper | None = None,
 ) -> JumpTraining:
     accuracy = torch.linspace(0, 1, len(weights))[:, None].repeat(1, weights.shape[1])
     held_out = zoo(4, seed=1000) if held_out is None else held_out
@@ -54,6 +55,7 @@ def training(
         initialization="uniform",
         zoo="toy",
         seed=seed,
+        pretrained=pretrained,
     )
 
 
@@ -296,6 +298,31 @@ def test_it_ends_when_the_held_out_loss_has_not_fallen_for_so_many_looks(tmp_pat
     assert all((a == b).all() for a, b in zip(found.best, kept[1], strict=True))
     found.settings = settings.model_copy(update={"patience": 0})
     assert not found.ended
+
+
+def test_a_jump_begins_with_the_velocity_of_the_one_before(finished):
+    others = zoo(16, move=1.2, seed=50)
+    alone, after = training(others), training(others, pretrained=finished.result)
+    for own, known in zip(after.masters, finished.best, strict=True):
+        assert (own == known).all()
+    # statistics, which say what its numbers mean, are of its own networks
+    assert (after.model.move_mean == alone.model.move_mean).all()
+    assert (after.model.move_mean != finished.model.move_mean).any()
+    assert after.held_out_loss() < alone.held_out_loss()
+    # a state of one is not taken up by the other
+    (_, known), (_, plain) = after.inputs(), alone.inputs()
+    assert len(known) > len(plain)
+    kept = [value.clone() for value in finished.best]
+    after.run_epoch()
+    assert all((a == b).all() for a, b in zip(kept, finished.best, strict=True))
+
+
+@pytest.mark.parametrize(
+    "other", [untrained(NETWORK, width=8), untrained(build("cnn", channels=3))]
+)
+def test_a_jump_of_another_shape_is_no_beginning(other):
+    with pytest.raises(SettingsError, match="zoo toy, which it starts from, is of an"):
+        training(zoo(4), pretrained=other)
 
 
 def test_ranks_are_shares_of_less_accurate_networks():

@@ -139,6 +139,11 @@ def test_every_field_is_described():
             r"S_GAN\.hyper_rep: sampler gan needs a latent",
         ),
         ("methods/S_U/options", {"bounds": "box"}, r"S_U\.options: bounds: .*'unit'"),
+        (
+            "jumps/jump/pretrained_on",
+            "mnst",
+            r"pretrained_on: unknown 'mnst'; zoos has",
+        ),
         ("gan/averaging", 1, r"gan\.averaging: .*less than 1"),
         (
             "samplers/references",

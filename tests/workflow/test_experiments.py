@@ -65,6 +65,48 @@ def test_experiments_join_a_finished_run(project: Project) -> None:
     }
 
 
+def test_a_jump_begins_where_that_of_another_zoo_ended(project: Project) -> None:
+    overlay = {
+        "zoos": {
+            "short": {
+                "dataset": "digits",
+                "models": 6,
+                "window": [1, 1],
+                "keep": [0],
+                "recipe": {
+                    "initialization": "uniform_fan_in",
+                    "activation": "tanh",
+                    "learning_rate": 0.01,
+                    "batch_size": 16,
+                    "epochs": 1,
+                },
+            }
+        },
+        "jumps": {"later": {"pretrained_on": "short"}},
+        "methods": {"later": {"sampler": "jump", "jump": "later", "samples": 3}},
+        "samplers": {"methods": ["later"], "references": []},
+    }
+    done = project.smoke("table_samplers", "--cores", "all", overlay=overlay)
+    assert done.code == 0, done.output
+    assert job_counts(done.output) == {
+        "train_zoo": 2,
+        "merge_zoo": 1,
+        "train_jump": 4,  # two seeds on each zoo
+        "sample": 1,
+        "table_samplers": 1,
+    }
+    overlay["zoos"]["short"]["keep"] = []
+    refused = project.smoke("--dry-run", overlay=overlay)
+    assert refused.code != 0
+    assert "zoo short does not keep the weights of epochs [0]" in refused.output
+    overlay["zoos"]["short"] |= {"keep": [0], "architecture": "cnn_4conv"}
+    refused = project.smoke("--dry-run", overlay=overlay)
+    assert refused.code != 0
+    assert "networks of short are cnn_4conv, those of digits cnn; name" in (
+        refused.output
+    )
+
+
 def test_what_cannot_be_is_one_line(project: Project) -> None:
     overlay = {
         "ensembles": {"zoos": ["digits"], "methods": ["S_KDE"], "epochs": [0, 3]},

@@ -11,7 +11,7 @@ from hyperreps.files.resuming import Pace, trained
 from hyperreps.files.storage import write_rows
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
-from hyperreps.sampling.jump import save
+from hyperreps.sampling.jump import load, save
 from hyperreps.sampling.jump_training import JumpTraining
 from hyperreps.settings.stages import Jump
 from hyperreps.zoo.zoos import read_settings, read_zoo
@@ -23,6 +23,7 @@ def main(
     settings: Jump,
     seed: int,
     output: Path,
+    pretrained: Path | None = None,
     machine: Annotated[Machine, UNPREFIXED] = Machine(),
     pace: Annotated[Pace, UNPREFIXED] = Pace(),
 ) -> None:
@@ -34,6 +35,7 @@ def main(
         seed: Of initialisation, order, permutations and noise.
         output: Safetensors file to write; the training curve lies beside it as .csv,
             the state of an interrupted run as .state.
+        pretrained: File of a jump on another zoo that it starts from.
         machine: Where it computes.
         pace: Time budget and saving.
     """
@@ -60,6 +62,7 @@ def main(
         initialization=data.settings.recipe.initialization,
         zoo=data.name,
         seed=seed,
+        pretrained=load(pretrained, device=place) if pretrained else None,
     )
     with trained(
         training,

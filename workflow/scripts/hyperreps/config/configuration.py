@@ -287,25 +287,44 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
             for name in names:
                 known = getattr(settings, where)
                 yield from unknown(f"{section}.{field}", name, known, where)
-    yield from _station_problems(settings)
+    yield from _jump_problems(settings)
     yield from _transfer_problems(settings)
     yield from _stage_problems(settings)
 
 
-def _station_problems(settings: Settings) -> Iterable[str]:
-    """Yields a line for each zoo without the weights that a jump goes between."""
-    for name, method in settings.sampled:
-        zoo, known = settings.zoos.get(name), settings.methods.get(method)
+def _jump_problems(settings: Settings) -> Iterable[str]:
+    """Yields a line for each zoo that a jump cannot be trained on."""
+    for name in settings.jumps:
+        before = settings.jump_of(name).pretrained_on
+        if before:
+            key = f"jumps.{name}.pretrained_on"
+            yield from _unknown_problems(key, before, settings.zoos, "zoos")
+    for source, method in settings.sampled:
+        known = settings.methods.get(method)
         jump = known.jump if known else ""
-        if zoo is None or jump not in settings.jumps:
+        if jump not in settings.jumps:
             continue
-        stations = settings.jump_of(jump).stations_of(zoo)
-        if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
-            yield (
-                f"methods.{method}: zoo {name} does not keep the weights of epochs"
-                f" {sorted(missing)}, stations of jumps.{jump}; add them to"
-                f" zoos.{name}.keep"
-            )
+        wanted = settings.jump_of(jump)
+        before = wanted.pretrained_on
+        for name in dict.fromkeys((before, source)):
+            zoo = settings.zoos.get(name)
+            if zoo is None:
+                continue
+            stations = wanted.stations_of(zoo)
+            if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
+                yield (
+                    f"methods.{method}: zoo {name} does not keep the weights of epochs"
+                    f" {sorted(missing)}, stations of jumps.{jump}; add them to"
+                    f" zoos.{name}.keep"
+                )
+        if before in settings.zoos and source in settings.zoos:
+            shapes = [settings.zoos[z].architecture for z in (before, source)]
+            if shapes[0] != shapes[1]:
+                yield (
+                    f"jumps.{jump}.pretrained_on: networks of {before} are"
+                    f" {shapes[0]}, those of {source} {shapes[1]}; name a zoo of the"
+                    " same architecture"
+                )
 
 
 def _place_problems(settings: Settings) -> Iterable[str]:

@@ -109,9 +109,16 @@ def generators(settings: Settings) -> list[OfZoo]:
 
 
 def jumps(settings: Settings) -> list[OfZoo]:
-    """Returns zoo and name of all jumps."""
+    """Returns zoo and name of all jumps, behind those that they start from."""
     named = [(zoo, settings.methods[name].jump) for zoo, name in samples(settings)]
-    return [pair for pair in dict.fromkeys(named) if pair[1]]
+    used = [
+        (where, jump)
+        for zoo, jump in named
+        if jump
+        for where in (settings.jump_of(jump).pretrained_on, zoo)
+        if where
+    ]
+    return list(dict.fromkeys(used))
 
 
 def hyper_reps(settings: Settings) -> list[OfZoo]:
@@ -136,6 +143,7 @@ def zoos(settings: Settings) -> list[str]:
         settings.novelty,
     ):
         used += part.zoos
+    used += [zoo for zoo, _ in jumps(settings)]
     return list(dict.fromkeys(used))
 
 

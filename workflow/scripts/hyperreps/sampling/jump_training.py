@@ -50,6 +50,7 @@ class JumpTraining:
         initialization: str,
         zoo: str,
         seed: int,
+        pretrained: Jumper | None = None,
     ) -> None:
         """Prepares the training on the device of weights.
 
@@ -63,9 +64,12 @@ class JumpTraining:
             initialization: How networks of the zoo start.
             zoo: Name of the zoo.
             seed: Of the training.
+            pretrained: A jump on another zoo, whose velocity it starts from; None: a
+                random one.
 
         Raises:
-            SettingsError: If there are too few networks.
+            SettingsError: If there are too few networks, or the pretrained jump is of
+                another shape.
         """
         if len(weights) < 2 or not len(held_out):
             raise SettingsError(
@@ -91,6 +95,9 @@ class JumpTraining:
                 zoo=zoo,
                 seed=seed,
             )
+        self.begun: list[np.ndarray] = []
+        if pretrained is not None:
+            self._begin_from(pretrained)
         self.model.to(self.device)
         self.masters: list[Tensor] = list(self.model.velocity.parameters())
         # what is computed with; the masters are stepped
@@ -121,6 +128,21 @@ class JumpTraining:
         )
         self.curve: list[dict[str, float]] = []
 
+    def _begin_from(self, pretrained: Jumper) -> None:
+        own, given = self.model, pretrained
+        weights = given.velocity.state_dict()
+        shapes = {k: v.shape for k, v in own.velocity.state_dict().items()}
+        if own.architecture != given.architecture or shapes != {
+            k: v.shape for k, v in weights.items()
+        }:
+            raise SettingsError(
+                f"jump: that of zoo {given.zoo}, which it starts from, is of another"
+                " shape; train both with the same width, blocks, stations and so on,"
+                " on networks of one architecture"
+            )
+        own.velocity.load_state_dict(weights)
+        self.begun = [v.cpu().numpy() for v in weights.values()]
+
     @property
     def result(self) -> Jumper:
         """The averaged model where held-out networks had the smallest loss."""
@@ -133,7 +155,7 @@ class JumpTraining:
         """Returns settings and arrays that its course depends on, before it begins."""
         settings = {**self.settings.model_dump(), "seed": self.seed}
         networks = self.weights, self.ranks, self.held_out, self.held_out_ranks
-        return settings, [part.cpu().numpy() for part in networks]
+        return settings, [*(part.cpu().numpy() for part in networks), *self.begun]
 
     @property
     def ended(self) -> bool:

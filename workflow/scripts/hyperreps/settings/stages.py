@@ -528,6 +528,11 @@ class Jump(Strict):
     part: Literal["first", "last"] = Field(
         "first", description="Which of them, where not all are taken."
     )
+    pretrained_on: Text = Field(
+        "",
+        description="Zoo on which it is trained before, with the same settings; empty:"
+        " none.",
+    )
     width: Units = Field(128, description="Size of a token; heads divide it.")
     connection: Units = Field(
         32, description="Size of what is known of a connection between two neurons."
