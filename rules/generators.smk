@@ -79,7 +79,7 @@ rule train_jump:
         code=fingerprint("train_jump.py", own=lambda w: get_own_start(w.zoo)),
         command=command("train_jump.py"),
         flags=lambda w: flags(
-            without=("pretrained_on",),
+            without=("pretrained_on", "pretrained_as"),
             settings=SETTINGS.jump_of(w.jump).model_copy(update={"seeds": (0,)}),
             seed=w.seed,
         ),

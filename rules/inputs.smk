@@ -98,10 +98,10 @@ def get_jumps(zoo, name):
 def get_jump_inputs(wildcards):
     """Returns what a jump is trained on, and the jump that it starts from, by flag."""
     found = {"zoo": f"<results>/zoos/{wildcards.zoo}.h5"}
-    before = SETTINGS.jump_of(wildcards.jump).pretrained_on
-    if before not in ("", wildcards.zoo):
-        name = f"{wildcards.jump}_seed{wildcards.seed}"
-        found["pretrained"] = f"<results>/jumps/{before}/{name}.safetensors"
+    before = SETTINGS.jump_of(wildcards.jump).pretrained
+    if before:
+        name = "/".join(before)
+        found["pretrained"] = f"<results>/jumps/{name}_seed{wildcards.seed}.safetensors"
     return found
 
 
@@ -109,9 +109,8 @@ def get_learning(zoo, name):
     """Returns the training curves of all that a method draws from."""
     method = SETTINGS.methods[name]
     models = [*get_hyper_reps(zoo, method.hyper_rep), *get_generators(zoo, name)]
-    before = SETTINGS.jump_of(method.jump).pretrained_on if method.jump else ""
-    if before:
-        models += get_jumps(before, method.jump)
+    if method.jump and (before := SETTINGS.jump_of(method.jump).pretrained):
+        models += get_jumps(*before)
     return beside(dict.fromkeys(models))
 
 

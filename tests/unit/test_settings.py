@@ -140,9 +140,15 @@ def test_every_field_is_described():
         ),
         ("methods/S_U/options", {"bounds": "box"}, r"S_U\.options: bounds: .*'unit'"),
         (
-            "jumps/jump/pretrained_on",
-            "mnst",
-            r"pretrained_on: unknown 'mnst'; zoos has",
+            "jumps/later",
+            {"pretrained_on": "mnst"},
+            r"later\.pretrained_on: unknown 'mnst'; zoos has",
+        ),
+        ("jumps/jump/pretrained_on", "svhn", r"jump begins with another jump itself"),
+        (
+            "jumps/later",
+            {"pretrained_on": "svhn", "pretrained_as": "x"},
+            r"jumps\.later\.pretrained_as: unknown 'x'; jumps has",
         ),
         ("gan/averaging", 1, r"gan\.averaging: .*less than 1"),
         (

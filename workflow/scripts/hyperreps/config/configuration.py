@@ -295,36 +295,55 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
 def _jump_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each zoo that a jump cannot be trained on."""
     for name in settings.jumps:
-        before = settings.jump_of(name).pretrained_on
-        if before:
-            key = f"jumps.{name}.pretrained_on"
-            yield from _unknown_problems(key, before, settings.zoos, "zoos")
+        yield from _beginning_problems(settings, name)
     for source, method in settings.sampled:
         known = settings.methods.get(method)
         jump = known.jump if known else ""
-        if jump not in settings.jumps:
+        if jump not in settings.jumps or source not in settings.zoos:
             continue
-        wanted = settings.jump_of(jump)
-        before = wanted.pretrained_on
-        for name in dict.fromkeys((before, source)):
-            zoo = settings.zoos.get(name)
-            if zoo is None:
-                continue
-            stations = wanted.stations_of(zoo)
-            if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
-                yield (
-                    f"methods.{method}: zoo {name} does not keep the weights of epochs"
-                    f" {sorted(missing)}, stations of jumps.{jump}; add them to"
-                    f" zoos.{name}.keep"
-                )
-        if before in settings.zoos and source in settings.zoos:
-            shapes = [settings.zoos[z].architecture for z in (before, source)]
-            if shapes[0] != shapes[1]:
-                yield (
-                    f"jumps.{jump}.pretrained_on: networks of {before} are"
-                    f" {shapes[0]}, those of {source} {shapes[1]}; name a zoo of the"
-                    " same architecture"
-                )
+        yield from _station_problems(settings, source, jump, method)
+        place, name = settings.jump_of(jump).pretrained or (source, jump)
+        if place == source or not {place, name} <= {*settings.zoos, *settings.jumps}:
+            continue
+        yield from _station_problems(settings, place, name, method)
+        shapes = [settings.zoos[zoo].architecture for zoo in (place, source)]
+        if shapes[0] != shapes[1]:
+            yield (
+                f"jumps.{jump}.pretrained_on: networks of {place} are {shapes[0]},"
+                f" those of {source} {shapes[1]}; name a zoo of the same architecture"
+            )
+
+
+def _beginning_problems(settings: Settings, name: str) -> Iterable[str]:
+    """Yields a line where the jump that another begins with cannot be one."""
+    wanted, key = settings.jump_of(name), f"jumps.{name}"
+    if not wanted.pretrained:
+        return
+    place, before = wanted.pretrained
+    yield from _unknown_problems(f"{key}.pretrained_on", place, settings.zoos, "zoos")
+    missing = list(
+        _unknown_problems(f"{key}.pretrained_as", before, settings.jumps, "jumps")
+    )
+    yield from missing
+    if not missing and settings.jump_of(before).pretrained:
+        yield (
+            f"{key}.pretrained_as: {before} begins with another jump itself; name one"
+            " that does not"
+        )
+
+
+def _station_problems(
+    settings: Settings, name: str, jump: str, method: str
+) -> Iterable[str]:
+    """Yields a line for a zoo without the weights that a jump goes between."""
+    zoo = settings.zoos[name]
+    stations = settings.jump_of(jump).stations_of(zoo)
+    if not zoo.weights and (missing := set(stations) - set(zoo.kept_epochs)):
+        yield (
+            f"methods.{method}: zoo {name} does not keep the weights of epochs"
+            f" {sorted(missing)}, stations of jumps.{jump}; add them to"
+            f" zoos.{name}.keep"
+        )
 
 
 def _place_problems(settings: Settings) -> Iterable[str]:

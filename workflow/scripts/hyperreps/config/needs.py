@@ -112,11 +112,11 @@ def jumps(settings: Settings) -> list[OfZoo]:
     """Returns zoo and name of all jumps, behind those that they start from."""
     named = [(zoo, settings.methods[name].jump) for zoo, name in samples(settings)]
     used = [
-        (where, jump)
+        pair
         for zoo, jump in named
         if jump
-        for where in (settings.jump_of(jump).pretrained_on, zoo)
-        if where
+        for pair in (settings.jump_of(jump).pretrained, (zoo, jump))
+        if pair
     ]
     return list(dict.fromkeys(used))
 

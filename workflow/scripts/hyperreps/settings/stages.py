@@ -530,8 +530,11 @@ class Jump(Strict):
     )
     pretrained_on: Text = Field(
         "",
-        description="Zoo on which it is trained before, with the same settings; empty:"
-        " none.",
+        description="Zoo on which the jump was trained that it begins with; empty: it"
+        " begins with random weights.",
+    )
+    pretrained_as: Text = Field(
+        "jump", description="That jump: an entry of jumps, of the same shape."
     )
     width: Units = Field(128, description="Size of a token; heads divide it.")
     connection: Units = Field(
@@ -581,6 +584,12 @@ class Jump(Strict):
                 f"stations: must be 0 and later epochs, rising, got {list(stations)}"
             )
         return self
+
+    @property
+    def pretrained(self) -> tuple[str, str] | None:
+        """Zoo and name of the jump that it begins with."""
+        where = self.pretrained_on
+        return (where, self.pretrained_as) if where else None
 
     @property
     def learned(self) -> slice:
