@@ -6,7 +6,7 @@ workflow/schemas/config.schema.json is generated from Settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -218,12 +218,7 @@ def _change_problems(settings: Settings) -> Iterable[str]:
         except ValidationError as error:
             yield from problem_lines(error, prefix=path)
             return
-    for name in settings.jumps:
-        try:
-            settings.jump_of(name)
-        except ValidationError as error:
-            yield from problem_lines(error, prefix=("jumps", name))
-            return
+    yield from _wrong_jumps(settings)
     for (name, zoo), variant in product(settings.zoos.items(), settings.variants):
         if not zoo.hyper_rep:
             continue
@@ -233,6 +228,15 @@ def _change_problems(settings: Settings) -> Iterable[str]:
             yield from problem_lines(
                 error, prefix=("zoos", name, "hyper_rep", f"with variants.{variant}")
             )
+
+
+def _wrong_jumps(settings: Settings) -> Iterator[str]:
+    """Yields a line for each wrong key of a jump."""
+    for name in settings.jumps:
+        try:
+            settings.jump_of(name)
+        except ValidationError as error:
+            yield from problem_lines(error, prefix=("jumps", name))
 
 
 def _reference_problems(settings: Settings) -> Iterable[str]:
@@ -294,6 +298,8 @@ def _reference_problems(settings: Settings) -> Iterable[str]:
 
 def _jump_problems(settings: Settings) -> Iterable[str]:
     """Yields a line for each zoo that a jump cannot be trained on."""
+    if next(_wrong_jumps(settings), None):
+        return
     for name in settings.jumps:
         yield from _beginning_problems(settings, name)
     for source, method in settings.sampled:
