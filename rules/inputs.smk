@@ -89,10 +89,12 @@ def get_generators(zoo, name):
 
 def get_jumps(zoo, name):
     """Returns the jumps of a name, one per seed."""
-    return [
-        f"<results>/jumps/{zoo}/{name}_seed{seed}.safetensors"
-        for seed in SETTINGS.jump_of(name).seeds
-    ]
+    return [jump_file(zoo, name, seed) for seed in SETTINGS.jump_of(name).seeds]
+
+
+def jump_file(zoo, name, seed):
+    """Returns the path of a jump."""
+    return f"<results>/jumps/{zoo}/{name}_seed{seed}.safetensors"
 
 
 def get_jump_inputs(wildcards):
@@ -100,8 +102,7 @@ def get_jump_inputs(wildcards):
     found = {"zoo": f"<results>/zoos/{wildcards.zoo}.h5"}
     before = SETTINGS.jump_of(wildcards.jump).pretrained
     if before:
-        name = "/".join(before)
-        found["pretrained"] = f"<results>/jumps/{name}_seed{wildcards.seed}.safetensors"
+        found["pretrained"] = jump_file(*before, wildcards.seed)
     return found
 
 

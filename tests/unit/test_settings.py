@@ -150,6 +150,11 @@ def test_every_field_is_described():
             {"pretrained_on": "svhn", "pretrained_as": "x"},
             r"jumps\.later\.pretrained_as: unknown 'x'; jumps has",
         ),
+        (
+            "jumps/later",
+            {"pretrained_on": "svhn", "seeds": [1]},
+            r"jumps\.later\.seeds: \[1\] are not those of jump, \[1, 2, 3\]",
+        ),
         ("gan/averaging", 1, r"gan\.averaging: .*less than 1"),
         (
             "samplers/references",

@@ -308,15 +308,15 @@ def _jump_problems(settings: Settings) -> Iterable[str]:
         if jump not in settings.jumps or source not in settings.zoos:
             continue
         yield from _station_problems(settings, source, jump, method)
-        place, name = settings.jump_of(jump).pretrained or (source, jump)
-        if place == source or not {place, name} <= {*settings.zoos, *settings.jumps}:
+        place, before = settings.jump_of(jump).pretrained or ("", "")
+        if place not in settings.zoos or before not in settings.jumps:
             continue
-        yield from _station_problems(settings, place, name, method)
-        shapes = [settings.zoos[zoo].architecture for zoo in (place, source)]
-        if shapes[0] != shapes[1]:
+        yield from _station_problems(settings, place, before, method)
+        given, wanted = (settings.zoos[zoo].architecture for zoo in (place, source))
+        if given != wanted:
             yield (
-                f"jumps.{jump}.pretrained_on: networks of {place} are {shapes[0]},"
-                f" those of {source} {shapes[1]}; name a zoo of the same architecture"
+                f"jumps.{jump}.pretrained_on: networks of {place} are {given},"
+                f" those of {source} {wanted}; name a zoo of the same architecture"
             )
 
 
@@ -326,15 +326,22 @@ def _beginning_problems(settings: Settings, name: str) -> Iterable[str]:
     if not wanted.pretrained:
         return
     place, before = wanted.pretrained
-    yield from _unknown_problems(f"{key}.pretrained_on", place, settings.zoos, "zoos")
-    missing = list(
-        _unknown_problems(f"{key}.pretrained_as", before, settings.jumps, "jumps")
-    )
-    yield from missing
-    if not missing and settings.jump_of(before).pretrained:
+    unknown = _unknown_problems
+    yield from unknown(f"{key}.pretrained_on", place, settings.zoos, "zoos")
+    yield from unknown(f"{key}.pretrained_as", before, settings.jumps, "jumps")
+    if before not in settings.jumps:
+        return
+    known = settings.jump_of(before)
+    if known.pretrained:
         yield (
             f"{key}.pretrained_as: {before} begins with another jump itself; name one"
             " that does not"
+        )
+    if known.seeds != wanted.seeds:
+        yield (
+            f"{key}.seeds: {list(wanted.seeds)} are not those of {before},"
+            f" {list(known.seeds)}, with which it begins seed by seed; give both the"
+            " same"
         )
 
 

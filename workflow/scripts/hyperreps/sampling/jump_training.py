@@ -95,9 +95,9 @@ class JumpTraining:
                 zoo=zoo,
                 seed=seed,
             )
-        self.begun: list[np.ndarray] = []
+        self.pretrained = pretrained
         if pretrained is not None:
-            self._begin_from(pretrained)
+            self._begin_with(pretrained)
         self.model.to(self.device)
         self.masters: list[Tensor] = list(self.model.velocity.parameters())
         # what is computed with; the masters are stepped
@@ -128,20 +128,19 @@ class JumpTraining:
         )
         self.curve: list[dict[str, float]] = []
 
-    def _begin_from(self, pretrained: Jumper) -> None:
-        own, given = self.model, pretrained
-        weights = given.velocity.state_dict()
-        shapes = {k: v.shape for k, v in own.velocity.state_dict().items()}
-        if own.architecture != given.architecture or shapes != {
-            k: v.shape for k, v in weights.items()
-        }:
+    def _begin_with(self, pretrained: Jumper) -> None:
+        """Takes over the velocity of a jump."""
+        fits = self.model.architecture == pretrained.architecture
+        try:
+            self.model.velocity.load_state_dict(pretrained.velocity.state_dict())
+        except RuntimeError:
+            fits = False
+        if not fits:
             raise SettingsError(
-                f"jump: that of zoo {given.zoo}, which it starts from, is of another"
-                " shape; train both with the same width, blocks, stations and so on,"
-                " on networks of one architecture"
+                f"jump: that of zoo {pretrained.zoo}, which it starts from, is of"
+                " another shape; train both with the same width, blocks, stations and"
+                " so on, on networks of one architecture"
             )
-        own.velocity.load_state_dict(weights)
-        self.begun = [v.cpu().numpy() for v in weights.values()]
 
     @property
     def result(self) -> Jumper:
@@ -154,8 +153,10 @@ class JumpTraining:
     def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns settings and arrays that its course depends on, before it begins."""
         settings = {**self.settings.model_dump(), "seed": self.seed}
-        networks = self.weights, self.ranks, self.held_out, self.held_out_ranks
-        return settings, [*(part.cpu().numpy() for part in networks), *self.begun]
+        parts = [self.weights, self.ranks, self.held_out, self.held_out_ranks]
+        if self.pretrained is not None:
+            parts += self.pretrained.velocity.state_dict().values()
+        return settings, [part.cpu().numpy() for part in parts]
 
     @property
     def ended(self) -> bool:
