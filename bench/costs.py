@@ -11,7 +11,6 @@ out.
 from __future__ import annotations
 
 import math
-import re
 import sys
 from pathlib import Path
 
@@ -23,18 +22,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import Settings, load_settings
 from hyperreps.config.costs import Jobs, Speeds, Work
+from hyperreps.config.measured_costs import seconds_of_ended
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS = ROOT / "docs" / "measurements"
-DONE = re.compile(r"done: ([\d.]+) s of CPU time$")
 
 
 def measured(logs: Path, jobs: Jobs) -> float:
     """Returns the CPU seconds of some jobs; NaN if not all have ended."""
-    found = []
-    for path in logs.glob(jobs.logs):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        found += [float(m[1]) for line in lines[-1:] if (m := DONE.search(line))]
+    found = seconds_of_ended(logs, jobs)
     return sum(found) if len(found) == jobs.number else math.nan
 
 

@@ -311,6 +311,7 @@ def show_estimate():
     """Prints what the whole config takes, whatever is done already."""
     # not for jobs that another snakemake started
     from hyperreps.config.costs import Speeds, Work, estimate
+    from hyperreps.config.measured_costs import corrected
     from hyperreps.config.space import gigabytes
 
     speeds = Speeds(PROJECT / "docs" / "measurements")
@@ -329,6 +330,11 @@ def show_estimate():
         f" {', '.join(hours)}; what is below 1 % is in the sum only"
         " (docs/performance.md)."
     )
+    if found := corrected(work, FOLDERS["logs"]):
+        logger.info(
+            f"The {found.jobs} of them that ended here took {found.ratio:.2g} times the"
+            f" CPU time that this says: by them {found.core_hours:.3g} core-hours in all."
+        )
 
 
 def is_dry_run():

@@ -63,3 +63,17 @@ def test_a_stage_is_made_whole(sources: Project) -> None:
         done = sources.snakemake(target, *demo)
         assert done.code == 0, done.output
         assert job_counts(done.output)[rule] == whole[rule], target
+
+
+def test_what_ended_here_corrects_the_estimate(sources: Project) -> None:
+    demo = ("--dry-run", "--configfile", "config/demo.yaml")
+    log = sources.root / "logs" / "demo" / "datasets" / "digits.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("12:00:00 done: 7200.0 s of CPU time\n", encoding="utf-8")
+    try:
+        output = sources.snakemake(*demo).output
+    finally:
+        log.unlink()
+    found = re.search(r"The 1 of them that ended here took (\S+) times", output)
+    assert found, output
+    assert float(found[1]) > 1000
