@@ -74,7 +74,6 @@ def law(
     jumps: tuple[Path, ...],
     output: Path,
     count: int = 200,
-    spreads: tuple[float, ...] = SPREADS,
     device: str = "cpu",
 ) -> None:
     """Writes a line per jump and spread.
@@ -89,7 +88,6 @@ def law(
         jumps: Files of train_jump.py with one leg.
         output: CSV file.
         count: Networks drawn of each.
-        spreads: Standard deviations of the noise that their flows start from.
         device: Where they are drawn.
     """
     place = torch.device(device)
@@ -114,7 +112,7 @@ def law(
         unit = torch.cdist(weights[held_out] / std, corpus).min(1).values.mean()
         start = model.fresh(count, seeds=("law",))
         about = {**description(path, model), "networks": len(train)}
-        for spread in spreads:
+        for spread in SPREADS:
             rng = torch.Generator().manual_seed(7)
             rows = model.jump(start, rank=0.9, spread=spread, steps=40, rng=rng)
             given, rows = answers(rows), rows / std
