@@ -36,7 +36,10 @@ DECLARING = (
 )
 # no stage uses them: what a run takes, which the Snakefile prints, and what only
 # `import hyperreps` hands out
-BESIDE = ("__main__.py", "config/costs.py", "config/space.py", "zoo/small.py")
+BESIDE = (
+    *("__main__.py", "zoo/small.py"),
+    *(f"config/{name}.py" for name in ("costs", "measured_costs", "space")),
+)
 PARSED = {}
 
 
