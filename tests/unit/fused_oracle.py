@@ -155,8 +155,8 @@ def assert_layers_agree(
 
     A probability is wrong by a float32's share of its score, and U(0, 1) without
     bounded units gives scores of thousands. What is below Adam's epsilon, 1e-8,
-    may have cancelled. Sums of 8 lanes have rounded to 1.5e-4 of a layer where those
-    of 16 stayed below 1e-4.
+    may have cancelled. Where units are so saturated that PyTorch's float32 is far off,
+    twice its error is allowed, too.
     """
     expected = gradient(row, data, index, activation=activation)[2]
     model = module(row, data, activation=activation).double()
@@ -165,12 +165,13 @@ def assert_layers_agree(
     noise = torch.randn(len(row), generator=torch.Generator().manual_seed(0))
     near = torch.as_tensor(row).double() * (1 + 2**-23 * noise.double())
     rounded = gradient(near, data, index, activation=activation)[2]
+    plain = gradient(row, data, index, activation=activation, dtype=torch.float32)[2]
     for item in data["architecture"].weighted:
-        own, theirs, moved = (
-            torch.as_tensor(x)[item.whole] for x in (found, expected, rounded)
+        own, theirs, moved, float32 = (
+            torch.as_tensor(x)[item.whole] for x in (found, expected, rounded, plain)
         )
-        limit = (3e-4 + 5e-7 * largest) * float(theirs.norm()) + 1e-8
-        limit += 4 * distance(moved, theirs)
+        limit = (1e-4 + 5e-7 * largest) * float(theirs.norm()) + 1e-8
+        limit += 4 * distance(moved, theirs) + 2 * distance(float32, theirs)
         assert distance(own, theirs) < limit, item.name
 
 
@@ -190,15 +191,20 @@ def batch(data: dict, index: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gradient(
-    row: np.ndarray | Tensor, data: dict, index: np.ndarray | Tensor, *, activation: str
+    row: np.ndarray | Tensor,
+    data: dict,
+    index: np.ndarray | Tensor,
+    *,
+    activation: str,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[float, int, Tensor]:
-    """Returns summed loss, hits and gradient of the mean loss, in float64."""
-    model = module(row, data, activation=activation).double()
+    """Returns summed loss, hits and gradient of the mean loss, computed in a dtype."""
+    model = module(row, data, activation=activation).to(dtype)
     images, labels = batch(data, index)
-    scores = model(images)
+    scores = model(images.to(dtype))
     loss = F.cross_entropy(scores, labels)
     loss.backward()
-    found = torch.cat([p.grad.flatten() for p in model.parameters()])
+    found = torch.cat([p.grad.flatten() for p in model.parameters()]).double()
     hits = int((scores.argmax(1) == labels).sum())
     return float(loss.detach()) * len(index), hits, found
 
