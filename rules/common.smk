@@ -308,7 +308,7 @@ def record_config():
 
 
 def show_estimate():
-    """Prints what the whole config takes, whatever is done already."""
+    """Prints what the whole config takes, and what it does by the jobs that ended."""
     # not for jobs that another snakemake started
     from hyperreps.config.costs import Speeds, Work, estimate
     from hyperreps.config.measured_costs import corrected

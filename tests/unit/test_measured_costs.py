@@ -71,6 +71,15 @@ def test_a_part_of_alike_jobs_is_enough(tmp_path: Path) -> None:
     assert found.ratio == pytest.approx(100)
 
 
+def test_jobs_of_a_config_that_had_more_are_not_counted(tmp_path: Path) -> None:
+    part = max(of_rule("train_zoo"), key=lambda jobs: jobs.seconds)
+    end(tmp_path, part, times=20, number=part.number + 3)
+    found = corrected(WORK, tmp_path)
+    assert found is not None
+    assert found.jobs == part.number
+    assert found.ratio == pytest.approx(20)
+
+
 @pytest.mark.parametrize(
     "last_line", ["12:01:00 error: no memory", "12:01:00 epoch 3/5"]
 )

@@ -66,7 +66,8 @@ def corrected(work: Work, logs: Path) -> Corrected | None:
             continue
         whole[jobs.rule] += jobs.seconds
         ended = seconds_of_ended(logs, jobs)
-        number += len(ended)
+        # a config that had more of them has left logs, too
+        number += min(len(ended), jobs.number)
         estimated[jobs.rule] += jobs.seconds * len(ended) / jobs.number
         taken[jobs.rule] += sum(ended)
     if sum(taken.values()) < ENOUGH:
