@@ -201,6 +201,28 @@ def resumed(settings: Jump) -> JumpTraining:
     return second
 
 
+def test_muon_steps_the_matrices_inside_and_goes_on_where_it_was():
+    settings = SMALL.model_copy(update={"optimizer": "muon"})
+    found = training(zoo(16), settings=settings)
+    adamw, muon = (
+        {id(p) for group in each.param_groups for p in group["params"]}
+        for each in found.optimizers
+    )
+    assert adamw.isdisjoint(muon)
+    assert adamw | muon == {id(master) for master in found.masters}
+    inside = {n for n, p in found.model.velocity.named_parameters() if id(p) in muon}
+    assert {name.split(".")[0] for name in inside} == {
+        *("messages", "blocks", "into", "writing")
+    }
+    assert "writing.hearing.ends.weight" in inside
+    assert not any(name.startswith("writing.weights") for name in inside)
+    begin = [master.clone() for master in found.masters]
+    while found.epoch < settings.epochs:
+        found.run_epoch()
+    assert all((a != b).any() for a, b in zip(begin, found.masters, strict=True))
+    assert (drawn(resumed(settings)) == drawn(found)).all()
+
+
 def test_dropout_depends_on_the_seed_and_stops_where_the_loss_is_measured():
     settings = SMALL.model_copy(update={"dropout": 0.3})
     one, other = resumed(settings), resumed(settings)

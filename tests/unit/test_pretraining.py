@@ -20,7 +20,6 @@ from hyperreps.representation.autoencoder import (
 )
 from hyperreps.representation.pretraining import (
     Pretraining,
-    cosine_factor,
     shown_r_squared,
 )
 from hyperreps.running import devices
@@ -273,17 +272,6 @@ class TestPermutations:
 
 
 class TestStepSize:
-    @pytest.mark.parametrize("warm_up", [0.1, 0.5])
-    def test_cosine_by_its_formula(self, warm_up):
-        steps = np.arange(200)
-        found = [cosine_factor(int(s), 200, warm_up=warm_up) for s in steps]
-        rise = 200 * warm_up
-        fall = 0.5 * (1 + np.cos(np.pi * (steps - rise) / (200 - rise)))
-        wanted = np.where(steps < rise, (steps + 1) / rise, fall)
-        assert found == pytest.approx(wanted.tolist())
-        assert max(found) == 1
-        assert found[-1] < 1e-3
-
     @pytest.mark.parametrize("schedule", ["cosine", "onecycle", "plateau", "constant"])
     def test_the_bottleneck_has_its_own(self, cnn, schedule):
         training = prepared(cnn, changed(LEAN, schedule=schedule))

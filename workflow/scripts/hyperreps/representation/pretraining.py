@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +26,7 @@ from ..symmetry.permutations import (
 )
 from .autoencoder import HyperRepresentation, normalization
 from .losses import nt_xent, r_squared, reconstruction_loss, require_finite
+from .optimizers import cosine_factor
 
 PLATEAU_FACTOR = 0.3
 # schedules that move with every step, not with every epoch
@@ -401,19 +401,3 @@ def _scheduler(
             optimizer, factor=PLATEAU_FACTOR, patience=10
         )
     return schedules.ConstantLR(optimizer, factor=1.0)
-
-
-def cosine_factor(step: int, steps: int, *, warm_up: float) -> float:
-    """Returns the learning rate of a step, as a fraction of the largest.
-
-    Linear from near 0 to 1 in the first steps, then half a cosine down to 0 (Loshchilov
-    and Hutter 2017, without restarts).
-
-    Args:
-        step: From 0 on.
-        steps: Of the whole training.
-        warm_up: Fraction of them in which it rises.
-    """
-    rising = (step + 1) / (warm_up * steps)
-    done = (step / steps - warm_up) / (1 - warm_up)
-    return min(1.0, rising) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))

@@ -268,6 +268,13 @@ class Velocity(nn.Module):
         waves = torch.exp(torch.linspace(0, math.log(1000), WAVES))
         self.register_buffer("waves", waves, persistent=False)
 
+    @property
+    def hidden(self) -> list[Tensor]:
+        """The matrices that neither read weights and conditions nor write weights."""
+        inside = (self.messages, self.blocks, self.into, self.writing.hearing)
+        found = [p for part in inside for p in part.parameters()]
+        return [parameter for parameter in found if parameter.ndim == 2]
+
     def forward(
         self,
         views: Float[Tensor, "batch views parameters"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..numbers.randomness import torch_seeded
 from ..numbers.seeds import derived_seed
 from ..numbers.shapes import Float
 from ..representation.losses import require_finite
+from ..representation.optimizers import Muon, cosine_factor
 from ..running.devices import fastest_precision
 from ..settings.stages import Jump, SettingsError
 from ..symmetry.permutations import permutation_index, random_permutations
@@ -109,23 +111,13 @@ class JumpTraining:
         self.average = [m.detach().clone() for m in self.masters]
         self.best = [m.detach().clone() for m in self.masters]
         self.least = math.inf
-        self.optimizer = torch.optim.AdamW(
-            self.masters,
-            lr=settings.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self.optimizers = self._optimizers()
         total = settings.epochs * STEPS_PER_EPOCH
-        rise = max(1, round(settings.warm_up * total))
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda step: min(
-                (step + 1) / rise,
-                (1 + math.cos(math.pi * min(1, max(0, step - rise) / (total - rise))))
-                / 2,
-            ),
-        )
+        rate = partial(cosine_factor, steps=total, warm_up=settings.warm_up)
+        self.schedulers = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+            for optimizer in self.optimizers
+        ]
         self.curve: list[dict[str, float]] = []
 
     def _begin_with(self, pretrained: Jumper) -> None:
@@ -141,6 +133,17 @@ class JumpTraining:
                 " another shape; train both with the same width, blocks, stations and"
                 " so on, on networks of one architecture"
             )
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        settings = self.settings
+        rate, decay = settings.learning_rate, settings.weight_decay
+        hidden = self.model.velocity.hidden if settings.optimizer == "muon" else []
+        apart = {id(matrix) for matrix in hidden}
+        rest = [master for master in self.masters if id(master) not in apart]
+        adamw = torch.optim.AdamW(
+            rest, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True
+        )
+        return [adamw, Muon(hidden, lr=rate, weight_decay=decay)] if hidden else [adamw]
 
     @property
     def result(self) -> Jumper:
@@ -229,8 +232,10 @@ class JumpTraining:
         for master, gradient in zip(self.masters, gradients, strict=True):
             master.grad = gradient.to(master.dtype)
         clip_grad_norm_(self.masters, self.settings.gradient_clip)
-        self.optimizer.step()
-        self.scheduler.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for scheduler in self.schedulers:
+            scheduler.step()
         with torch.no_grad():
             torch._foreach_copy_(self.working, self.masters)
             # an average over all steps so far, until these are many
@@ -291,8 +296,8 @@ class JumpTraining:
             "average": self.average,
             "best": self.best,
             "least": self.least,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "optimizers": [each.state_dict() for each in self.optimizers],
+            "schedulers": [each.state_dict() for each in self.schedulers],
             "curve": self.curve,
         }
 
@@ -305,8 +310,9 @@ class JumpTraining:
                 for mine, saved in zip(getattr(self, name), state[name], strict=True):
                     mine.copy_(saved)
             torch._foreach_copy_(self.working, self.masters)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        for name in ("optimizers", "schedulers"):
+            for mine, saved in zip(getattr(self, name), state[name], strict=True):
+                mine.load_state_dict(saved)
 
 
 def accuracy_ranks(

@@ -547,10 +547,14 @@ class Jump(Strict):
         "gelu", description="Activation of a block's MLP."
     )
     dropout: Decay = Field(0.0, description="Dropout in attention and MLP.")
-    learning_rate: Positive = Field(0.002, description="Largest step size of AdamW.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw",
+        description="muon: orthogonal steps of matrices inside, AdamW for the rest.",
+    )
+    learning_rate: Positive = Field(0.002, description="Largest step size, of both.")
     weight_decay: NotNegative = Field(0.01, description="Decay of weights.")
     gradient_clip: Positive = Field(1.0, description="Largest norm of all gradients.")
-    warm_up: Fraction = Field(
+    warm_up: Share = Field(
         0.05, description="Fraction of all steps in which the step size rises."
     )
     batch_size: Count = Field(64, description="Networks per step.")
