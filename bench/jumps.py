@@ -164,6 +164,7 @@ def description(path: Path, model: Jumper) -> dict[str, object]:
         "width": settings.width,
         "blocks": settings.blocks,
         "batch": settings.batch_size,
+        "optimizer": settings.optimizer,
         "epochs": settings.epochs,
         "stations": " ".join(map(str, settings.stations)),
         "loss": curve["loss"].iloc[-1],
