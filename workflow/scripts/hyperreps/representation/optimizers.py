@@ -86,7 +86,10 @@ def _turned(x: Tensor, matrix: Tensor) -> Tensor:
 def orthogonal(
     matrices: Float[Tensor, "matrices rows columns"],
 ) -> Float[Tensor, "matrices rows columns"]:
-    """Returns about U V^T of each U S V^T: singular values between 0.7 and 1.2.
+    """Returns about U V^T of each U S V^T.
+
+    Singular values come between about 0.7 and 1.2, but for those that are next to none
+    of the largest.
 
     Args:
         matrices: With no more rows than columns.
