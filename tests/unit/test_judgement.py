@@ -237,3 +237,25 @@ def test_a_panel_names_the_populations_of_its_zoo(audits):
     toy, fewer = ({text.get_text() for text in x.texts} for x in picture.axes)
     assert toy - fewer == {"under"}
     assert "between" in fewer
+
+
+def test_marks_tell_of_how_many_draws_their_networks_are_the_best(audits):
+    chosen = audits["population"] == "chosen"
+    twin = audits[chosen].assign(population="chosen_best30", best_of=30)
+    drawn = figure.Judgement(Sources(**FILES, **CURVES))
+    drawn.networks = pd.concat([audits, twin], ignore_index=True)
+    picture = drawn.draw(drawn.frame())
+    explained = picture.legends[0]
+    names = [text.get_text() for text in explained.get_texts()]
+    marks = {
+        name.removeprefix("of a method, "): mark.get_markersize()
+        for name, mark in zip(names, explained.get_lines(), strict=True)
+        if name.startswith("of a method")
+    }
+    assert marks["best of 30"] > marks["best of 10"]
+    hollow = [
+        mark.get_markersize()
+        for mark in picture.axes[0].get_lines()
+        if mark.get_markerfacecolor() == "white"
+    ]
+    assert sorted(hollow) == sorted(marks.values())

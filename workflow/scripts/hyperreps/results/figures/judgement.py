@@ -35,12 +35,16 @@ class Look(NamedTuple):
     colour: str
     marker: str
     best_of: int
+    size: float
 
     @property
     def marks(self) -> dict[str, Any]:
-        """Colour and marker for lines."""
+        """Colour, marker and its size for lines."""
         face = self.colour if self.best_of == 1 else "white"
-        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face}
+        return {
+            **{"color": self.colour, "marker": self.marker},
+            **{"markerfacecolor": face, "markersize": self.size},
+        }
 
 
 class Judgement(Judged, Drawing):
@@ -89,20 +93,30 @@ class Judgement(Judged, Drawing):
                 ylabel="test accuracy",
             )
             panels.append((axes, means))
+        sizes = _sizes(known)
         curves = [
-            line(c if of == 1 else f"{c}, best of {of}", **_style(c, of))
+            line(c if of == 1 else f"{c}, best of {of}", **_style(c, of, sizes[of]))
             for c, of in _curves(known, lines)
         ]
         dotted = [line(name, ls=":") for name in LINES[len(CURVES) :] if lines[name]]
         hollow: dict[str, Any] = {"lw": 0.7, "marker": "o", "markerfacecolor": "white"}
         chosen = sorted({look.best_of for look in looks.values()} - {1})
-        several = [line(f"of a method, best of {of}", **hollow) for of in chosen]
+        several = [
+            line(f"of a method, best of {of}", markersize=sizes[of], **hollow)
+            for of in chosen
+        ]
         self.legend(figure, *curves, *dotted, *several, ncols=4)
         # only now is known where there is room
         figure.draw_without_rendering()
         for axes, means in panels:
             _name_points(axes, means, looks)
         return figure
+
+
+def _sizes(known: pd.DataFrame) -> dict[int, float]:
+    """Returns the size of marks, by of how many draws they are the best: it grows."""
+    chosen = sorted({1, *known["best_of"].astype(int)})
+    return {of: 4.5 + 2 * max(0, k - 1) for k, of in enumerate(chosen)}
 
 
 def _looks(known: pd.DataFrame, lines: dict[str, list[str]]) -> dict[str, Look]:
@@ -117,9 +131,10 @@ def _looks(known: pd.DataFrame, lines: dict[str, list[str]]) -> dict[str, Look]:
     colours = method_colours(own[len(names) - len(methods) :])
     colours |= dict.fromkeys(SHOWN, "black")
     markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(own)}
+    sizes = _sizes(known)
     return {
-        n: Look(source, colours[source], markers[source], best_of[n])
-        for n, source in sources.items()
+        n: Look(s, colours[s], markers[s], best_of[n], sizes[best_of[n]])
+        for n, s in sources.items()
     }
 
 
@@ -132,11 +147,11 @@ def _curves(known: pd.DataFrame, lines: dict[str, list[str]]) -> list[tuple[str,
     ]
 
 
-def _style(curve: str, best_of: int) -> dict[str, Any]:
-    """Returns how a curve is drawn."""
+def _style(curve: str, best_of: int, size: float) -> dict[str, Any]:
+    """Returns how a curve is drawn, with marks of a size."""
     colour, style = STYLES[curve]
     thin = {} if best_of == 1 else {"linewidth": 0.8, "marker": "x"}
-    return {"color": colour, "ls": style, "marker": ".", **thin}
+    return {"color": colour, "ls": style, "marker": ".", "markersize": size, **thin}
 
 
 def _draw_lines(
@@ -144,10 +159,11 @@ def _draw_lines(
 ) -> None:
     """Draws the curves, and how accurate reconstructions are."""
     here = known.loc[known.index.isin(means.index)]
+    sizes = _sizes(known)
     for curve, of in _curves(known, lines):
         names = [n for n in lines[curve] if n in here.index[here["best_of"] == of]]
         points = means.loc[names].sort_values(("value", "distance"))
-        _draw_point(axes, points, **_style(curve, of))
+        _draw_point(axes, points, **_style(curve, of, sizes[of]))
     names = [name for name in lines["reconstructions"] if name in here.index]
     for height in means.loc[names, ("value", "accuracy")]:
         axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
@@ -174,7 +190,6 @@ def _draw_point(axes: Axes, rows: pd.DataFrame, **look: Any) -> None:
         rows["value", "distance"],
         rows["value", "accuracy"],
         elinewidth=0.7,
-        markersize=4.5,
         **spans,
         **look,
     )
