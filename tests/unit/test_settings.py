@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -36,25 +37,36 @@ def test_the_papers_config_is_the_papers():
     assert settings.zoos["svhn"].recipe.initialization == "uniform"
 
 
-@pytest.mark.parametrize(
-    "overlays",
-    [
-        ["demo"],
-        ["smoke"],
-        ["novelty"],
-        ["novelty", "novelty_imported"],
-        ["novelty", "novelty_imported", "novelty_capacity"],
-        ["novelty_imported", "beyond"],
-        ["ablation"],
-        ["overfit"],
-        ["demo", "diagnose"],
-        ["autoencoder_2021"],
-    ],
-)
-def test_overlays_are_valid_and_have_their_own_results(overlays):
-    files = [ROOT / f"config/{overlay}.yaml" for overlay in overlays]
-    settings = load_settings(read_over_shipped(ROOT / "config", *files))
-    assert settings.experiment in overlays
+OVERLAYS = [
+    ["demo"],
+    ["smoke"],
+    ["novelty"],
+    ["novelty", "novelty_imported", "novelty_capacity"],
+    ["novelty_imported", "beyond"],
+    ["novelty_imported", "beyond", "jumps"],
+    ["novelty_imported", "reference_mnist_300"],
+    ["reference"],
+    ["reference", "reference_cifar10"],
+    ["reference", "reference_svhn_10k"],
+    ["ablation"],
+    ["zoo_size"],
+    ["overfit"],
+    ["demo", "diagnose"],
+    ["autoencoder_2021"],
+    ["autoencoder_2021", "paper_size"],
+]
+
+
+def test_overlays_are_valid_and_have_their_own_results():
+    experiments = []
+    for overlays in OVERLAYS:
+        files = [ROOT / f"config/{overlay}.yaml" for overlay in overlays]
+        settings = load_settings(read_over_shipped(ROOT / "config", *files))
+        experiments.append(settings.experiment)
+    assert len({"paper", *experiments}) == len(experiments) + 1
+    shipped = {path.stem for path in (ROOT / "config").glob("*.yaml")}
+    known = {"config", "methods", "published", *chain(*OVERLAYS)}
+    assert known == shipped
 
 
 def test_the_autoencoder_of_2021_is_there_and_grows_to_the_papers_size():
