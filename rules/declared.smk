@@ -73,7 +73,7 @@ def get_sources(result):
     if result in AUDIT:
         references, audits = (
             [pair for pair in pairs if pair[0] in section.zoos]
-            for pairs in (needs.audit_references(SETTINGS), needs.audits(SETTINGS))
+            for pairs in (needs.audit_references(SETTINGS), SETTINGS.audited)
         )
         found = {
             "references": [zoo_file(*pair, stage="novelty") for pair in references],

@@ -4,7 +4,7 @@
 rule novelty:
     """Audits the samples of the config's methods: how new are they?"""
     input:
-        files_of("novelty", needs.audits(SETTINGS)),
+        files_of("novelty", SETTINGS.audited),
         result_files(AUDIT),
 
 

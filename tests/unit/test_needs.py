@@ -49,3 +49,22 @@ def test_probes_see_the_networks_as_their_variant_does() -> None:
     assert [name for name in found if not needs.probed_variant(name)] == [
         *PLAIN_FEATURES
     ]
+
+
+def test_a_judgement_brings_its_curves_to_the_audit_of_its_zoos() -> None:
+    overlay = {
+        "novelty": {"zoos": ["mnist", "stl10"], "methods": ["S_KDE30", "B_F30"]},
+        "judgement": {
+            "zoos": ["mnist"],
+            "noise": ["B_F30", "relative_noise_1"],
+            "soup": ["B_F30", "soup16_top30"],
+            "reconstructions": ["reconstruction"],
+        },
+    }
+    settings = load_settings(merged(read_over_shipped(CONFIG), overlay))
+    curves = ("relative_noise_1", "soup16_top30", "reconstruction")
+    assert settings.audited == [
+        *(("mnist", name) for name in ("S_KDE30", "B_F30", *curves)),
+        *(("stl10", name) for name in ("S_KDE30", "B_F30")),
+    ]
+    assert set(settings.audited) <= set(settings.sampled)

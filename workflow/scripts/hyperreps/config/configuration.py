@@ -158,9 +158,21 @@ class Settings(Strict):
             for source, _ in table.pairs
             for method in table.methods + table.references
         ]
-        for part in (self.ensembles, self.novelty):
-            used += [(zoo, method) for zoo in part.zoos for method in part.methods]
-        return list(dict.fromkeys(used))
+        ensembles = self.ensembles
+        used += [(zoo, name) for zoo in ensembles.zoos for name in ensembles.methods]
+        return list(dict.fromkeys(used + self.audited))
+
+    @property
+    def audited(self) -> list[tuple[str, str]]:
+        """Zoo and method of all samples that are audited, a judgement's curves too."""
+        return [
+            (zoo, method)
+            for zoo in self.novelty.zoos
+            for method in dict.fromkeys(
+                self.novelty.methods
+                + (self.judgement.methods if zoo in self.judgement.zoos else ())
+            )
+        ]
 
     def variant(self, name: str, *, zoo: str) -> HyperRep:
         """Returns the settings of a variant of the hyper-representation for a zoo.
@@ -459,27 +471,29 @@ def _stage_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
-    audit, judged = settings.novelty, settings.judgement
-    for key, names, audited, where in (
-        ("capacity.zoos", settings.capacity.zoos, audit.zoos, "zoos"),
-        ("judgement.zoos", judged.zoos, audit.zoos, "zoos"),
-        ("judgement.noise", judged.noise, audit.methods, "methods"),
-        ("judgement.soup", judged.soup, audit.methods, "methods"),
+    judged = settings.judgement
+    for key, names, known, where in (
         (
-            "judgement.reconstructions",
-            judged.reconstructions,
-            audit.methods,
-            "methods",
+            "capacity.zoos",
+            settings.capacity.zoos,
+            settings.novelty.zoos,
+            "novelty.zoos",
+        ),
+        ("judgement.zoos", judged.zoos, settings.novelty.zoos, "novelty.zoos"),
+        *(
+            (f"judgement.{field}", getattr(judged, field), settings.methods, "methods")
+            for field in judged.shown
         ),
     ):
         for name in names:
-            yield from _unknown_problems(key, name, audited, f"novelty.{where}")
-    for name in settings.novelty.methods:
+            yield from _unknown_problems(key, name, known, where)
+    for name in dict.fromkeys(method for _, method in settings.audited):
         method = settings.methods.get(name)
-        if settings.novelty.zoos and method and method.architecture:
+        if method and method.architecture:
+            section = "novelty" if name in settings.novelty.methods else "judgement"
             yield (
-                f"novelty.methods: {name} are networks of another architecture than"
-                " their zoo's; leave it out"
+                f"{section}: {name} are networks of another architecture than their"
+                " zoo's; leave it out"
             )
     yield from _kept_problems(settings)
     wanted, finetuned = settings.ensembles, settings.in_distribution

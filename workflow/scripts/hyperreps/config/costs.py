@@ -402,7 +402,7 @@ class Work:
             seconds += self._answers(name, corpus)
             suffix = "" if coordinates == "none" else ".aligned"
             yield Jobs("audit_references", (name, suffix), 1, seconds)
-        for name, method in needs.audits(self.settings):
+        for name, method in self.settings.audited:
             seconds = self._audit(name, self.networks(name, method))
             yield Jobs("audit", (name, method), 1, seconds)
 

@@ -233,17 +233,11 @@ def ablations(settings: Settings) -> list[OfZoo]:
     return [(zoo, variant) for zoo in wanted.zoos for variant in wanted.variants]
 
 
-def audits(settings: Settings) -> list[OfZoo]:
-    """Returns zoo and method of all samples that are audited."""
-    wanted = settings.novelty
-    return [(zoo, method) for zoo in wanted.zoos for method in wanted.methods]
-
-
 def audit_references(settings: Settings) -> list[OfZoo]:
     """Returns zoo and coordinates of the references that audits are read by."""
     return list(
         dict.fromkeys(
             (zoo, method_alignment(settings, zoo, method))
-            for zoo, method in audits(settings)
+            for zoo, method in settings.audited
         )
     )

@@ -140,7 +140,7 @@ def _audits(work: Work) -> Iterator[tuple[str, Number]]:
         yield "novelty", splits(zoo)[0] * window(zoo) * images
         pairs = 2 * FLOAT * work.network(name).parameters
         yield "novelty", sum(work.referenced(name)) * pairs
-    for name, method in needs.audits(settings):
+    for name, method in settings.audited:
         pairs = 2 * FLOAT * work.network(name).parameters
         yield "novelty", work.networks(name, method) * pairs
 

@@ -282,16 +282,21 @@ class Judgement(Section):
     )
     noise: Names = Field(
         (),
-        description="Audited methods that are points of a curve: networks with more and"
-        " more noise.",
+        description="Methods that are points of a curve, audited for it: networks with"
+        " more and more noise.",
     )
     soup: Names = Field(
         (),
         description="The same: means of more and more networks, then with noise.",
     )
     reconstructions: Names = Field(
-        (), description="Audited methods whose accuracy is drawn as a line."
+        (), description="Methods whose accuracy is drawn as a line, audited, too."
     )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it names."""
+        return self.noise + self.soup + self.reconstructions
 
     @model_validator(mode="after")
     def _curves(self) -> Judgement:
