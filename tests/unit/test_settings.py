@@ -50,6 +50,7 @@ OVERLAYS = [
     ["reference", "reference_svhn_10k"],
     ["ablation"],
     ["zoo_size"],
+    ["starts"],
     ["overfit"],
     ["demo", "diagnose"],
     ["autoencoder_2021"],
