@@ -4,8 +4,8 @@ r"""Accuracy from scratch by the start: docs/measurements/mnist_starts.csv.
     python bench/starts.py results/starts/zoos/*.h5 \
         --output docs/measurements/mnist_starts.csv
 
-Means of test accuracy over all networks of a zoo that start alike, with the interval
-from how networks differ.
+Mean test accuracy of all networks of a zoo that start alike, with the interval from how
+networks differ, and the median.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main(
                     about
                     | {"initialization": start, "epoch": epoch, "n": len(values)}
                     | {"mean": mean.value, "ci_low": low, "ci_high": high}
-                    | {"commit": commit}
+                    | {"median": np.median(values), "commit": commit}
                 )
     table = pd.DataFrame(rows).round(4)
     table.to_csv(output, index=False)
