@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -35,7 +36,6 @@ class Look(NamedTuple):
     colour: str
     marker: str
     best_of: int
-    size: float
 
     @property
     def marks(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Look(NamedTuple):
         face = self.colour if self.best_of == 1 else "white"
         return {
             **{"color": self.colour, "marker": self.marker},
-            **{"markerfacecolor": face, "markersize": self.size},
+            **{"markerfacecolor": face, "markersize": _size(self.best_of)},
         }
 
 
@@ -93,16 +93,15 @@ class Judgement(Judged, Drawing):
                 ylabel="test accuracy",
             )
             panels.append((axes, means))
-        sizes = _sizes(known)
         curves = [
-            line(c if of == 1 else f"{c}, best of {of}", **_style(c, of, sizes[of]))
+            line(c if of == 1 else f"{c}, best of {of}", **_style(c, of))
             for c, of in _curves(known, lines)
         ]
         dotted = [line(name, ls=":") for name in LINES[len(CURVES) :] if lines[name]]
         hollow: dict[str, Any] = {"lw": 0.7, "marker": "o", "markerfacecolor": "white"}
         chosen = sorted({look.best_of for look in looks.values()} - {1})
         several = [
-            line(f"of a method, best of {of}", markersize=sizes[of], **hollow)
+            line(f"of a method, best of {of}", markersize=_size(of), **hollow)
             for of in chosen
         ]
         self.legend(figure, *curves, *dotted, *several, ncols=4)
@@ -113,10 +112,9 @@ class Judgement(Judged, Drawing):
         return figure
 
 
-def _sizes(known: pd.DataFrame) -> dict[int, float]:
-    """Returns the size of marks, by of how many draws they are the best: it grows."""
-    chosen = sorted({1, *known["best_of"].astype(int)})
-    return {of: 4.5 + 2 * max(0, k - 1) for k, of in enumerate(chosen)}
+def _size(best_of: int) -> float:
+    """Returns the size of a mark: from ten draws on, it grows with their number."""
+    return 4.5 + 4 * max(0.0, math.log10(best_of) - 1)
 
 
 def _looks(known: pd.DataFrame, lines: dict[str, list[str]]) -> dict[str, Look]:
@@ -124,17 +122,16 @@ def _looks(known: pd.DataFrame, lines: dict[str, list[str]]) -> dict[str, Look]:
     on_curves = {name for curve in CURVES for name in lines[curve]}
     methods = known.index[~known["reference"] & ~known.index.isin(on_curves)]
     names = [n for n in SHOWN if n in known.index] + list(methods)
-    best_of = known["best_of"].astype(int)
+    best_of = {name: int(of) for name, of in known["best_of"].items()}
     sources = {n: n.removesuffix(f"_best{best_of[n]}") for n in names}
     sources = {n: source if source in names else n for n, source in sources.items()}
     own = list(dict.fromkeys(sources.values()))
     colours = method_colours(own[len(names) - len(methods) :])
     colours |= dict.fromkeys(SHOWN, "black")
     markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(own)}
-    sizes = _sizes(known)
     return {
-        n: Look(s, colours[s], markers[s], best_of[n], sizes[best_of[n]])
-        for n, s in sources.items()
+        n: Look(source, colours[source], markers[source], best_of[n])
+        for n, source in sources.items()
     }
 
 
@@ -147,11 +144,12 @@ def _curves(known: pd.DataFrame, lines: dict[str, list[str]]) -> list[tuple[str,
     ]
 
 
-def _style(curve: str, best_of: int, size: float) -> dict[str, Any]:
-    """Returns how a curve is drawn, with marks of a size."""
+def _style(curve: str, best_of: int) -> dict[str, Any]:
+    """Returns how a curve is drawn."""
     colour, style = STYLES[curve]
     thin = {} if best_of == 1 else {"linewidth": 0.8, "marker": "x"}
-    return {"color": colour, "ls": style, "marker": ".", "markersize": size, **thin}
+    marks = {"marker": ".", "markersize": _size(best_of)}
+    return {"color": colour, "ls": style, **marks, **thin}
 
 
 def _draw_lines(
@@ -159,11 +157,10 @@ def _draw_lines(
 ) -> None:
     """Draws the curves, and how accurate reconstructions are."""
     here = known.loc[known.index.isin(means.index)]
-    sizes = _sizes(known)
     for curve, of in _curves(known, lines):
         names = [n for n in lines[curve] if n in here.index[here["best_of"] == of]]
         points = means.loc[names].sort_values(("value", "distance"))
-        _draw_point(axes, points, **_style(curve, of, sizes[of]))
+        _draw_point(axes, points, **_style(curve, of))
     names = [name for name in lines["reconstructions"] if name in here.index]
     for height in means.loc[names, ("value", "accuracy")]:
         axes.axhline(height, color=GREY, linestyle=":", linewidth=0.9)
