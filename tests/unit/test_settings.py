@@ -208,7 +208,7 @@ def test_every_field_is_described():
         ("capacity/zoos", ["x"], r"capacity\.zoos: unknown 'x'; novelty\.zoos has"),
         ("judgement/noise", ["x"], r"judgement\.noise: unknown 'x'; methods has"),
         ("judgement/zoos", ["mnist"], r"judgement: noise: two methods at least"),
-        ("novelty/methods", ["R_4conv"], r"novelty: R_4conv are networks of another"),
+        ("novelty/methods", ["R_4conv"], r"novelty\.methods: R_4conv are networks"),
         (
             "judgement",
             {
@@ -216,7 +216,7 @@ def test_every_field_is_described():
                 "noise": ["B_F30", "R_4conv"],
                 "soup": ["B_F30", "B_F"],
             },
-            r"judgement: R_4conv are networks of another architecture",
+            r"judgement\.noise: R_4conv are networks of another architecture",
         ),
         ("methods/S_KDE30/best_of", 0, r"S_KDE30\.best_of: .*or equal to 1, got 0"),
         (

@@ -471,30 +471,23 @@ def _stage_problems(settings: Settings) -> Iterable[str]:
         if section != "properties":
             part = getattr(settings, section)
             yield from _activation_problems(settings, section, part.zoos)
+    for section in ("capacity", "judgement"):
+        for name in getattr(settings, section).zoos:
+            known = settings.novelty.zoos
+            yield from _unknown_problems(f"{section}.zoos", name, known, "novelty.zoos")
     judged = settings.judgement
-    for key, names, known, where in (
-        (
-            "capacity.zoos",
-            settings.capacity.zoos,
-            settings.novelty.zoos,
-            "novelty.zoos",
-        ),
-        ("judgement.zoos", judged.zoos, settings.novelty.zoos, "novelty.zoos"),
-        *(
-            (f"judgement.{field}", getattr(judged, field), settings.methods, "methods")
-            for field in judged.shown
-        ),
-    ):
+    curves = {f"judgement.{field}": getattr(judged, field) for field in judged.shown}
+    for key, names in curves.items():
         for name in names:
-            yield from _unknown_problems(key, name, known, where)
-    for name in dict.fromkeys(method for _, method in settings.audited):
-        method = settings.methods.get(name)
-        if method and method.architecture:
-            section = "novelty" if name in settings.novelty.methods else "judgement"
-            yield (
-                f"{section}: {name} are networks of another architecture than their"
-                " zoo's; leave it out"
-            )
+            yield from _unknown_problems(key, name, settings.methods, "methods")
+    for key, names in {"novelty.methods": settings.novelty.methods, **curves}.items():
+        for name in names:
+            method = settings.methods.get(name)
+            if settings.novelty.zoos and method and method.architecture:
+                yield (
+                    f"{key}: {name} are networks of another architecture than their"
+                    " zoo's; leave it out"
+                )
     yield from _kept_problems(settings)
     wanted, finetuned = settings.ensembles, settings.in_distribution
     missing = set(wanted.epochs) - set(finetuned.epochs)
