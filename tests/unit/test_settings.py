@@ -48,6 +48,7 @@ OVERLAYS = [
     ["reference"],
     ["reference", "reference_cifar10"],
     ["reference", "reference_svhn_10k"],
+    ["reference", "reference_audit"],
     ["ablation"],
     ["zoo_size"],
     ["starts"],
