@@ -24,6 +24,7 @@ from .configuration import ZOO_POPULATIONS, Settings
 STEPS_PER_EPOCH = 100  # of gan_training.py and jump_training.py, which import torch
 REFERENCE_POPULATIONS = 7  # of an audit, beside one per standard deviation of noise
 ABLATED_POPULATIONS = 4  # two of reconstructions, two of samples
+COMPONENTS = 30  # operations of a start from components, times parameters cubed
 STATISTICS = 14  # numbers per layer that probes read (docs/method.md)
 NEARLY = 1.25  # ratio of steps of an autoencoder that count as equally large
 NEAREST = 16  # networks that an audit matches once more (docs/novelty.md)
@@ -295,6 +296,11 @@ class Work:
                 model.epochs * max(1, train // batch)
                 + evaluations / (3 * views * batch)
             )
+            if model.initialization == "components":
+                start = COMPONENTS * self.network(name).parameters ** 3
+                seconds += self.speeds.step_seconds(
+                    start, precision="float32", dropout=False
+                )
             count = len(model.seeds)
             yield Jobs("pretrain", (name, variant), count, seconds * count)
         steps = STEPS_PER_EPOCH * self.settings.gan.epochs

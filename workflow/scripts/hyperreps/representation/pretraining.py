@@ -25,6 +25,7 @@ from ..symmetry.permutations import (
     random_permutations,
 )
 from .autoencoder import HyperRepresentation, normalization
+from .components import start_from_components
 from .losses import nt_xent, r_squared, reconstruction_loss, require_finite
 from .optimizers import cosine_factor
 
@@ -43,6 +44,7 @@ class Pretraining:
         curve: One dict per epoch: loss, its two parts, learning rate, and, where it was
             evaluated, R2 on training and held-out networks (docs/method.md): r2_train,
             per layer too, and r2_scaled_train, of weights in units of their layers.
+            Epoch 0 is a start from components, evaluated.
         core_seconds: CPU time of the process by epoch, evaluation aside; not in the
             curve, which the same training has again.
     """
@@ -74,6 +76,7 @@ class Pretraining:
         """
         if len(weights) < 2:
             raise SettingsError(f"need at least 2 training samples, got {len(weights)}")
+        started = time.process_time()
         self.weights, self.held_out = weights, held_out
         self.device = weights.device
         if settings.precision == "auto":
@@ -93,23 +96,34 @@ class Pretraining:
                 architecture, settings, statistics, zoo=zoo, seed=seed
             )
         self.model.to(self.device)
-        halved = settings.precision == "bfloat16"
-        self.half = _half_precision(self.model) if halved else {}
-        self.masters = dict(self.model.named_parameters())
         self.table = fixed_permutations(self.model)
         self.scale = _loss_scale(self.model, weights)
         # of what the model is shown
         self.mean = _shown_mean(self.model, weights)
+        if settings.initialization == "components":
+            start_from_components(
+                self.model,
+                weights,
+                loss_scale=self.scale,
+                table=self.table,
+                rng=_seeded("components", seed, device=self.device),
+            )
+        halved = settings.precision == "bfloat16"
+        self.half = _half_precision(self.model) if halved else {}
+        self.masters = dict(self.model.named_parameters())
         self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
         self.optimizer = _optimizer(self.model, settings)
         self.scheduler = _scheduler(
-            self.optimizer, settings, total_steps=self.steps * settings.epochs
+            self.optimizer, settings, total_steps=max(1, self.steps * settings.epochs)
         )
         compute = self._compute_losses
         self._losses = _compiled(compute) if compiled else compute
         self.epoch = 0
         self.curve: list[dict[str, float]] = []
         self.core_seconds: list[float] = []
+        if settings.initialization == "components":
+            self.core_seconds.append(time.process_time() - started)
+            self.curve.append({"epoch": 0, **self._evaluated()})
 
     def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns settings and arrays that its course depends on, before it begins."""
@@ -133,8 +147,7 @@ class Pretraining:
         started = time.process_time()
         self.epoch += 1
         self.model.train()
-        seed = derived_seed("pretraining", self.seed, self.epoch)
-        rng = torch.Generator(self.device).manual_seed(seed)
+        rng = _seeded("pretraining", self.seed, self.epoch, device=self.device)
         sums = torch.zeros(3, device=self.device)
         order = torch.randperm(len(self.weights), generator=rng, device=self.device)
         with torch_seeded("dropout", self.seed, self.epoch, device=self.device):
@@ -159,8 +172,7 @@ class Pretraining:
         self.core_seconds.append(time.process_time() - started)
         last = self.epoch == self.settings.epochs
         if last or self.epoch % self.settings.evaluate_every == 0:
-            entry |= self._r_squared("train", self.weights)
-            entry |= self._r_squared("held_out", self.held_out)
+            entry |= self._evaluated()
         self.curve.append(entry)
         return {k: v for k, v in entry.items() if k != "epoch" and "_layer" not in k}
 
@@ -226,6 +238,14 @@ class Pretraining:
             contrast = nt_xent(torch.cat(views), temperature=settings.temperature)
         loss = (1 - gamma) * reconstruction + gamma * contrast
         return torch.stack([loss, reconstruction, contrast])
+
+    def _evaluated(self) -> dict[str, float]:
+        known = {"train": self.weights, "held_out": self.held_out}
+        return dict(
+            pair
+            for name in known
+            for pair in self._r_squared(name, known[name]).items()
+        )
 
     def _r_squared(self, name: str, weights: Tensor) -> dict[str, float]:
         latents = self.model.map("encode", weights)
@@ -316,6 +336,10 @@ def _scaled_r_squared(
     output, weights, mean = (x / model.layer_std for x in (output, weights, mean))
     one = torch.zeros(len(mean), dtype=torch.int64, device=mean.device)
     return float(r_squared(output, weights, mean=mean, layers=one))
+
+
+def _seeded(*parts: str | int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device).manual_seed(derived_seed(*parts))
 
 
 def _compiled(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -309,6 +309,12 @@ class HyperRep(Strict):
         "token",
         description="Latent from one learned compression token, or from all tokens.",
     )
+    initialization: Literal["release", "components"] = Field(
+        "release",
+        description="Where training begins: at random, or at the principal components"
+        " of the training networks in all their permutations, as far as width and"
+        " latent hold them; needs linear compression.",
+    )
     projection_layers: Layers = Field(
         4, description="Hidden layers of the projection head of the contrastive loss."
     )
@@ -400,7 +406,10 @@ class HyperRep(Strict):
         " are summed over the batch. Contrast and batch norm then see this many models."
         " 0: all.",
     )
-    epochs: Count = Field(500, description="Passes over the training samples.")
+    epochs: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        500,
+        description="Passes over the training samples; 0: the components as they are.",
+    )
     evaluate_every: Count = Field(
         10, description="Epochs between evaluations on held-out models."
     )
@@ -423,6 +432,16 @@ class HyperRep(Strict):
         low, high = self.erase_fraction
         if low > high:
             raise ValueError(f"erase_fraction must be increasing, got {low}..{high}")
+        if self.initialization == "components" and self.compression != "linear":
+            raise ValueError(
+                "initialization: components needs compression: linear; set it, or"
+                " initialization to release"
+            )
+        if self.epochs == 0 and self.initialization == "release":
+            raise ValueError(
+                "epochs: 0 leaves it untrained; set it to 1 or more, or initialization"
+                " to components"
+            )
         if self.centering and self.inputs == "layer":
             raise ValueError(
                 "inputs: layer centres by itself; set centering to false, or inputs to"
