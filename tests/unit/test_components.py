@@ -14,9 +14,10 @@ from hyperreps.networks.architectures import (
     Linear,
     Residual,
 )
+from hyperreps.representation import components
 from hyperreps.representation.components import permuted_moment
 from hyperreps.representation.pretraining import Pretraining, fixed_permutations
-from hyperreps.settings.stages import HyperRep
+from hyperreps.settings.stages import HyperRep, SettingsError
 from hyperreps.symmetry.permutations import permutation_index
 
 from .small_autoencoder import SMALL
@@ -178,7 +179,6 @@ def test_training_goes_on_from_there():
         for name, weight in training.model.named_parameters()
         if name.startswith(parts) and torch.equal(weight, before[name])
     ]
-    # keys' biases change no attention
     assert not still
 
 
@@ -197,6 +197,14 @@ def test_a_stopped_training_goes_on_as_if_it_never_stopped():
         training.run_epoch()
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, again.model.state_dict()[name])
+
+
+def test_networks_that_are_too_large_are_refused(monkeypatch):
+    monkeypatch.setattr(components, "LARGEST", TINY.parameters - 1)
+    with pytest.raises(
+        SettingsError, match="up to 76 parameters, not 77; set it to rel"
+    ):
+        started(networks(), latent=3)
 
 
 @pytest.mark.parametrize(

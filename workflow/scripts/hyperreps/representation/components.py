@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Bool, Float
+from ..settings.stages import SettingsError
 from ..symmetry.permutations import (
     Permutations,
     permutation_index,
@@ -24,6 +25,8 @@ from .autoencoder import HyperRepresentation
 # square of what tells permutations apart in it shrinks by that number, on average.
 PERMUTATIONS = 3
 REPETITIONS = 14
+# parameters of a network whose moments still take minutes and some gigabytes
+LARGEST = 20_000
 
 
 @torch.no_grad()
@@ -35,7 +38,7 @@ def start_from_components(
     table: Permutations | None,
     rng: torch.Generator,
 ) -> None:
-    """Makes a new model the best linear autoencoder of its width and latent.
+    """Makes a new model the best linear autoencoder of what its tokens hold.
 
     The maps of tokens keep, layer by layer, the components of a neuron's weights that
     the width holds, the bottlenecks those of all tokens together, by the error that the
@@ -49,7 +52,15 @@ def start_from_components(
         loss_scale: What errors are divided by, alike within a layer; None: nothing.
         table: Permutations that the training shows; None: all, if any.
         rng: On the device of weights.
+
+    Raises:
+        SettingsError: If networks have too many parameters for it.
     """
+    if (size := weights.shape[1]) > LARGEST:
+        raise SettingsError(
+            "hyper_rep.initialization: components are for networks of up to"
+            f" {LARGEST:,} parameters, not {size:,}; set it to release"
+        )
     encoder, decoder = model.encoder, model.decoder
     inputs = (weights - model.shift) / model.scale
     moment = inputs.T @ inputs / len(inputs)
