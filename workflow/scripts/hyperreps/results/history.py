@@ -46,7 +46,8 @@ def history(runs: Sequence[Kept]) -> pd.DataFrame:
         time of the whole run), zoo; r2 of held-out networks by variant "normalized",
         in units of the layers, after its last epoch, mean over seeds;
         mean accuracies in [0, 1]: b_t of B_T after all epochs, s of S_KDE30_released
-        and b of B_KDE30_released as sampled, s_last and b_last finetuned for `epochs`;
+        and b of B_KDE30_released as sampled, s_last and b_last finetuned for `epochs`,
+        NaN where that is 0;
         of all comparisons with published numbers of this zoo, in how many our interval
         holds the number (inside), and how many there are (compared).
     """
@@ -67,12 +68,14 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
         last = part.groupby("method")["epoch"].max()
         shared = last[last.index.isin([NORMALISED, PLAIN])]
         epochs = int(min(shared, default=0))
+        # before a first epoch nothing is finetuned or trained
+        tuned = means.drop(0, level="epoch")
         shown = [
-            means.get((method, epoch), math.nan)
+            known.get((method, epoch), math.nan)
             for method in (NORMALISED, PLAIN)
-            for epoch in (0, epochs)
+            for known, epoch in ((means, 0), (tuned, epochs))
         ]
-        trained = means[BASELINE, last[BASELINE]]
+        trained = tuned.get((BASELINE, last[BASELINE]), math.nan)
         outside = said.loc[said["target"] == zoo, "outside"]
         counts = int((outside == 0).sum()), len(outside)
         yield *about, zoo, _held_out(run, zoo), trained, *shown, epochs, *counts
