@@ -72,6 +72,16 @@ def test_all_that_is_kept_is_small_and_names_no_machine() -> None:
             )
 
 
+def test_a_run_that_finetunes_nothing_has_nothing_finetuned_in_the_history() -> None:
+    table = history.history(runs(REFERENCE))
+    before = table[table["epochs"] == 0]
+    assert before["s"].notna().all()
+    assert len(before) > 0
+    finetuned = ["b_t", "s_last", "b_last"]
+    assert before[finetuned].isna().all(axis=None)
+    assert table.loc[table["epochs"] > 0, finetuned].notna().all(axis=None)
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Kept:
     """One of the runs alone, with a page and a history of its own."""
