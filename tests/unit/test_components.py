@@ -64,7 +64,7 @@ def started(weights: torch.Tensor, **changes: object) -> Pretraining:
     return Pretraining(weights, weights[:5], TINY, settings=settings, seed=1)
 
 
-def everything(orders: dict[str, int]) -> dict[str, torch.Tensor]:
+def all_permutations(orders: dict[str, int]) -> dict[str, torch.Tensor]:
     """All permutations of all axes, as a table."""
     alone = [list(permutations(range(size))) for size in orders.values()]
     rows = list(zip(*product(*alone), strict=True))
@@ -73,7 +73,7 @@ def everything(orders: dict[str, int]) -> dict[str, torch.Tensor]:
 
 def test_a_moment_is_averaged_over_all_permutations():
     weights = networks()
-    table = everything(TINY.symmetric_axes)
+    table = all_permutations(TINY.symmetric_axes)
     index = permutation_index(TINY, table)
     assert len(index) == 12
     shown = weights[:, index].flatten(0, 1).double()
@@ -130,7 +130,7 @@ def test_a_latent_as_large_as_a_network_loses_nothing():
 def test_networks_in_other_permutations_are_known_as_well():
     """As no components of the networks as they are would be."""
     weights = networks(8)
-    table = everything(TINY.symmetric_axes)
+    table = all_permutations(TINY.symmetric_axes)
     index = permutation_index(TINY, table)
     shown = weights[:, index].flatten(0, 1)
     losses = {}

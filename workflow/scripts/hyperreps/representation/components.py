@@ -78,7 +78,6 @@ def start_from_components(
     inward, outward = encoder.bottleneck.weight, decoder.bottleneck.weight
     inward[:rank] = 0
     inward[:rank, used] = components * units
-    outward[used] = 0
     outward[used, :rank] = components.T / units[:, None]
     outward[:, rank:] = 0
     encoder.bottleneck.bias.copy_(-inward @ encoder.position.flatten())

@@ -76,7 +76,6 @@ class Pretraining:
         """
         if len(weights) < 2:
             raise SettingsError(f"need at least 2 training samples, got {len(weights)}")
-        started = time.process_time()
         self.weights, self.held_out = weights, held_out
         self.device = weights.device
         if settings.precision == "auto":
@@ -100,30 +99,21 @@ class Pretraining:
         self.scale = _loss_scale(self.model, weights)
         # of what the model is shown
         self.mean = _shown_mean(self.model, weights)
+        self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
+        self.epoch = 0
+        self.curve: list[dict[str, float]] = []
+        self.core_seconds: list[float] = []
         if settings.initialization == "components":
-            start_from_components(
-                self.model,
-                weights,
-                loss_scale=self.scale,
-                table=self.table,
-                rng=_seeded("components", seed, device=self.device),
-            )
+            self._start_from_components()
         halved = settings.precision == "bfloat16"
         self.half = _half_precision(self.model) if halved else {}
         self.masters = dict(self.model.named_parameters())
-        self.layers = torch.from_numpy(architecture.layer_index).to(self.device)
         self.optimizer = _optimizer(self.model, settings)
         self.scheduler = _scheduler(
             self.optimizer, settings, total_steps=max(1, self.steps * settings.epochs)
         )
         compute = self._compute_losses
         self._losses = _compiled(compute) if compiled else compute
-        self.epoch = 0
-        self.curve: list[dict[str, float]] = []
-        self.core_seconds: list[float] = []
-        if settings.initialization == "components":
-            self.core_seconds.append(time.process_time() - started)
-            self.curve.append({"epoch": 0, **self._evaluated()})
 
     def inputs(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns settings and arrays that its course depends on, before it begins."""
@@ -175,6 +165,18 @@ class Pretraining:
             entry |= self._evaluated()
         self.curve.append(entry)
         return {k: v for k, v in entry.items() if k != "epoch" and "_layer" not in k}
+
+    def _start_from_components(self) -> None:
+        began = time.process_time()
+        start_from_components(
+            self.model,
+            self.weights,
+            loss_scale=self.scale,
+            table=self.table,
+            rng=_seeded("components", self.seed, device=self.device),
+        )
+        self.core_seconds.append(time.process_time() - began)
+        self.curve.append({"epoch": 0, **self._evaluated()})
 
     def _step(self, weights: Tensor, rng: torch.Generator) -> Tensor:
         settings = self.settings
@@ -240,12 +242,8 @@ class Pretraining:
         return torch.stack([loss, reconstruction, contrast])
 
     def _evaluated(self) -> dict[str, float]:
-        known = {"train": self.weights, "held_out": self.held_out}
-        return dict(
-            pair
-            for name in known
-            for pair in self._r_squared(name, known[name]).items()
-        )
+        train = self._r_squared("train", self.weights)
+        return train | self._r_squared("held_out", self.held_out)
 
     def _r_squared(self, name: str, weights: Tensor) -> dict[str, float]:
         latents = self.model.map("encode", weights)

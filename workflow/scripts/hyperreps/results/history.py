@@ -69,7 +69,7 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
         shared = last[last.index.isin([NORMALISED, PLAIN])]
         epochs = int(min(shared, default=0))
         # before a first epoch nothing is finetuned or trained
-        tuned = means.drop(0, level="epoch")
+        tuned = means[means.index.get_level_values("epoch") > 0]
         shown = [
             known.get((method, epoch), math.nan)
             for method in (NORMALISED, PLAIN)
