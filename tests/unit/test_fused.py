@@ -10,6 +10,7 @@ import make_kernel_reference
 from hyperreps.engines.fused import engine as fused
 from hyperreps.engines.plan import unsupported
 from hyperreps.networks.architectures import (
+    CLASSES,
     Activation,
     Architecture,
     Convolution,
@@ -26,11 +27,13 @@ from .fused_oracle import (
     RECIPES,
     assert_activation,
     assert_layers_agree,
+    batch,
     decided,
     digits,
     distance,
     epoch,
     gradient,
+    module,
     tails,
 )
 
@@ -191,12 +194,18 @@ def test_fifty_steps_equal_torch_adam(name, channels, activation, decay):
 def test_evaluation_equals_torch(name, channels, activation):
     data = arguments(channels, name)
     weights = start(3, data)
-    loss, correct = fused.evaluate(weights, activation=activation, **data)
+    scores = np.full((3, IMAGES, CLASSES), np.nan, np.float32)
+    loss, correct = fused.evaluate(
+        weights, activation=activation, scores=scores, **data
+    )
+    every = np.arange(IMAGES)
     for k, row in enumerate(weights):
-        every = np.arange(IMAGES)
         expected = gradient(row, data, every, activation=activation)
         assert loss[k] == pytest.approx(expected[0], rel=1e-5)
         assert correct[k] == expected[1]
+        model = module(row, data, activation=activation).double()
+        exact = model(batch(data, every)[0]).detach().numpy()
+        np.testing.assert_allclose(scores[k], exact, atol=1e-5 * np.abs(exact).max())
 
 
 def test_ties_count_as_in_torch():

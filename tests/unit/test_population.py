@@ -11,7 +11,12 @@ from torch import nn
 from hyperreps.data.images import Images
 from hyperreps.engines import grouped, interface
 from hyperreps.engines.grouped import ACTIVATIONS, forward
-from hyperreps.engines.interface import FusedEngine, choose_engine, evaluate
+from hyperreps.engines.interface import (
+    FusedEngine,
+    choose_engine,
+    class_scores,
+    evaluate,
+)
 from hyperreps.networks.architectures import ARCHITECTURES, build
 from hyperreps.networks.initialisation import initial_weights
 from hyperreps.numbers.randomness import batch_order
@@ -201,6 +206,35 @@ def test_evaluation_equals_a_hand_count(cnn, engine):
         assert accuracy[k] == pytest.approx(right / 257)
         expected = F.cross_entropy(scores, images.labels)
         assert loss[k] == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_class_scores_are_those_of_the_plain_model(cnn, engine):
+    weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(3))
+    images = on_cpu(make_images(counts=(10, 10, 257)))["test"]
+    chosen = choose_engine(
+        engine, cnn, activation="relu", device=torch.device("cpu"), optimizer="adam"
+    )
+    scores = chosen.class_scores(weights, images)
+    for k, row in enumerate(weights):
+        model = plain_model(row, channels=1, activation="relu")
+        expected = model(images.normalized(slice(None)))
+        torch.testing.assert_close(scores[k], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_class_scores_of_many_networks_come_in_their_order(
+    cnn, monkeypatch, activation
+):
+    """Of 17 in launches of 16, fused or not; the last one is alone."""
+    monkeypatch.setitem(ACTIVATIONS, "elu", F.elu)
+    weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(17))
+    images = on_cpu(make_images(counts=(10, 10, 33)))["test"]
+    parts = list(class_scores(cnn, weights, images, activation=activation))
+    assert [len(part) for part in parts] == [16, 1]
+    x = images.normalized(slice(None))
+    expected = forward(cnn, weights, x, activation=activation)
+    torch.testing.assert_close(torch.cat(parts), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

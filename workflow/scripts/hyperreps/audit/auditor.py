@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..data.images import Images
+from ..engines.interface import class_scores
 from ..files.storage import DataFileError
 from ..numbers.seeds import derived_rng
 from ..numbers.shapes import Bool, Float, Int, UInt8
@@ -26,7 +27,7 @@ from ..symmetry.matching import (
     raw_distances,
 )
 from ..zoo.behaviour import disagreement, error_overlap, predictions
-from ..zoo.ensembles import draw_members, member_probabilities
+from ..zoo.ensembles import draw_members
 from ..zoo.zoos import Pool, ZooData, select
 from .memory import Memory, by_run, memory
 
@@ -208,12 +209,17 @@ class Auditor:
     def __call__(self, candidates: Candidates) -> Audit:
         """Audits networks."""
         corpus, weights = self.corpus, candidates.weights
-        answers = predictions(
-            self.zoo.architecture,
-            torch.from_numpy(weights).to(self.images.pixels.device),
-            self.images,
-            activation=self.activation,
+        scores = torch.cat(
+            list(
+                class_scores(
+                    self.zoo.architecture,
+                    torch.from_numpy(weights).to(self.images.pixels.device),
+                    self.images,
+                    activation=self.activation,
+                )
+            )
         )
+        answers = scores.argmax(2).byte().cpu().numpy()
         shown = np.ones((len(weights), len(corpus.weights)), bool)
         if candidates.hidden is not None:
             shown = ~candidates.hidden
@@ -237,22 +243,16 @@ class Auditor:
             accuracy=(answers == corpus.labels).mean(1),
             pair_distance=_mean_of_others(pair_distances(self.matcher, weights)),
             pair_disagreement=_mean_of_others(disagreement(answers, answers)),
-            ensemble=self._ensembles(weights),
+            ensemble=self._ensembles(scores.softmax(2).cpu().numpy()),
         )
 
     def _ensembles(
-        self, weights: Float[np.ndarray, "models parameters"]
+        self, probabilities: Float[np.ndarray, "models images classes"]
     ) -> Float[np.ndarray, models]:
         """Returns the accuracy of an ensemble that each network is the first of."""
-        count = len(weights)
+        count = len(probabilities)
         if count < VOTERS:
             return np.full(count, np.nan)
-        probabilities = member_probabilities(
-            self.zoo.architecture,
-            torch.from_numpy(weights).to(self.images.pixels.device),
-            self.images,
-            activation=self.activation,
-        )
         rng = derived_rng("ensembles of an audit", count)
         members = draw_members(count, ensembles=count, largest=VOTERS, rng=rng)
         votes = np.stack([probabilities[rows].mean(0).argmax(1) for rows in members])

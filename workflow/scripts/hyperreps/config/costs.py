@@ -358,9 +358,7 @@ class Work:
             drawn = networks * math.ceil(wanted.subsets / networks)
             votes = epochs * drawn * sizes * self.image_count(name, "test")
             seconds = self._at("image of an ensemble", votes)
-            seconds += self._evaluation(
-                name, epochs * networks, "test", engine="grouped"
-            )
+            seconds += self._evaluation(name, epochs * networks, "test")
             yield Jobs("ensemble", (name, population), 1, seconds)
 
     def _reconstructions(self) -> Iterator[Jobs]:
@@ -425,15 +423,13 @@ class Work:
         training, unseen, _ = splits(self.settings.zoos[zoo])
         runs = training + unseen + 2 * NEAREST
         matches = networks * (runs + networks / 2)
-        # answers one by one, and those of ensembles
-        answers = 2 * self._answers(zoo, networks)
-        return self._at("match of an audit", matches) + answers
+        return self._at("match of an audit", matches) + self._answers(zoo, networks)
 
     def _answers(self, zoo: str, networks: Number) -> float:
         """Returns seconds that the answers an audit compares take."""
         known = self.image_count(zoo, "test")
         share = min(1, self.settings.novelty.images / known)
-        return self._evaluation(zoo, networks * share, "test", engine="grouped")
+        return self._evaluation(zoo, networks * share, "test")
 
     def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
         """Returns seconds that one network takes, evaluated at every epoch."""

@@ -147,31 +147,6 @@ def _linear(
     return torch.baddbmm(bias[:, None], x, weight) if layer.bias else x.bmm(weight)
 
 
-@torch.no_grad()
-def class_scores(
-    architecture: Architecture,
-    weights: Float[Tensor, "models parameters"],
-    images: Images,
-    *,
-    activation: str,
-) -> Iterator[Float[Tensor, "launch images classes"]]:
-    """Yields the scores of all images, for some models after the other.
-
-    Args: as for evaluate().
-    """
-    for rows in weights.split(TorchEngine.groups):
-        batches = [
-            forward(
-                architecture,
-                rows,
-                images.normalized(slice(start, start + EVALUATION_BATCH)),
-                activation=activation,
-            )
-            for start in range(0, len(images.labels), EVALUATION_BATCH)
-        ]
-        yield torch.cat(batches, dim=1)
-
-
 def _score(
     scores: Float[Tensor, "models batch classes"], labels: Int[Tensor, "*any batch"]
 ) -> Sums:
@@ -332,11 +307,27 @@ class TorchEngine:
         """Evaluates a launch; see Engine."""
         loss = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
         correct = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-        for start in range(0, len(images.labels), EVALUATION_BATCH):
-            batch = slice(start, start + EVALUATION_BATCH)
-            x = images.normalized(batch)
-            scores = forward(self.architecture, rows, x, activation=self.activation)
+        for batch, scores in self._scored(rows, images):
             sums = _score(scores, images.labels[batch])
             loss += sums.loss
             correct += sums.correct
         return Sums(loss, correct)
+
+    @torch.no_grad()
+    def class_scores(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Float[Tensor, "models images classes"]:
+        """Returns the scores of a launch; see Engine."""
+        return torch.cat([scores for _, scores in self._scored(rows, images)], dim=1)
+
+    def _scored(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Iterator[tuple[slice, Float[Tensor, "models batch classes"]]]:
+        """Yields which images, and their scores."""
+        for start in range(0, len(images.labels), EVALUATION_BATCH):
+            batch = slice(start, start + EVALUATION_BATCH)
+            x = images.normalized(batch)
+            yield (
+                batch,
+                forward(self.architecture, rows, x, activation=self.activation),
+            )

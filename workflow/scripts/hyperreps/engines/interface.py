@@ -14,6 +14,7 @@ rows at a time, a launch:
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -21,9 +22,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ..data.images import Images
-from ..networks.architectures import Architecture
+from ..networks.architectures import CLASSES, Architecture
 from ..numbers.shapes import Float, Int
 from ..settings.stages import Engine as EngineName
 from ..settings.stages import Recipe, SettingsError
@@ -72,6 +74,12 @@ class Engine(Protocol):
         self, rows: Float[Tensor, "models parameters"], images: Images
     ) -> Sums:
         """Evaluates a launch on all images."""
+        ...
+
+    def class_scores(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Float[Tensor, "models images classes"]:
+        """Returns the scores that a launch gives all images."""
         ...
 
 
@@ -160,10 +168,22 @@ class FusedEngine:
         self, rows: Float[Tensor, "models parameters"], images: Images
     ) -> Sums:
         """Evaluates a launch; see Engine."""
+        return self._evaluate(rows, images)
+
+    def class_scores(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Float[Tensor, "models images classes"]:
+        """Returns the scores of a launch; see Engine."""
+        scores = torch.empty(len(rows), len(images.labels), CLASSES)
+        self._evaluate(rows, images, scores=scores.numpy())
+        return scores
+
+    def _evaluate(self, rows: Tensor, images: Images, **scores: Any) -> Sums:
         loss, correct = self.kernel.evaluate(
             self._view(rows.detach().contiguous()),
             activation=self.activation,
             **self._arguments(images),
+            **scores,
         )
         return Sums(torch.as_tensor(loss), torch.as_tensor(correct))
 
@@ -193,6 +213,13 @@ class FusedCudaEngine(FusedEngine):
         """Returns how many networks the batch orders of an epoch leave room for."""
         free, _ = torch.cuda.mem_get_info(device)
         return max(1, int(MEMORY_SHARE * free / ORDER_BYTES))
+
+    def class_scores(
+        self, rows: Float[Tensor, "models parameters"], images: Images
+    ) -> Float[Tensor, "models images classes"]:
+        """Returns the scores of a launch in plain PyTorch; the kernel keeps sums."""
+        plain = TorchEngine(self.architecture, self.activation)
+        return plain.class_scores(padded(plain, rows), images)[: len(rows)]
 
     def _view(self, tensor: Tensor) -> Any:
         return tensor
@@ -236,6 +263,24 @@ def evaluate_with(
     )
     count = len(images.labels)
     return (loss / count).float().numpy(), (correct / count).float().numpy()
+
+
+def class_scores(
+    architecture: Architecture,
+    weights: Float[Tensor, "models parameters"],
+    images: Images,
+    *,
+    activation: str,
+) -> Iterator[Float[Tensor, "launch images classes"]]:
+    """Yields the scores of all images, for some models after the other.
+
+    Args: as for evaluate(). There is a bar on terminals.
+    """
+    device = weights.device
+    engine = choose_engine("auto", architecture, activation=activation, device=device)
+    launches = weights.split(TorchEngine.groups)
+    for rows in tqdm(launches, desc="answers", disable=None):
+        yield engine.class_scores(padded(engine, rows), images)[: len(rows)]
 
 
 def _evaluate(engine: Engine, rows: Tensor, images: Images) -> Sums:

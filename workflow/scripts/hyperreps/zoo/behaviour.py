@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.images import Images
-from ..engines.grouped import TorchEngine, class_scores
+from ..engines.interface import class_scores
 from ..networks.architectures import CLASSES, Architecture
 from ..numbers.shapes import Float, Int, UInt8
 
@@ -30,21 +27,8 @@ def predictions(
         images: As many as wanted.
         activation: A key of ACTIVATIONS.
     """
-    scores = answers(architecture, weights, images, activation=activation)
-    return torch.cat([x.argmax(2).byte().cpu() for x in scores]).numpy()
-
-
-def answers(
-    architecture: Architecture,
-    weights: Float[Tensor, "models parameters"],
-    images: Images,
-    *,
-    activation: str,
-) -> Iterator[Float[Tensor, "launch images classes"]]:
-    """Yields what class_scores() does, with a bar on terminals."""
     scores = class_scores(architecture, weights, images, activation=activation)
-    total = -(-len(weights) // TorchEngine.groups)
-    yield from tqdm(scores, total=total, desc="answers", disable=None)
+    return torch.cat([x.argmax(2).byte().cpu() for x in scores]).numpy()
 
 
 def error_overlap(

@@ -11,9 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data.images import Images
+from ..engines.interface import class_scores
 from ..networks.architectures import Architecture
 from ..numbers.shapes import Float, Int
-from .behaviour import answers
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def member_probabilities(
     activation: str,
 ) -> Float[np.ndarray, "models images classes"]:
     """Returns the class probabilities that every network gives every image."""
-    scores = answers(architecture, weights, images, activation=activation)
+    scores = class_scores(architecture, weights, images, activation=activation)
     return np.concatenate([part.softmax(dim=2).cpu().numpy() for part in scores])
 
 

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from ...networks.architectures import IMAGE_SIZE, Architecture
+from ...networks.architectures import CLASSES, IMAGE_SIZE, Architecture
 from ...numbers.shapes import Float, Int, UInt8
 from ...running import machine_code
 from ...settings.stages import Recipe
-from ..plan import ACTIVATIONS, Plan, kernel_order, unsupported
+from ..plan import ACTIVATIONS, IMAGES, Plan, kernel_order, unsupported
 from .kernel import kernel_source
 
 log = logging.getLogger(__name__)
@@ -145,10 +145,12 @@ def evaluate(
     mean: Sequence[float] | Float[np.ndarray, channels],
     std: Sequence[float] | Float[np.ndarray, channels],
     threads: int,
+    scores: Float[np.ndarray, "models images classes"] | None = None,
 ) -> tuple[Float[np.ndarray, models], Int[np.ndarray, models]]:
     """Returns summed cross-entropy and number of correct answers of every model.
 
-    Args and Raises: as for train_epoch; activation is one of ACTIVATIONS.
+    Args and Raises: as for train_epoch; activation is one of ACTIVATIONS, and the class
+    scores are written to scores, unless None.
     """
     reason = unsupported(architecture)
     if reason:
@@ -159,11 +161,19 @@ def evaluate(
     index = kernel_order(architecture)
     flat = np.ascontiguousarray(pixels).reshape(-1)
     scale, shift = _affine(mean, std)
+    chunks = -(-len(labels) // IMAGES)
 
     def judge(model: int) -> tuple[float, int]:
         row = np.ascontiguousarray(weights[model, index])
         code = ACTIVATIONS.index(activation)
-        return kernel.evaluate_model(row, flat, labels, scale, shift, code)
+        written = np.empty((chunks, CLASSES, IMAGES), np.float32)
+        sums = kernel.evaluate_model(
+            row, flat, labels, scale, shift, code, written.reshape(-1)
+        )
+        if scores is not None:
+            by_image = written.transpose(0, 2, 1).reshape(-1, CLASSES)
+            scores[model] = by_image[: len(labels)]
+        return sums
 
     return _for_each(judge, len(weights), threads=threads)
 

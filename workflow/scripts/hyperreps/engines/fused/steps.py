@@ -441,8 +441,11 @@ def train_model(
 
 
 @njit(nogil=True, cache=True)
-def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
-    """Returns summed loss and correct answers of one model; weights in kernel order."""
+def evaluate_model(model_weights, pixels, labels, scale, shift, activation, scores):
+    """Returns summed loss and correct answers of one model; weights in kernel order.
+
+    Class scores go to `scores`, [chunk, CLASSES, 16 images].
+    """
     weights = aligned(PADDED_PARAMETERS)
     copy(model_weights, weights)
     table_1, table_2 = aligned(TABLE_1), aligned(TABLE_2)
@@ -462,6 +465,9 @@ def evaluate_model(model_weights, pixels, labels, scale, shift, activation):
         clear_missing(features_1, handed, count)
         to_lanes(features_1, handed, features)
         forward_lanes(activation, weights, features, None)
+        for k in range(0, CLASSES * CHUNK, CHUNK):
+            scores_at = chunk * CLASSES + k
+            store(scores, scores_at, load(features, SCORES_AT + k, 16))
         chunk_loss, chunk_correct = score(features, features, classes, count, F(1))
         loss += chunk_loss
         correct += chunk_correct
