@@ -28,6 +28,7 @@ def train(
     engine="grouped",
     last_epochs=None,
     until=None,
+    record=None,
 ):
     network = build("cnn", channels=channels)
     start = initial_weights(network, initialization=recipe.initialization, seeds=seeds)
@@ -37,7 +38,7 @@ def train(
         images=on_cpu(make_images(channels, counts), channels),
         seeds=seeds,
         recipe=recipe,
-        record=range(recipe.epochs + 1),
+        record=range(recipe.epochs + 1) if record is None else record,
         last_epochs=last_epochs,
         engine=engine,
     )

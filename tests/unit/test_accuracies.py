@@ -89,13 +89,32 @@ class TestCollect:
         with pytest.raises(DataFileError, match="'mnist' has no models in its test"):
             accuracies.collect([zoo_file(tmp_path, split="val")])
 
-    @pytest.mark.parametrize("value", [math.nan, 1.5])
-    def test_impossible_accuracy_names_file_network_and_epoch(self, tmp_path, value):
-        path = finetuned_file(tmp_path, [[0.1, 0.2], [0.1, value]])
+    @pytest.mark.parametrize(
+        ("other", "network"),
+        [
+            # one alone, out of range, at the last epoch of all
+            ([0.2, 0.2], [math.nan, 0.2]),
+            ([0.2, 0.2], [1.5, 0.2]),
+            ([math.nan], [math.nan]),
+        ],
+    )
+    def test_impossible_accuracy_names_file_network_and_epoch(
+        self, tmp_path, other, network
+    ):
+        path = finetuned_file(tmp_path, [[0.1, *network], [0.1, *other]])
         with pytest.raises(
-            DataFileError, match=r"S_KDE30\.h5.*network 1 at epoch 1 is"
+            DataFileError, match=r"S_KDE30\.h5.*network 0 at epoch 1 is"
         ):
             accuracies.collect([zoo_file(tmp_path)], [path])
+
+    def test_epochs_that_were_not_evaluated_are_left_out(self, tmp_path):
+        gaps = [[0.1, math.nan, 0.3], [0.2, math.nan, 0.4]]
+        path = finetuned_file(tmp_path, gaps)
+        frame = accuracies.collect([zoo_file(tmp_path)], [path])
+        ours = frame[frame["method"] == "S_KDE30"]
+        assert ours["epoch"].tolist() == [0, 2, 0, 2]
+        assert ours["sample"].tolist() == [0, 0, 1, 1]
+        np.testing.assert_allclose(ours["accuracy"], [0.1, 0.3, 0.2, 0.4])
 
     def test_settings_of_another_version(self, tmp_path):
         path = finetuned_file(tmp_path, [[0.1]], settings={"colour": "red"})

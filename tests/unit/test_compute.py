@@ -1,4 +1,5 @@
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,17 @@ def test_what_was_not_trained_so_long_has_its_last_epoch_and_says_so(tmp_path):
     assert value["trained"] == 4
     assert value["as_long"] == pytest.approx(SCRATCH[:, 4].mean())
     assert "(4 of 8)" in table.text(table.frame())
+
+
+def test_between_evaluations_scratch_has_the_next_one(tmp_path, monkeypatch):
+    """Two and a third epochs, and neither 2 nor 3 was evaluated."""
+    gaps = SCRATCH.copy()
+    gaps[:, 2:4] = np.nan
+    monkeypatch.setattr(sys.modules[__name__], "SCRATCH", gaps)
+    value = measured(EqualCompute(sources(tmp_path, times=(0, 4, 3))), 1)["value"]
+    assert value["epochs"] == pytest.approx(1 / 3)
+    assert value["trained"] == 4
+    assert value["as_long"] == pytest.approx(SCRATCH[:, 4].mean())
 
 
 @pytest.mark.parametrize("times", [(8, math.nan, 3), ()])

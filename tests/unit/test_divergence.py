@@ -61,3 +61,7 @@ def test_where_all_models_diverged_nothing_is_trained_any_more(monkeypatch):
     assert (training.recorded == training.recorded[:, :1]).all()
     for values in training.recorder.metrics().values():
         assert (values == values[:, :1]).all()
+    recipe = recipe.model_copy(update={"epochs": 4, "evaluate_every": 3})
+    metrics = train(range(2), recipe=recipe, record=[]).recorder.metrics()
+    assert np.isfinite(metrics["accuracy/train"]).all()
+    assert np.isnan(metrics["accuracy/test"]).all(0).nonzero()[0].tolist() == [2]

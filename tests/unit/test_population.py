@@ -237,6 +237,29 @@ def test_class_scores_of_many_networks_come_in_their_order(
     torch.testing.assert_close(torch.cat(parts), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_between_evaluations_only_training_is_measured():
+    """Each third epoch, 0, 1 and the last, those kept, and where a network ends."""
+    recipe = RECIPE.model_copy(update={"epochs": 11})
+    ends = np.array([8, 11])
+    always = train([3, 4], recipe=recipe, last_epochs=ends, record=[5])
+    recipe = recipe.model_copy(update={"evaluate_every": 3})
+    seldom = train([3, 4], recipe=recipe, last_epochs=ends, record=[5])
+    assert (seldom.weights == always.weights).all()
+    known = np.isin(np.arange(12), [0, 1, 3, 5, 6, 8, 9, 11])
+    for name, values in seldom.recorder.metrics().items():
+        expected = always.recorder.metrics()[name].copy()
+        if "train" not in name:
+            expected[:, ~known] = np.nan
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_the_log_has_what_was_measured():
+    recipe = RECIPE.model_copy(update={"epochs": 4, "evaluate_every": 4})
+    training = train([3, 4], recipe=recipe, until=2, record=[])
+    assert list(training.run_epoch()) == ["train accuracy"]
+    assert list(training.run_epoch())[1:] == ["val accuracy", "test accuracy"]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_epoch_of_two_passes_is_two_epochs(engine):
     two = train([3, 4], recipe=RECIPE.model_copy(update={"epochs": 4}), engine=engine)

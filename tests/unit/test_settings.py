@@ -364,7 +364,8 @@ def test_shards_cover_every_seed_once_and_have_one_recipe(models, size):
 @pytest.mark.parametrize(
     ("variations", "message"),
     [
-        ({"epochs": [1, 2]}, "zoos.mnist: variations: epochs are the same"),
+        ({"epochs": [1, 2]}, "zoos.mnist: variations: epochs is the same"),
+        ({"evaluate_every": [1, 2]}, "variations: evaluate_every is the same"),
         ({"learning_rate": [0.1, -1]}, "learning_rate"),
         ({"speed": [1]}, "speed"),
         ({"learning_rate": [0.1] * 5}, "5 combinations, more than models"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -267,7 +267,13 @@ class Work:
             shards = len(zoo.shards(self.settings.compute.shard_size))
             test = splits(zoo)[2]
             seconds = sum(
-                count * self._training(name, _until(recipe, epochs), zoo.architecture)
+                count
+                * self._training(
+                    name,
+                    _until(recipe, epochs),
+                    zoo.architecture,
+                    kept=zoo.kept_epochs,
+                )
                 for recipe in zoo.recipes
                 for count, epochs in (
                     (zoo.models - test, zoo.last_epoch),
@@ -337,7 +343,8 @@ class Work:
         for source, target, method in needs.finetuned_networks(self.settings):
             recipe, epochs = self.settings.finetuning(source, target, method)
             recipe = _until(recipe, max(epochs, default=0))
-            one = self._training(target, recipe, self._shape(source, method))
+            shape = self._shape(source, method)
+            one = self._training(target, recipe, shape, kept=epochs)
             seconds = one * self.networks(source, method)
             yield Jobs("finetune", (source, target, method), 1, seconds)
 
@@ -431,14 +438,17 @@ class Work:
         share = min(1, self.settings.novelty.images / known)
         return self._evaluation(zoo, networks * share, "test")
 
-    def _training(self, zoo: str, recipe: Recipe, architecture: str) -> float:
-        """Returns seconds that one network takes, evaluated at every epoch."""
+    def _training(
+        self, zoo: str, recipe: Recipe, architecture: str, *, kept: Sequence[int]
+    ) -> float:
+        """Returns seconds that one network takes, with its evaluations."""
         engine = "fused" if recipe.optimizer == "adam" else "grouped"
         speed = self._speed("training", zoo, architecture, engine)
         trained = recipe.epochs * recipe.passes * self.image_count(zoo, "train")
+        early = (epoch for epoch in kept if epoch <= recipe.epochs)
         return trained / speed + self._evaluation(
             zoo,
-            recipe.epochs + 1,
+            len({*recipe.evaluated_epochs, *early}),
             "val",
             "test",
             architecture=architecture,

@@ -85,7 +85,7 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         zoos: HDF5 files of kind "zoo".
 
     Returns:
-        One row per network and epoch that it was trained to: zoo, model (row of the
+        One row per network and epoch that it was evaluated at: zoo, model (row of the
         file), split (of the models: train, val, test), epoch, accuracy.
 
     Raises:
@@ -97,7 +97,7 @@ def collect_zoos(zoos: Sequence[Path]) -> pd.DataFrame:
         name = _attribute(attributes, "zoo", path)
         if name in frames:
             raise DataFileError(f"{path}: zoo {name!r} is given twice; list it once")
-        accuracy = _checked_accuracy(arrays["accuracy/test"], path, gaps=True)
+        accuracy = _checked_accuracy(arrays["accuracy/test"], path)
         models, epochs = np.nonzero(np.isfinite(accuracy))
         frames[name] = pd.DataFrame(
             {
@@ -191,25 +191,25 @@ def _sampled(path: Path, kind: str) -> pd.DataFrame:
     arrays, attributes = read_arrays(path, *names, kind=kind)
     accuracy = np.asarray(arrays["accuracy/test"])
     accuracy = accuracy.reshape(len(accuracy), -1)
-    accuracy = _checked_accuracy(accuracy, path)
+    accuracy = _checked_accuracy(accuracy, path, together=True)
     groups = sample_groups(arrays["hyper_rep_seed"], arrays["source_model"])
     named = ("source", "method", *(("target",) if kind == "finetuned" else ()))
     about = {name: _attribute(attributes, name, path) for name in named}
     settings = _method(attributes, path)
-    samples, epochs = np.indices(accuracy.shape)
+    samples, epochs = np.nonzero(np.isfinite(accuracy))
     columns = {
         "target": about["source"],
         **about,
-        "sample": samples.ravel(),
-        "group": groups[samples.ravel()],
-        "epoch": epochs.ravel(),
-        "accuracy": accuracy.ravel(),
+        "sample": samples,
+        "group": groups[samples],
+        "epoch": epochs,
+        "accuracy": accuracy[samples, epochs],
         "published": settings.published or about["method"],
         "trivial": not settings.hyper_rep,
-        "settings": [settings] * accuracy.size,
-        "cost": [costs_of(attributes, len(accuracy))] * accuracy.size,
+        "settings": [settings] * len(samples),
+        "cost": [costs_of(attributes, len(accuracy))] * len(samples),
     }
-    sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples.ravel()]
+    sound = sound_networks(path, kind=kind, networks=len(accuracy))[samples]
     return pd.DataFrame(columns)[sound].reset_index(drop=True)
 
 
@@ -235,9 +235,13 @@ def costs_of(attributes: Mapping[str, Any], networks: int) -> dict[str, float]:
 
 
 def _checked_accuracy(
-    accuracy: np.ndarray, path: Path, *, gaps: bool = False
+    accuracy: np.ndarray, path: Path, *, together: bool = False
 ) -> Float[np.ndarray, "models epochs"]:
-    """Returns accuracies that are in [0, 1] or, with gaps, NaN at some epochs."""
+    """Returns accuracies that are in [0, 1], or NaN at epochs without evaluation.
+
+    Networks that are evaluated together are so at the same epochs, among them the first
+    and the last.
+    """
     if accuracy.ndim != 2 or not accuracy.size:
         raise DataFileError(
             f"{path}: accuracy/test has shape {accuracy.shape}, but networks x epochs"
@@ -245,7 +249,10 @@ def _checked_accuracy(
         )
     sound = (accuracy >= 0) & (accuracy <= 1)
     gap = np.isnan(accuracy) & sound.any(axis=1, keepdims=True)
-    bad = np.argwhere(~(sound | gap if gaps else sound))
+    if together:
+        gap &= ~sound.any(axis=0)
+        gap[:, [0, -1]] = False
+    bad = np.argwhere(~(sound | gap))
     if len(bad):
         model, epoch = bad[0]
         raise DataFileError(

@@ -128,6 +128,17 @@ class Recipe(Strict):
         description="A network with a larger absolute weight has diverged: it is kept"
         " as it was an epoch before, marked, and left out of what follows.",
     )
+    evaluate_every: Count = Field(
+        1,
+        description="Epochs between evaluations on validation and test images. Also"
+        " evaluated: epochs 0, 1 and the last, and those whose weights are kept.",
+    )
+
+    @property
+    def evaluated_epochs(self) -> tuple[int, ...]:
+        """Epochs that are evaluated whatever is kept, increasing."""
+        regular = range(0, self.epochs + 1, self.evaluate_every)
+        return tuple(sorted({*regular, 1, self.epochs}))
 
 
 class Zoo(Strict):
@@ -205,8 +216,9 @@ class Zoo(Strict):
 
     def _variation_problems(self) -> Iterable[str]:
         base = self.recipe.model_dump()
-        if "epochs" in self.variations:
-            yield "variations: epochs are the same for all models"
+        for key in ("epochs", "evaluate_every"):
+            if key in self.variations:
+                yield f"variations: {key} is the same for all models"
         if self.variations and self.weights:
             yield "variations: of networks trained elsewhere, none is known"
         for key, values in self.variations.items():

@@ -39,9 +39,10 @@ class PopulationTraining:
             last epoch.
         launches: The networks and their optimisers.
         divergence: Which have diverged, and when.
-        recorder: Metrics of every epoch, weights of those asked for. On the training
-            images metrics are running means over the epoch, as in the release; at
-            epoch 0 they are evaluated.
+        evaluated: Epochs with metrics on validation and test images.
+        recorder: Metrics, and weights at the epochs asked for. On the training images
+            metrics are running means over the epoch, as in the release; at epoch 0
+            they are evaluated.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class PopulationTraining:
             images: By split: train, val and test.
             seeds: One per model, for its batch order.
             recipe: Optimiser and length; weights must already be initialised.
-            record: Epochs whose weights are kept, increasing.
+            record: Epochs whose weights are kept, increasing; networks are evaluated
+                after these and after the recipe's evaluated_epochs.
             last_epochs: After which each model is left as it is; None: the recipe's.
             engine: A name that choose_engine knows.
 
@@ -95,6 +97,7 @@ class PopulationTraining:
         self.last_epochs = (
             np.full(count, recipe.epochs) if last_epochs is None else last_epochs
         )
+        self.evaluated = {*recipe.evaluated_epochs, *record, *self.last_epochs}
         self.models = np.arange(count)
         self._evaluate(*SPLITS)
         loss = torch.from_numpy(self.recorder.loss["train"][:, 0])
@@ -167,16 +170,16 @@ class PopulationTraining:
             self.launches.keep(stays)
             self.models = self.models[stays]
         if (self.diverged[self.models] >= 0).all():
-            self.recorder.repeat(self.epoch, models=self.models)
-            self.recorder.keep(self.weights, epoch=self.epoch, models=self.models)
-            return self._summary()
-        begun = time.process_time()
-        for trained in self.launches.train_epoch(
-            self.images["train"], seeds=self.seeds[self.models], epoch=self.epoch
-        ):
-            self._take(trained)
-        self._spent.append((time.process_time() - begun) / len(self.models))
-        self._evaluate("val", "test")
+            self.recorder.repeat("train", self.epoch, models=self.models)
+        else:
+            begun = time.process_time()
+            for trained in self.launches.train_epoch(
+                self.images["train"], seeds=self.seeds[self.models], epoch=self.epoch
+            ):
+                self._take(trained)
+            self._spent.append((time.process_time() - begun) / len(self.models))
+        if self.epoch in self.evaluated:
+            self._evaluate("val", "test")
         return self._summary()
 
     def _take(self, trained: Trained) -> None:
@@ -206,9 +209,12 @@ class PopulationTraining:
         self.recorder.keep(weights, epoch=epoch, models=models)
 
     def _summary(self) -> dict[str, float]:
+        known = ("train",) if self.epoch not in self.evaluated else SPLITS
         summary = {
-            f"{split} accuracy": float(values[self.models, self.epoch].mean())
-            for split, values in self.recorder.accuracy.items()
+            f"{split} accuracy": float(
+                self.recorder.accuracy[split][self.models, self.epoch].mean()
+            )
+            for split in known
         }
         count = self.divergence.count
         return summary | ({"diverged": count} if count else {})

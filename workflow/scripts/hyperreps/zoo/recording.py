@@ -1,4 +1,4 @@
-"""What is kept of a training: loss and accuracy of every epoch, weights of some."""
+"""What is kept of a training: loss and accuracy of its epochs, weights of some."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..numbers.shapes import Bool, Float, Int
 
 
 class Recorder:
-    """Metrics of every epoch of a population, and its weights at epochs asked for.
+    """Metrics of a population, and its weights at epochs asked for.
 
-    Column k of a metric is epoch k.
+    Column k of a metric is epoch k, NaN if that is not evaluated.
 
     Attributes:
         kept: Epochs whose weights are kept, increasing.
@@ -74,9 +74,12 @@ class Recorder:
                 measured = np.where(still, values[models, epoch - 1], measured)
             values[models, epoch] = measured
 
-    def repeat(self, epoch: int, *, models: Int[np.ndarray, models]) -> None:
+    def repeat(
+        self, split: str, epoch: int, *, models: Int[np.ndarray, models]
+    ) -> None:
         """Writes the metrics of networks of the epoch before once more."""
-        for values in self.metrics().values():
+        for by_split in (self.loss, self.accuracy):
+            values = by_split[split]
             values[models, epoch] = values[models, epoch - 1]
 
     def metrics(self) -> dict[str, Float[np.ndarray, "models epochs"]]:

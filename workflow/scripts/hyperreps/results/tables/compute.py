@@ -46,9 +46,9 @@ class EqualCompute(OfAccuracies, LongTable):
             the method's networks), value, ci_low, ci_high. Measures are:
 
             - accuracy;
-            - scratch and as_long: that of B_T after as many epochs, and after as much
-              compute, or at its last epoch where that is earlier; trained, the epochs
-              of the latter;
+            - scratch and as_long: that of B_T after as many epochs, and at the first
+              evaluated one with as much compute, or at its last where that is earlier;
+              trained, the epochs of the latter;
             - ahead: accuracy less as_long, and detectable, the difference that would
               have been seen (see significance.detectable_difference());
             - those of accuracies.costs_of().
@@ -58,7 +58,7 @@ class EqualCompute(OfAccuracies, LongTable):
         """
         known = dict(tuple(self.networks.groupby([*self.keys], sort=False)))
         scratch = self.networks[self.networks["method"].eq(BASELINE)]
-        last = scratch.groupby("source")["epoch"].max()
+        evaluated = scratch.groupby("source")["epoch"].unique()
         rows: list[dict[str, Any]] = []
         for (source, epoch, method), members in known.items():
             if method == BASELINE or epoch not in self.sources.epochs:
@@ -66,7 +66,8 @@ class EqualCompute(OfAccuracies, LongTable):
             cost = members["cost"].iloc[0]
             trained = math.nan
             if math.isfinite(needed := epoch + cost["epochs"]):
-                trained = min(math.ceil(needed), float(last[source]))
+                there = evaluated[source]
+                trained = float(there[there >= needed].min(initial=there.max()))
             about = {"source": source, "epoch": epoch, "method": method}
             about["trivial"] = members["trivial"].iloc[0]
             about |= {"n": len(members), "groups": members["group"].nunique()}
