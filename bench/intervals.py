@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 from hyperreps.audit.significance import difference_interval
 from hyperreps.audit.verdicts import nearer
+from hyperreps.numbers.scores import explained_variance
 from hyperreps.numbers.statistics import (
     Ends,
     crossed_estimate,
@@ -36,7 +37,6 @@ from hyperreps.numbers.statistics import (
     median_interval,
     share_interval,
 )
-from hyperreps.representation.reconstruction import explained_variance
 from hyperreps.results.audits import nearer_mean
 
 CONFIDENCE = 0.95

@@ -66,6 +66,28 @@ def test_settings_import_no_torch():
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_what_shows_results_imports_no_torch():
+    """Tables and figures are half of a demo's jobs, and torch takes two seconds."""
+    modules = [
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts)
+        for path in sorted((SCRIPTS / "hyperreps" / "results").rglob("*.py"))
+    ]
+    scripts = "make_table", "make_figure", "make_values", "merge_zoo"
+    lines = [f"import {name}" for name in (*modules, *scripts)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "\n".join(["import sys", *lines, "print(*sys.modules)"]),
+        ],
+        cwd=SCRIPTS,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "torch" not in done.stdout.split()
+
+
 def test_table_picture_and_page_are_those_of_the_source():
     assert architecture.problems() == []
 

@@ -12,13 +12,14 @@ from hyperreps.config.config_files import read_over_shipped
 from hyperreps.config.configuration import load_settings
 from hyperreps.files.resuming import Pace, run_to_end
 from hyperreps.networks.initialisation import initial_weights
+from hyperreps.numbers.scores import explained_variance
 from hyperreps.representation import autoencoder
 from hyperreps.representation.losses import (
     DivergedError,
     nt_xent,
 )
 from hyperreps.representation.pretraining import Pretraining
-from hyperreps.representation.reconstruction import explained_variance, layer_sums
+from hyperreps.representation.reconstruction import layer_sums
 
 from .small_autoencoder import SMALL, plain_settings, pretrain
 

@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 
 from hyperreps.networks.architectures import build
+from hyperreps.numbers import scores
 from hyperreps.representation import probes
 from hyperreps.representation.probes import Target
 
@@ -71,7 +72,7 @@ class TestProbe:
         right = found.predicted == names
         assert right[SPLIT == "test"].mean() > 0.8
         equal = np.full((1, 100), 0.01)
-        accuracy = probes.accuracy(names, found.predicted, equal)
+        accuracy = scores.accuracy(names, found.predicted, equal)
         np.testing.assert_allclose(accuracy, right.mean())
 
 
@@ -88,13 +89,13 @@ class TestScores:
     def test_r_squared(self, repeated):
         weights, rows = repeated
         truth, predicted = RNG.normal(size=6), RNG.normal(size=6)
-        found = probes.r_squared(truth, predicted, weights)
+        found = scores.r_squared(truth, predicted, weights)
         expected = [r2_score(truth[r], predicted[r]) for r in rows]
         np.testing.assert_allclose(found, expected)
 
     def test_r_squared_where_nothing_varies(self):
         weights = np.array([[0.5, 0.5, 0.0]])
-        found = probes.r_squared(np.array([1.0, 1.0, 2.0]), np.zeros(3), weights)
+        found = scores.r_squared(np.array([1.0, 1.0, 2.0]), np.zeros(3), weights)
         assert np.isnan(found).all()
 
     def test_kendalls_tau(self, repeated):
@@ -102,13 +103,13 @@ class TestScores:
         # with ties, as epochs have them
         truth = np.array([1.0, 1.0, 2.0, 3.0, 3.0, 5.0])
         predicted = np.array([0.1, 0.4, 0.4, 0.2, 0.9, 0.3])
-        found = probes.kendall_tau(truth, predicted, weights)
+        found = scores.kendall_tau(truth, predicted, weights)
         expected = [kendalltau(truth[r], predicted[r]).statistic for r in rows]
         np.testing.assert_allclose(found, expected)
 
     def test_kendalls_tau_of_a_constant_prediction(self):
         weights = np.full((1, 3), 1 / 3)
-        found = probes.kendall_tau(np.array([1.0, 2.0, 3.0]), np.zeros(3), weights)
+        found = scores.kendall_tau(np.array([1.0, 2.0, 3.0]), np.zeros(3), weights)
         assert np.isnan(found).all()
 
 

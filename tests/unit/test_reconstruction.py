@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hyperreps.numbers import scores
 from hyperreps.representation import reconstruction
 from hyperreps.representation.losses import r_squared
 
@@ -22,10 +23,10 @@ def test_r2_by_hand():
     error = np.array([[[0.5, 4.0], [0.5, 4.0]]])
     deviation = np.array([[3.0, 1.0], [1.0, 3.0]])
     equal = np.full((1, 2), 0.5)
-    found = reconstruction.explained_variance(error, deviation, equal)
+    found = scores.explained_variance(error, deviation, equal)
     np.testing.assert_allclose(found, [[[0.75, -1.0, -0.125]]])
     # the first network alone
-    found = reconstruction.explained_variance(error, deviation, np.array([[1.0, 0.0]]))
+    found = scores.explained_variance(error, deviation, np.array([[1.0, 0.0]]))
     np.testing.assert_allclose(found, [[[1 - 0.5 / 3, -3.0, 1 - 4.5 / 4]]])
 
 
@@ -33,7 +34,7 @@ def test_r2_is_that_of_pretraining():
     rng = np.random.default_rng(0)
     weights, mean = rng.normal(size=(6, 5)), rng.normal(size=5)
     given = weights + 0.3 * rng.normal(size=(2, 6, 5))
-    found = reconstruction.explained_variance(
+    found = scores.explained_variance(
         reconstruction.layer_sums(given - weights, LAYERS),
         reconstruction.layer_sums(weights - mean, LAYERS),
         np.full((1, 6), 1 / 6),
@@ -51,7 +52,7 @@ def test_r2_is_that_of_pretraining():
 def test_mse_is_per_weight():
     error = np.array([[[3.0, 4.0], [9.0, 0.0]]])
     equal = np.full((1, 2), 0.5)
-    found = reconstruction.mean_squared_error(error, np.array([3, 2]), equal)
+    found = scores.mean_squared_error(error, np.array([3, 2]), equal)
     np.testing.assert_allclose(found, [[[2.0, 1.0, 8 / 5]]])
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from hyperreps.audit.auditor import Candidates, auditor_for
 from hyperreps.data.images import read_images
 from hyperreps.files.storage import DataFileError, read_arrays, write_arrays
-from hyperreps.representation.curves import learned
+from hyperreps.representation.describe import learned
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.zoo.members import DRAWING_TIME, sample_groups

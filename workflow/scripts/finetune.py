@@ -12,10 +12,9 @@ from hyperreps.numbers.seeds import derived_seed
 from hyperreps.running.commands import UNPREFIXED, run
 from hyperreps.running.devices import Machine
 from hyperreps.settings.stages import Recipe
-from hyperreps.zoo.divergence import all_diverged
 from hyperreps.zoo.members import EPOCH_TIME, OF_SAMPLES, ORIGINS
 from hyperreps.zoo.population import PopulationTraining
-from hyperreps.zoo.zoos import read_architecture
+from hyperreps.zoo.zoos import all_diverged, read_architecture
 
 
 def main(

@@ -35,6 +35,9 @@ from .grouped import MEMORY_SHARE, Sums, TorchEngine
 
 log = logging.getLogger(__name__)
 
+# Networks times images that plain PyTorch is through with, on a CPU, before the fused
+# kernel is loaded, as jobs of small configurations have them.
+FEW = 100_000
 # Memory of a network's batch order while it is sorted: five arrays of int64, for image
 # sets as large as any of the paper's.
 ORDER_BYTES = 5 * 8 * 100_000
@@ -247,8 +250,7 @@ def evaluate(
         activation: A key of ACTIVATIONS.
         engine: A name that choose_engine knows.
     """
-    device = weights.device
-    chosen = choose_engine(engine, architecture, activation=activation, device=device)
+    chosen = _engine_of(engine, architecture, weights, images, activation=activation)
     return evaluate_with(chosen, weights, images)
 
 
@@ -276,11 +278,26 @@ def class_scores(
 
     Args: as for evaluate(). There is a bar on terminals.
     """
-    device = weights.device
-    engine = choose_engine("auto", architecture, activation=activation, device=device)
+    engine = _engine_of("auto", architecture, weights, images, activation=activation)
     launches = weights.split(TorchEngine.groups)
     for rows in tqdm(launches, desc="answers", disable=None):
         yield engine.class_scores(padded(engine, rows), images)[: len(rows)]
+
+
+def _engine_of(
+    name: EngineName,
+    architecture: Architecture,
+    weights: Tensor,
+    images: Images,
+    *,
+    activation: str,
+) -> Engine:
+    """Returns the engine that evaluates networks once."""
+    device = weights.device
+    few = len(weights) * len(images.labels) < FEW
+    if name == "auto" and device.type == "cpu" and few:
+        name = "grouped"
+    return choose_engine(name, architecture, activation=activation, device=device)
 
 
 def _evaluate(engine: Engine, rows: Tensor, images: Images) -> Sums:

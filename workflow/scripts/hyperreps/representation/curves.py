@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..files.storage import DataFileError, reading_from
-from ..files.tensors import read_tensors
-from ..numbers.shapes import Float, Int
 
 # columns: R2 in units of the layers, of the networks it was trained on and of others
 R2_TRAINING, R2_HELD_OUT = "r2_scaled_train", "r2_scaled_held_out"
@@ -78,37 +73,3 @@ def core_seconds_of(paths: Sequence[Path]) -> float:
     """
     name = "core_seconds"
     return float(sum(read_curve(path, needed=(name,))[name].sum() for path in paths))
-
-
-def learned(
-    hyper_reps: Sequence[Path],
-    curves: Sequence[Path],
-    *,
-    seeds: Int[np.ndarray, samples],
-) -> dict[str, Float[np.ndarray, samples]]:
-    """Returns what the hyper-representation of each sample has learned, and its size.
-
-    Args:
-        hyper_reps: Files of pretrain.py.
-        curves: Their training curves, in the same order.
-        seeds: Of the hyper-representation of each sample, -1 for none.
-
-    Returns:
-        r2_train and r2_held_out at the end, in units of the layers, latent size and
-        epochs of training; NaN without a hyper-representation.
-
-    Raises:
-        DataFileError: If a file is missing or damaged.
-    """
-    names = ("r2_train", "r2_held_out", "latent", "epochs")
-    found = {name: np.full(len(seeds), math.nan) for name in names}
-    for path, curve in zip(hyper_reps, curves, strict=True):
-        _, about = read_tensors(path, kind="hyper_rep")
-        settings = json.loads(about["settings"])
-        last = read_curve(curve, needed=(R2_TRAINING, R2_HELD_OUT)).iloc[-1]
-        sizes = settings["latent"], settings["epochs"]
-        values = last[R2_TRAINING], last[R2_HELD_OUT], *sizes
-        own = seeds == int(about["seed"])
-        for name, value in zip(names, values, strict=True):
-            found[name][own] = value
-    return found

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..files.storage import DataFileError, read_arrays
+from ..files.tensors import read_tensors
+from ..numbers.shapes import Float, Int
 from ..settings.stages import SettingsError, Zoo
 from .curves import R2_HELD_OUT, R2_TRAINING, read_curve
 
@@ -52,3 +58,37 @@ def describe(path: Path, *, zoo: str, file: Path | None) -> dict[str, Any]:
             for which, columns in UNITS.items()
         },
     }
+
+
+def learned(
+    hyper_reps: Sequence[Path],
+    curves: Sequence[Path],
+    *,
+    seeds: Int[np.ndarray, samples],
+) -> dict[str, Float[np.ndarray, samples]]:
+    """Returns what the hyper-representation of each sample has learned, and its size.
+
+    Args:
+        hyper_reps: Files of pretrain.py.
+        curves: Their training curves, in the same order.
+        seeds: Of the hyper-representation of each sample, -1 for none.
+
+    Returns:
+        r2_train and r2_held_out at the end, in units of the layers, latent size and
+        epochs of training; NaN without a hyper-representation.
+
+    Raises:
+        DataFileError: If a file is missing or damaged.
+    """
+    names = ("r2_train", "r2_held_out", "latent", "epochs")
+    found = {name: np.full(len(seeds), math.nan) for name in names}
+    for path, curve in zip(hyper_reps, curves, strict=True):
+        _, about = read_tensors(path, kind="hyper_rep")
+        settings = json.loads(about["settings"])
+        last = read_curve(curve, needed=(R2_TRAINING, R2_HELD_OUT)).iloc[-1]
+        sizes = settings["latent"], settings["epochs"]
+        values = last[R2_TRAINING], last[R2_HELD_OUT], *sizes
+        own = seeds == int(about["seed"])
+        for name, value in zip(names, values, strict=True):
+            found[name][own] = value
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,59 +123,3 @@ def fit_probe(
     scores = [probe.score(scaled[val], target.values[val]) for probe in fitted]
     best = int(np.argmax(scores))
     return Probe(fitted[best].predict(scaled), alphas[best])
-
-
-def r_squared(
-    truth: Float[np.ndarray, "models"],
-    predicted: Float[np.ndarray, "models"],
-    weightings: Float[np.ndarray, "weightings models"],
-) -> Float[np.ndarray, "weightings"]:
-    """Returns the explained variance for each weighting of the networks.
-
-    Args:
-        truth: Values.
-        predicted: Their predictions.
-        weightings: How much each network counts; rows that sum to 1. NaN is returned
-            where they leave no variance.
-    """
-    # differences from one number first: sums of squares would cancel otherwise
-    centred = truth - truth.mean()
-    variance = weightings @ centred**2 - (weightings @ centred) ** 2
-    error = weightings @ (truth - predicted) ** 2
-    return 1 - error / np.where(variance > 1e-12 * np.ptp(truth) ** 2, variance, np.nan)
-
-
-def kendall_tau(
-    truth: Float[np.ndarray, "models"],
-    predicted: Float[np.ndarray, "models"],
-    weightings: Float[np.ndarray, "weightings models"],
-) -> Float[np.ndarray, "weightings"]:
-    """Returns Kendall's tau-b for each weighting of the networks.
-
-    A pair counts with the product of what its networks count, as it would if rows were
-    repeated; NaN where all are tied.
-    """
-    order = np.sign(np.subtract.outer(truth, truth))
-    guess = np.sign(np.subtract.outer(predicted, predicted))
-
-    def pairs(matrix: np.ndarray) -> np.ndarray:
-        return ((weightings @ matrix) * weightings).sum(axis=1)
-
-    untied = pairs(order**2) * pairs(guess**2)
-    return pairs(order * guess) / np.sqrt(np.where(untied > 0, untied, np.nan))
-
-
-def accuracy(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    weightings: Float[np.ndarray, "weightings models"],
-) -> Float[np.ndarray, "weightings"]:
-    """Returns the fraction of right names for each weighting of the networks."""
-    return weightings @ (truth == predicted).astype(np.float64)
-
-
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-SCORES: dict[str, dict[str, Score]] = {
-    "number": {"r2": r_squared, "tau": kendall_tau},
-    "category": {"accuracy": accuracy},
-}

@@ -34,48 +34,6 @@ def layer_sums(
     return np.add.reduceat(np.square(values, dtype=np.float64), starts, axis=-1)
 
 
-def explained_variance(
-    squared_error: Float[np.ndarray, "hyper_reps models layers"],
-    squared_deviation: Float[np.ndarray, "models layers"],
-    weightings: Float[np.ndarray, "weightings models"],
-) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
-    """Returns R2 of each layer against predicting the training mean.
-
-    Args:
-        squared_error: Of each reconstruction, summed over the entries of a layer.
-        squared_deviation: Of each network from the mean training network.
-        weightings: How much each network counts: equally for the estimate itself,
-            else for its uncertainty; see statistics.left_out_weights().
-
-    Returns:
-        1 - SSE / SSE of the mean; 1 is perfect, 0 is the mean. The last column is for
-        all layers together.
-    """
-    error = np.einsum("rm,hml->rhl", weightings, _with_total(squared_error))
-    deviation = weightings @ _with_total(squared_deviation)
-    return 1 - error / deviation[:, None]
-
-
-def mean_squared_error(
-    squared_error: Float[np.ndarray, "hyper_reps models layers"],
-    sizes: Int[np.ndarray, "layers"],
-    weightings: Float[np.ndarray, "weightings models"],
-) -> Float[np.ndarray, "weightings hyper_reps layers+1"]:
-    """Returns the mean squared error per weight of each layer, and last of all.
-
-    Args:
-        squared_error: As in explained_variance().
-        sizes: Entries of each layer.
-        weightings: As in explained_variance(); each row sums to 1.
-    """
-    error = np.einsum("rm,hml->rhl", weightings, _with_total(squared_error))
-    return error / _with_total(sizes)
-
-
-def _with_total(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([values, values.sum(axis=-1, keepdims=True)], axis=-1)
-
-
 def layer_histograms(
     values: Float[np.ndarray, "rows parameters"],
     layers: Int[np.ndarray, "parameters"],

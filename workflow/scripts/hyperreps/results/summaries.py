@@ -17,6 +17,12 @@ import numpy as np
 import pandas as pd
 
 from ..files.storage import read_arrays
+from ..numbers.scores import (
+    METRICS,
+    SCORES,
+    explained_variance,
+    mean_squared_error,
+)
 from ..numbers.statistics import (
     NOT_NEGATIVE,
     R_SQUARED,
@@ -26,10 +32,7 @@ from ..numbers.statistics import (
     left_out_weights,
     mean_interval,
 )
-from ..representation.probes import SCORES
-from ..representation.reconstruction import explained_variance, mean_squared_error
 from ..settings.stages import HyperRep
-from ..zoo.ensembles import METRICS
 from .published import load_published, load_published_properties
 from .result import Result
 

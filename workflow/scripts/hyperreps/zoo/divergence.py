@@ -6,7 +6,6 @@ import numpy as np
 from torch import Tensor
 
 from ..numbers.shapes import Bool, Float, Int
-from ..settings.stages import SettingsError
 
 
 class Divergence:
@@ -57,11 +56,3 @@ class Divergence:
     def all(self) -> bool:
         """Whether no network is left to train."""
         return self.count == len(self.epochs)
-
-
-def all_diverged(networks: str) -> SettingsError:
-    """Returns the error of a population without a network that can be used."""
-    return SettingsError(
-        f"all {networks} have diverged: weights or losses are not finite, or"
-        " beyond recipe.weight_limit; lower recipe.learning_rate"
-    )

@@ -13,12 +13,12 @@ from tqdm import tqdm
 from ..data.images import Images
 from ..engines.interface import class_scores
 from ..networks.architectures import Architecture
+from ..numbers.scores import METRICS
 from ..numbers.shapes import Float, Int
 
 log = logging.getLogger(__name__)
 
 ECE_BINS = 15
-METRICS = ("accuracy", "nll", "ece", "disagreement")
 # the smallest normal float32: a member that rules a class out does not cost infinity
 SMALLEST = np.finfo(np.float32).tiny
 

@@ -11,8 +11,7 @@ import numpy as np
 from ..files.storage import DataFileError, add_array, created, opened, reserve
 from ..networks.architectures import build
 from ..settings.stages import Zoo
-from .divergence import all_diverged
-from .zoos import DIVERGED, assign_splits, zoo_attributes
+from .zoos import DIVERGED, all_diverged, assign_splits, zoo_attributes
 
 SHARED = ("dataset", "architecture", "channels")
 

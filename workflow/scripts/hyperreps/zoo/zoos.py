@@ -67,6 +67,14 @@ def _test_seeds(first: int, models: int, fractions: tuple[float, ...]) -> list[i
     return [first + int(row) for row in np.flatnonzero(split == "test")]
 
 
+def all_diverged(networks: str) -> SettingsError:
+    """Returns the error of a population without a network that can be used."""
+    return SettingsError(
+        f"all {networks} have diverged: weights or losses are not finite, or"
+        " beyond recipe.weight_limit; lower recipe.learning_rate"
+    )
+
+
 def split_counts(split: np.ndarray) -> str:
     """Returns "15 test, 70 train, 15 val", for logs."""
     return ", ".join(f"{(split == part).sum()} {part}" for part in np.unique(split))
