@@ -49,6 +49,7 @@ OVERLAYS = [
     ["reference", "reference_cifar10"],
     ["reference", "reference_svhn_10k"],
     ["reference", "reference_audit"],
+    ["reference", "reference_audit", "reference_audit_mnist"],
     ["ablation"],
     ["zoo_size"],
     ["starts"],
