@@ -33,6 +33,7 @@ SETTINGS = Zoo(
         learning_rate=0.0003,
         batch_size=10,
         epochs=50,
+        evaluate_every=5,
     ),
 )
 
