@@ -75,7 +75,7 @@ def _rows(run: Kept) -> Iterator[tuple[Any, ...]]:
             for method in (NORMALISED, PLAIN)
             for known, epoch in ((means, 0), (tuned, epochs))
         ]
-        trained = tuned.get((BASELINE, last[BASELINE]), math.nan)
+        trained = tuned.get((BASELINE, last.get(BASELINE)), math.nan)
         outside = said.loc[said["target"] == zoo, "outside"]
         counts = int((outside == 0).sum()), len(outside)
         yield *about, zoo, _held_out(run, zoo), trained, *shown, epochs, *counts

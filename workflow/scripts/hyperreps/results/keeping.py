@@ -45,7 +45,7 @@ UNREAD = (
 # kinds of which tables show this split only
 SPLITS = {"properties": HELD_OUT}
 # bytes of a figure's numbers, beyond which only the picture is kept
-LARGEST = 300_000
+LARGEST = 180_000
 
 
 def keep(run: Run, folder: Path, *, published: Path, about: Mapping[str, Any]) -> Kept:
