@@ -225,7 +225,7 @@ def test_class_scores_are_those_of_the_plain_model(cnn, engine):
 @pytest.mark.parametrize("few", [0, 1000])
 def test_class_scores_of_many_networks_come_in_their_order(cnn, monkeypatch, few):
     """Of 17 in launches of 16, fused or not; the last one is alone."""
-    monkeypatch.setattr(interface, "FEW", few)
+    monkeypatch.setattr(interface, "FEW_EVALUATIONS", few)
     weights = initial_weights(cnn, initialization="kaiming_uniform", seeds=range(17))
     images = on_cpu(make_images(counts=(10, 10, 33)))["test"]
     parts = list(class_scores(cnn, weights, images, activation="relu"))

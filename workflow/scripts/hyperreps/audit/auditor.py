@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..data.images import Images
 from ..engines.interface import class_scores
@@ -209,17 +210,8 @@ class Auditor:
     def __call__(self, candidates: Candidates) -> Audit:
         """Audits networks."""
         corpus, weights = self.corpus, candidates.weights
-        scores = torch.cat(
-            list(
-                class_scores(
-                    self.zoo.architecture,
-                    torch.from_numpy(weights).to(self.images.pixels.device),
-                    self.images,
-                    activation=self.activation,
-                )
-            )
-        )
-        answers = scores.argmax(2).byte().cpu().numpy()
+        scores = self._scores(weights)
+        answers = scores.argmax(2).byte().numpy()
         shown = np.ones((len(weights), len(corpus.weights)), bool)
         if candidates.hidden is not None:
             shown = ~candidates.hidden
@@ -243,8 +235,18 @@ class Auditor:
             accuracy=(answers == corpus.labels).mean(1),
             pair_distance=_mean_of_others(pair_distances(self.matcher, weights)),
             pair_disagreement=_mean_of_others(disagreement(answers, answers)),
-            ensemble=self._ensembles(scores.softmax(2).cpu().numpy()),
+            ensemble=self._ensembles(scores.softmax(2).numpy()),
         )
+
+    def _scores(
+        self, weights: Float[np.ndarray, "models parameters"]
+    ) -> Float[Tensor, "models images classes"]:
+        """Returns the class scores that networks give the images, on the CPU."""
+        rows = torch.from_numpy(weights).to(self.images.pixels.device)
+        scores = class_scores(
+            self.zoo.architecture, rows, self.images, activation=self.activation
+        )
+        return torch.cat([part.cpu() for part in scores])
 
     def _ensembles(
         self, probabilities: Float[np.ndarray, "models images classes"]

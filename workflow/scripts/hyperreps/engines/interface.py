@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 # Networks times images that plain PyTorch is through with, on a CPU, before the fused
 # kernel is loaded, as jobs of small configurations have them.
-FEW = 100_000
+FEW_EVALUATIONS = 100_000
 # Memory of a network's batch order while it is sorted: five arrays of int64, for image
 # sets as large as any of the paper's.
 ORDER_BYTES = 5 * 8 * 100_000
@@ -294,7 +294,7 @@ def _engine_of(
 ) -> Engine:
     """Returns the engine that evaluates networks once."""
     device = weights.device
-    few = len(weights) * len(images.labels) < FEW
+    few = len(weights) * len(images.labels) < FEW_EVALUATIONS
     if name == "auto" and device.type == "cpu" and few:
         name = "grouped"
     return choose_engine(name, architecture, activation=activation, device=device)
